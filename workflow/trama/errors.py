@@ -1,0 +1,5 @@
+"""The one error type that is meant for the user's eyes."""
+
+
+class TramaError(Exception):
+    """Something a user can mend: the message names the file and key, what is wrong, and what to do."""
