@@ -1,0 +1,313 @@
+"""Reading the configuration: precedence, and one clear message for whatever is wrong."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trama.config.load import load_config
+from trama.config.model import Config
+from trama.errors import TramaError
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config" / "config.yaml"
+PRESETS = ROOT / "config" / "presets"
+
+
+def _load(
+    text: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    tmp_path: Path | None = None,
+) -> Config:
+    """The repository's configuration, with `text` as a --configfile."""
+    extra = []
+    if text is not None:
+        assert tmp_path is not None
+        extra = [tmp_path / "extra.yaml"]
+        extra[0].write_text(text, encoding="utf-8")
+    return load_config(CONFIG, PRESETS, extra, overrides)
+
+
+@pytest.mark.parametrize("preset", ["laptop", "paper", "tiny"])
+def test_every_preset_is_valid(preset: str) -> None:
+    config = _load(overrides={"preset": preset})
+    assert config.preset == config.study.name == preset
+
+
+def test_paper_preset_is_published_scale() -> None:
+    train = _load(overrides={"preset": "paper"}).train
+    assert (train.optimiser, train.learning_rate, train.episodes_per_update) == ("rmsprop", 5e-4, 1)
+    assert (train.buffer_size, train.target_update_episodes) == (5000, 200)
+    assert 2_000_000 <= train.env_steps <= 5_000_000
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """Each source wins over those below it, and leaves keys that it does not set alone."""
+    base = tmp_path / "config.yaml"
+    presets = tmp_path / "presets"
+    presets.mkdir()
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    needed = "study: {problems: [P], variants: [v]}\nproblems: {P: {units: [1s]}}\n"
+    needed += "variants: {v: {mixer: vdn}}\n"
+    (presets / "laptop.yaml").write_text("pretrain: {updates: 1, vq_weight: 1, hidden_size: 1}")
+    keys = ("updates", "vq_weight", "hidden_size", "batch_size", "learning_rate", "coverage_weight")
+    steps: list[tuple[str, list[float]]] = []
+
+    def record(name: str, overrides: Mapping[str, Any]) -> None:
+        extra = [path for path in (first, second) if path.exists()]
+        pretrain = load_config(base, presets, extra, overrides).pretrain
+        steps.append((name, [getattr(pretrain, key) for key in keys]))
+
+    base.write_text(needed)
+    record("preset over defaults", {})
+    base.write_text(needed + "pretrain: {vq_weight: 2, hidden_size: 2, batch_size: 2}")
+    record("config.yaml over preset", {})
+    first.write_text("pretrain: {hidden_size: 3, batch_size: 3, learning_rate: 0.3}")
+    record("configfile over config.yaml", {})
+    second.write_text("pretrain: {batch_size: 4, learning_rate: 0.4}")
+    record("later configfile over earlier", {})
+    record("--config over all", {"pretrain": {"learning_rate": "0.5"}})
+    assert steps == [
+        ("preset over defaults", [1, 1, 1, 32, 5e-4, 0.125]),
+        ("config.yaml over preset", [1, 2, 2, 2, 5e-4, 0.125]),
+        ("configfile over config.yaml", [1, 2, 3, 3, 0.3, 0.125]),
+        ("later configfile over earlier", [1, 2, 3, 4, 0.4, 0.125]),
+        ("--config over all", [1, 2, 3, 4, 0.5, 0.125]),
+    ]
+
+
+def test_preset_name_is_resolved_by_the_same_precedence(tmp_path: Path) -> None:
+    base = tmp_path / "config.yaml"
+    live = CONFIG.read_text(encoding="utf-8").replace("preset: laptop", "")
+    extra = tmp_path / "extra.yaml"
+    base.write_text(live)
+    assert load_config(base, PRESETS).study.name == "laptop"
+    base.write_text(live + "\npreset: paper\n")
+    assert load_config(base, PRESETS).study.name == "paper"
+    extra.write_text("preset: tiny")
+    assert load_config(base, PRESETS, [extra]).study.name == "tiny"
+    assert load_config(base, PRESETS, [extra], {"preset": "laptop"}).study.name == "laptop"
+
+
+def test_lists_replace_and_mappings_merge(tmp_path: Path) -> None:
+    config = _load("study: {seeds: [7]}\nproblems: {Mine: {units: [2s, 2z]}}", None, tmp_path)
+    assert config.study.seeds == (7,)
+    assert {"Mine", "SurComb3"} <= set(config.problems)
+
+
+def test_nested_values_of_the_command_line_are_typed() -> None:
+    """Snakemake hands over nested values of --config as text."""
+    overrides = {
+        "study": {"seeds": ["3", "4"], "name": "again"},
+        "train": {"env_steps": "90000", "gamma": "0.5"},
+        "variants": {"trama": {"representation": "null"}},
+    }
+    config = _load(overrides=overrides)
+    assert config.study.seeds == (3, 4)
+    assert (config.train.env_steps, config.train.gamma) == (90_000, 0.5)
+    assert config.variants["trama"].representation is None
+
+
+def test_section_without_live_keys_keeps_its_defaults(tmp_path: Path) -> None:
+    config = _load("train:\npretrain:\nrepresentations: {plain: }\n", None, tmp_path)
+    assert config.train == _load().train
+    assert config.representations["plain"].n_codes == 256
+
+
+def test_overrides_of_a_variant_reach_its_training(tmp_path: Path) -> None:
+    config = _load("variants: {qmix: {train: {qmix: {mixing_size: 8}}}}", None, tmp_path)
+    assert config.train_for("qmix").qmix.mixing_size == 8
+    assert config.train_for("qmix").qmix.hypernet_size == config.train.qmix.hypernet_size
+    assert config.train_for("qplex") == config.train
+
+
+# A malformed --configfile, and what the message must hold besides the file's name.
+MALFORMED: list[tuple[str, list[str]]] = [
+    ("tran: {gamma: 0.9}", ["line 1", "tran =", "no such key", "Did you mean 'train'?"]),
+    ("train: {gama: 0.9}", ["train.gama = 0.9", "no such key", "Did you mean 'gamma'?"]),
+    ("study:\n  problms: [1]", ["line 2", "study.problms = [1]", "Did you mean 'problems'?"]),
+    (
+        "train: {predictor: {weight: 1}}",
+        ["train.predictor.weight = 1", "Did you mean 'loss_weight'?"],
+    ),
+    ("device: cud", ['device = "cud"', "one of auto, cpu, cuda", "Did you mean 'cuda'?"]),
+    ("variants: {qmix: {mixer: qmxi}}", ['variants.qmix.mixer = "qmxi"', "Did you mean 'qmix'?"]),
+    ("study: {problems: [SurComb5]}", ["study.problems[0]", "SurComb5", "Did you mean 'SurComb"]),
+    ("study: {variants: [qmix, qplx]}", ['study.variants[1] = "qplx"', "Did you mean 'qplex'?"]),
+    (
+        "variants: {trama: {representation: vqave}}",
+        ['variants.trama.representation = "vqave"', "Did you mean 'vqvae'?"],
+    ),
+    ("preset: laptob", ["line 1", 'preset = "laptob"', "Did you mean 'laptop'?"]),
+    ("study: {seeds: [1, 2, 1]}", ["study.seeds[2] = 1", "twice"]),
+    ("study: {problems: [SurComb3, SurComb3]}", ["study.problems[1]", "SurComb3", "twice"]),
+    ("study: {variants: [qmix, qmix]}", ["study.variants[1]", "qmix", "twice"]),
+    ("study: {seeds: []}", ["study.seeds = []", "at least 1"]),
+    ("study: {seeds: 3}", ["study.seeds = 3", "a list"]),
+    ("study: {seeds: [-1]}", ["study.seeds[0] = -1", "from 0 to"]),
+    ("study: {seeds: [true]}", ["study.seeds[0] = true", "a whole number"]),
+    ("study: {name: my study}", ['study.name = "my study"', "letters, digits and underscores"]),
+    ("variants: {a/b: {mixer: vdn}}", ["variants.a/b", "letters, digits and underscores"]),
+    ("representations: {vqvae: {n_codes: 2}}", ["n_classes = 3", "larger than the codebook", "2"]),
+    (
+        "representations: {mean_state: {code_dim: 4}}",
+        ["representations.mean_state.code_dim = 4", "mean_state", "remove it"],
+    ),
+    (
+        "representations: {vqvae: {coverage: time}}",
+        ["representations.vqvae.relabel_rounds = 2", 'coverage = "time"', "remove it"],
+    ),
+    ("variants: {qmix: {labels: true_task}}", ["variants.qmix.labels", "needs a representation"]),
+    (
+        "variants: {qmix: {train: {class_representation: {kind: one_hot}}}}",
+        ["variants.qmix.train.class_representation", "no representation"],
+    ),
+    (
+        "variants: {qmix: {train: {qplex: {heads: 2}}}}",
+        ["variants.qmix.train.qplex", "mixer qmix", "remove it"],
+    ),
+    (
+        "variants: {qmix: {train: {gama: 0.9}}}",
+        ["variants.qmix.train.gama = 0.9", "Did you mean 'gamma'?"],
+    ),
+    (
+        "variants: {trama: {train: {predictor: {loss_weight: -1}}}}",
+        ["variants.trama.train.predictor.loss_weight = -1", "a number of at least 0"],
+    ),
+    (
+        "variants: {qmix: {train: {env_steps: 10}}}",
+        ["train.test_interval = 20000", "variants.qmix.train.env_steps = 10"],
+    ),
+    ("variants: {own: {representation: vqvae}}", ["variants.own.mixer is missing", "vdn, qmix"]),
+    ("problems: {Mine: {units: [3s2z, 2c2z]}}", ["problems.Mine.units[1]", "2c2z", "same size"]),
+    ("problems: {Mine: {units: [3s2x]}}", ["problems.Mine.units[0]", "'x'", "s (stalker)"]),
+    ("problems: {Mine: {units: [s3]}}", ["problems.Mine.units[0]", "such as 3s2z"]),
+    ("problems: {Mine: {units: [3s2z, 2z3s]}}", ["problems.Mine.units[1]", "same team", "3s2z"]),
+    ("problems: {Mine: {units: [1s2s]}}", ["problems.Mine.units[0]", "symbol twice"]),
+    (
+        "problems: {Mine: {units: [5s], starts: [surounded]}}",
+        ["problems.Mine.starts[0]", "Did you mean 'surrounded'?"],
+    ),
+    ("problems: {Mine: [3s2z]}", ["problems.Mine", "must be a mapping"]),
+    ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),
+    ("train: {env_steps: 1.5}", ["train.env_steps = 1.5", "a whole number of at least 1"]),
+    ("train: {env_steps: '9'}", ['train.env_steps = "9"', "a whole number of at least 1"]),
+    ("train: {gamma: 1.5}", ["train.gamma = 1.5", "a number from 0 to 1"]),
+    ("train: {gamma: .nan}", ["train.gamma = NaN", "a number from 0 to 1"]),
+    ("train: {learning_rate: 0}", ["train.learning_rate = 0", "a number above 0"]),
+    ("train: 5", ["train = 5", "must be a mapping"]),
+    (
+        "train: {epsilon_start: 0.1, epsilon_finish: 0.2}",
+        ["train.epsilon_finish = 0.2", "must not be larger than", "train.epsilon_start = 0.1"],
+    ),
+    (
+        "collect: {batch_size: 64, buffer_size: 40}",
+        ["collect.batch_size = 64", "collect.buffer_size = 40"],
+    ),
+    ("train: {buffer_size: 8, batch_size: 4}", ["train.n_envs = 32", "train.buffer_size = 8"]),
+    ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
+    (
+        "cluster: {min_trajectories: 9, max_trajectories: 8}",
+        ["cluster.min_trajectories = 9", "cluster.max_trajectories = 8"],
+    ),
+    (
+        "cluster: {min_trajectories: 2}",
+        ["n_classes = 3", "cluster.min_trajectories = 2"],
+    ),
+    (
+        "env: {roster: {zealot: {symbol: s}}}",
+        ["env.roster.zealot.symbol", "of 'stalker'", "env.roster.stalker.symbol"],
+    ),
+    ("evaluate: {policies: [best]}", ['tables.policy = "last"', 'evaluate.policies = ["best"]']),
+    ("figures: {formats: [svg]}", ["figures.formats[0]", '"svg"', "pdf or png"]),
+    ("3: x", ["[3]", "no such key"]),
+    (
+        "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
+        ["line 3", "train stands twice", "line 1"],
+    ),
+    ("train:\n  gamma: 0.9\n  gamma: 0.8", ["line 3", "train.gamma stands twice", "line 2"]),
+    ("train: {gamma: 0.9", ["line 1", "not valid YAML"]),
+    ("train: [1,\n\t2]", ["line 2", "not valid YAML"]),
+    ("{[a, b]: c}", ["not valid YAML"]),
+    ("- train", ["must hold keys and values", "train"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MALFORMED, ids=[text for text, _ in MALFORMED])
+def test_malformed_config(text: str, expected: list[str], tmp_path: Path) -> None:
+    with pytest.raises(TramaError) as caught:
+        _load(text, None, tmp_path)
+    message = str(caught.value)
+    missing = [part for part in [str(tmp_path / "extra.yaml"), *expected] if part not in message]
+    assert not missing, message
+    assert len(message.splitlines()) <= 3  # nothing is reported twice
+    assert "pydantic" not in message
+    assert "Input should" not in message
+
+
+def test_all_problems_stand_in_one_message(tmp_path: Path) -> None:
+    with pytest.raises(TramaError) as caught:
+        _load("train: {gamma: 2, gama: 1}\ndevice: tpu", {"study": {"seed": "x"}}, tmp_path)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "The configuration has 4 problems:"
+    assert [line for line in lines if line.startswith("- --config: study.seed")]
+
+
+def test_error_names_the_source_that_decided() -> None:
+    with pytest.raises(TramaError) as caught:
+        _load(overrides={"train": {"buffer_size": "16"}})
+    message = str(caught.value)
+    assert f"{PRESETS / 'laptop.yaml'}, line" in message  # n_envs is the preset's
+    assert "train.buffer_size = 16 in --config" in message
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.yaml"
+    with pytest.raises(
+        TramaError, match=r"gone\.yaml: the configuration file cannot be read: No such"
+    ):
+        load_config(CONFIG, PRESETS, [gone])
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"device: \xff")
+    with pytest.raises(TramaError, match="not UTF-8"):
+        load_config(CONFIG, PRESETS, [latin])
+
+
+def test_preset_cannot_name_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("preset: other")
+    with pytest.raises(TramaError, match=r"mine.yaml, line 1: a preset must not set preset"):
+        load_config(CONFIG, tmp_path, [], {"preset": "mine"})
+
+
+def test_missing_section_is_named(tmp_path: Path) -> None:
+    base = tmp_path / "config.yaml"
+    base.write_text("variants: {v: {mixer: vdn}}")
+    with pytest.raises(TramaError) as caught:
+        load_config(base, PRESETS)
+    assert "problems is missing" in str(caught.value)
+    assert "study.problems is missing: a list" in str(caught.value)
+
+
+def test_loading_is_light() -> None:
+    """Parsing the Snakefile must not wait for heavy libraries."""
+    code = (
+        "import sys; from pathlib import Path; from trama.config.load import load_config; "
+        "from trama.config import params; "
+        f"load_config(Path({str(CONFIG)!r}), Path({str(PRESETS)!r})); "
+        "print([m for m in ('torch', 'jax', 'numpy', 'pandas', 'pyarrow') if m in sys.modules])"
+    )
+    env = {"PYTHONPATH": str(ROOT / "workflow")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_loading_is_fast() -> None:
+    start = time.perf_counter()
+    _load()
+    assert time.perf_counter() - start < 0.3

@@ -1,0 +1,128 @@
+"""Plain words for what may stand at a key; for error messages and for config/README.md."""
+
+import types
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from trama.config.model import Config, KeyPath, Train
+
+_PATTERNS = {
+    r"^[A-Za-z0-9_]+$": "a name of letters, digits and underscores",
+    r"^[a-z]$": "one lower-case letter",
+    r"^([1-9][0-9]*[a-z])+$": "counts and unit symbols such as 3s2z",
+}
+
+
+class Place(NamedTuple):
+    """The type, and what bounds it, that belongs to a key path."""
+
+    annotation: Any
+    metadata: tuple[Any, ...] = ()
+
+
+def place_at(path: KeyPath, root: type[BaseModel] = Config) -> Place | None:
+    """What may stand at `path`, seen from `root`; None where the model knows no such key.
+
+    The overrides of a variant (variants.<v>.train) have the shape of section train.
+    """
+    place = Place(root)
+    for depth, key in enumerate(path):
+        if root is Config and depth == 2 and path[0] == "variants" and key == "train":
+            place = Place(Train)
+            continue
+        inner = _inside(place.annotation, key)
+        if inner is None:
+            return None
+        place = inner
+    return place
+
+
+def _inside(annotation: Any, key: str | int) -> Place | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(key))
+        return None if field is None else field_place(field)
+    arguments = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return _unwrap(arguments[1])
+    if get_origin(annotation) is tuple:
+        return _unwrap(arguments[0])
+    return None
+
+
+def field_place(field: FieldInfo) -> Place:
+    """What may stand at a field of a model."""
+    inner = _unwrap(field.annotation)
+    return Place(inner.annotation, (*inner.metadata, *field.metadata))
+
+
+def _unwrap(annotation: Any) -> Place:
+    """Take `Annotated` apart; the bounds in its `Field` are spread out."""
+    if get_origin(annotation) is not Annotated:
+        return Place(annotation)
+    inner, *extras = get_args(annotation)
+    metadata: list[Any] = []
+    for extra in extras:
+        metadata += extra.metadata if isinstance(extra, FieldInfo) else [extra]
+    return Place(inner, tuple(metadata))
+
+
+def choices(place: Place) -> tuple[str, ...]:
+    """The values that a key can choose from; empty where there is no such list."""
+    if get_origin(place.annotation) is Literal:
+        return tuple(map(str, get_args(place.annotation)))
+    return ()
+
+
+def names(place: Place) -> tuple[str, ...]:
+    """The keys of a section; empty where any name may stand."""
+    if isinstance(place.annotation, type) and issubclass(place.annotation, BaseModel):
+        return tuple(place.annotation.model_fields)
+    return ()
+
+
+def is_mapping(place: Place) -> bool:
+    """Whether a section or a mapping from names to definitions stands there."""
+    return bool(names(place)) or get_origin(place.annotation) is dict
+
+
+def plain(place: Place) -> str:
+    """In plain words, such as "a whole number of at least 1"."""
+    annotation, metadata = place
+    origin = get_origin(annotation)
+    if annotation is bool:
+        return "true or false"
+    if annotation in (int, float):
+        return ("a whole number" if annotation is int else "a number") + _range(metadata)
+    if annotation is str:
+        pattern = next((p for m in metadata if (p := getattr(m, "pattern", None))), None)
+        return "text" if pattern is None else _PATTERNS[pattern]
+    if origin is Literal:
+        values = choices(place)
+        return " or ".join(values) if len(values) < 3 else f"one of {', '.join(values)}"
+    if origin is tuple:
+        return f"a list, each item {plain(_unwrap(get_args(annotation)[0]))}" + _least(metadata)
+    if origin is dict and get_args(annotation)[1] is not Any:
+        return "a mapping from names to definitions"
+    if origin in (Union, types.UnionType):
+        first = next(a for a in get_args(annotation) if a is not type(None))
+        return f"{plain(_unwrap(first))}, or nothing"
+    return "a mapping of keys to values"
+
+
+def _range(metadata: Sequence[Any]) -> str:
+    lower = next((m for m in metadata if isinstance(m, Ge | Gt)), None)
+    upper = next((m.le for m in metadata if isinstance(m, Le)), None)
+    if isinstance(lower, Gt):
+        return f" above {lower.gt}" + ("" if upper is None else f" and at most {upper}")
+    if lower is None:
+        return ""
+    return f" of at least {lower.ge}" if upper is None else f" from {lower.ge} to {upper}"
+
+
+def _least(metadata: Sequence[Any]) -> str:
+    least = next((m.min_length for m in metadata if isinstance(m, MinLen)), 0)
+    return f"; at least {least} of them" if least else ""

@@ -1,0 +1,267 @@
+"""Read the configuration: defaults, preset, config.yaml, --configfile, --config, lowest first."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from trama.config.describe import choices, is_mapping, names, place_at, plain
+from trama.config.model import Config, KeyPath, deep_merge, has_path, value_at
+from trama.errors import TramaError
+
+COMMAND_LINE = "--config"
+
+_NUMBER_AS_TEXT = re.compile(r"[+-]?[0-9]*\.?[0-9]+[eE][+-]?[0-9]+")
+
+
+class Layer(NamedTuple):
+    """Values from one source, and the line of each key path in it."""
+
+    source: str
+    values: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+
+def load_config(
+    base: Path,
+    presets_dir: Path,
+    extra_files: Sequence[Path] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Merge and validate the configuration.
+
+    Args:
+        base: the file that a user edits, config/config.yaml.
+        presets_dir: folder of the presets, `<preset>.yaml` each.
+        extra_files: files given by --configfile, the last one wins.
+        overrides: Snakemake's mapping of --config, in which nested values are still text.
+
+    Raises:
+        TramaError: one message with every problem: its source, key path, value, what is expected
+            and the nearest valid name.
+    """
+    layers = [_read(base), *(_read(path) for path in extra_files)]
+    layers.append(Layer(COMMAND_LINE, _typed(overrides or {}), {}))
+    layers.insert(0, _preset(layers, presets_dir))
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = deep_merge(merged, layer.values)
+    merged = _filled(merged)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        problems = _problems(error.errors(), merged, layers)
+    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+    raise TramaError(f"The configuration has {count}:\n" + "\n".join(f"- {p}" for p in problems))
+
+
+def _preset(layers: Sequence[Layer], presets_dir: Path) -> Layer:
+    """The preset that the highest layer names; it cannot name another one itself."""
+    name: Any = Config.model_fields["preset"].default
+    source = ""
+    for layer in layers:
+        if layer.values.get("preset") is not None:
+            name, source = layer.values["preset"], _source(layer, ("preset",)) + ": "
+    known = sorted(path.stem for path in presets_dir.glob("*.yaml"))
+    if name not in known:
+        raise TramaError(
+            f"{source}preset = {_show(name)}: there is no preset of this name in {presets_dir}."
+            + _nearest(name, known)
+        )
+    layer = _read(presets_dir / f"{name}.yaml")
+    if "preset" in layer.values:
+        raise TramaError(f"{_source(layer, ('preset',))}: a preset must not set preset: remove it.")
+    return layer
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> Layer:
+    """A YAML file that holds a mapping (or nothing); every key must stand in it once."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TramaError(f"{path}: the configuration file cannot be read: {reason}.") from error
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        lines: dict[KeyPath, int] = {}
+        if node is not None:
+            _index(node, (), lines, str(path))
+        # The loader has composed the document already; construct it from the same nodes.
+        values = None if node is None else loader.construct_document(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        reason = getattr(error, "problem", None) or str(error)
+        raise TramaError(f"{path}{line}: not valid YAML: {reason}.") from error
+    finally:
+        loader.dispose()
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise TramaError(f"{path}: must hold keys and values, not {_show(values)}.")
+    return Layer(str(path), values, lines)
+
+
+def _index(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: str) -> None:
+    """Note the line of every key path below `node`; a key that stands twice is an error."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # a list or mapping as a key: the constructor rejects it
+            inner = (*path, key.value)
+            line = key.start_mark.line + 1
+            if inner in lines:
+                raise TramaError(
+                    f"{source}, line {line}: {_path(inner)} stands twice, first in line "
+                    f"{lines[inner]}: remove one."
+                )
+            lines[inner] = line
+            _index(value, inner, lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            lines[*path, i] = item.start_mark.line + 1
+            _index(item, (*path, i), lines, source)
+
+
+def _filled(values: Mapping[str, Any], path: KeyPath = ()) -> dict[str, Any]:
+    """A section whose keys are all comments reads as empty: it is a mapping without keys."""
+    filled = dict(values)
+    for key, value in values.items():
+        inner = (*path, key)
+        if isinstance(value, Mapping):
+            filled[key] = _filled(value, inner)
+        elif value is None and (place := place_at(inner)) is not None and is_mapping(place):
+            filled[key] = {}
+    return filled
+
+
+def _typed(value: Any) -> Any:
+    """Values of --config as YAML reads them: Snakemake leaves nested ones as text."""
+    if isinstance(value, Mapping):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    if isinstance(value, str):
+        try:
+            scalar = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        # Anything but a scalar was text already: Snakemake has parsed the rest.
+        return scalar if isinstance(scalar, bool | int | float | None) else value
+    return value
+
+
+# --- error messages ------------------------------------------------------------------------------
+
+
+def _problems(
+    errors: Iterable[ErrorDetails], merged: Mapping[str, Any], layers: Sequence[Layer]
+) -> list[str]:
+    errors = list(errors)
+    # A list with a bad item counts as too short as well; the item's error says it all.
+    bad_items = {error["loc"][:-1] for error in errors if isinstance(error["loc"][-1], int)}
+    return [
+        _problem(error, merged, layers)
+        for error in errors
+        if not (error["type"] == "too_short" and error["loc"] in bad_items)
+    ]
+
+
+def _problem(error: ErrorDetails, merged: Mapping[str, Any], layers: Sequence[Layer]) -> str:
+    """One problem: where, the value, what is wrong, and what to write instead."""
+    kind, context = error["type"], error.get("ctx", {})
+    path = error["loc"]
+    bad_name = path[-1] == "[key]"
+    if bad_name:
+        path = path[:-1]
+    located = _in_force(path, merged)
+    if kind == "missing":
+        place = place_at(path)
+        expected = "" if place is None else f": {plain(place)}"
+        return f"{_where(path[:-1], layers)}: {_path(path)} is missing{expected}."
+    given = has_path(merged, located)
+    value = value_at(merged, located) if given else error["input"]
+    start = f"{_where(located, layers)}: {_path(located)} = {_show(value)}: "
+    if bad_name:
+        return f"{start}the name must be letters, digits and underscores."
+    if kind in ("extra_forbidden", "invalid_key"):
+        section = place_at(path[:-1])
+        valid = () if section is None else names(section)
+        return f"{start}there is no such key.{_nearest(path[-1], valid)}"
+    if kind == "rule":
+        prefix = path[: len(path) - len(context["path"])]
+        others = "".join(
+            f" [{_path(other)} = {_show(value_at(merged, other))} in {_where(other, layers)}]"
+            for relative in context["others"]
+            if has_path(merged, other := _in_force((*prefix, *relative), merged))
+        )
+        return f"{start}{context['message']}.{_nearest(value, context['valid'])}{others}"
+    place = place_at(path)
+    assert place is not None  # pydantic reports a wrong value only at keys that it knows
+    hint = ""
+    if isinstance(value, str) and _NUMBER_AS_TEXT.fullmatch(value):
+        hint = f" YAML reads this as text: write {_with_point(value)}."
+    return f"{start}must be {plain(place)}.{hint}{_near(value, choices(place))}"
+
+
+def _in_force(path: KeyPath, merged: Mapping[str, Any]) -> KeyPath:
+    """`path`; where a variant does not override that key, the one in section train."""
+    in_override = path[:1] == ("variants",) and path[2:3] == ("train",)
+    if in_override and not has_path(merged, path):
+        return ("train", *path[3:])
+    return path
+
+
+def _where(path: KeyPath, layers: Sequence[Layer]) -> str:
+    """The source that decides `path`: the highest layer that sets it or else what holds it."""
+    while path:
+        for layer in reversed(layers):
+            if has_path(layer.values, path):
+                return _source(layer, path)
+        path = path[:-1]
+    return layers[1].source  # config.yaml, where the key belongs
+
+
+def _source(layer: Layer, path: KeyPath) -> str:
+    line = layer.lines.get(tuple(k if isinstance(k, int) else str(k) for k in path))
+    return layer.source if line is None else f"{layer.source}, line {line}"
+
+
+def _path(path: KeyPath) -> str:
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".")
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _nearest(name: Any, valid: Sequence[str]) -> str:
+    """The nearest valid name; where none is near, all of them."""
+    listing = f" There are: {', '.join(valid)}." if valid else ""
+    return _near(name, valid) or listing
+
+
+def _near(name: Any, valid: Sequence[str]) -> str:
+    """The nearest valid name, if any is near."""
+    folded = {option.lower(): option for option in valid}
+    near = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)
+    return f" Did you mean '{folded[near[0]]}'?" if near else ""
+
+
+def _with_point(number: str) -> str:
+    """A number that YAML 1.1 reads as one: a point in the mantissa, a sign in the exponent."""
+    mantissa, exponent = re.split("[eE]", number)
+    mantissa += "" if "." in mantissa else ".0"
+    return f"{mantissa}e{exponent}" if exponent[0] in "+-" else f"{mantissa}e+{exponent}"

@@ -1,0 +1,879 @@
+"""The configuration's model: every key, its type, range, default and description.
+
+This is the one place where a key is described; `config/README.md` and the JSON Schema are
+generated from it. Defaults are the published values (paper: arXiv 2503.01440, and its released
+code) wherever there are any.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+KeyPath = tuple[str | int, ...]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+"""A name that becomes part of a path."""
+
+Symbol = Annotated[str, Field(pattern=r"^[a-z]$")]
+UnitCombination = Annotated[str, Field(pattern=r"^([1-9][0-9]*[a-z])+$")]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Broken(NamedTuple):
+    """A rule between keys that does not hold.
+
+    `path` is where to mend it, `message` what is wrong; `valid` are the names that could stand
+    there, `others` the other keys that the rule reads. Paths are relative to the section whose
+    validator reports the rule.
+    """
+
+    path: KeyPath
+    message: str
+    value: Any
+    valid: tuple[str, ...] = ()
+    others: tuple[KeyPath, ...] = ()
+
+
+def _detail(broken: Broken) -> InitErrorDetails:
+    context = broken._asdict()
+    return InitErrorDetails(
+        type=PydanticCustomError("rule", "{message}", context), loc=broken.path, input=broken.value
+    )
+
+
+def _report(
+    section: str, problems: Sequence[Broken], details: Sequence[InitErrorDetails] = ()
+) -> None:
+    """Raise one `ValidationError` that holds all `problems` and `details`; none: return."""
+    if problems or details:
+        raise ValidationError.from_exception_data(section, [*map(_detail, problems), *details])
+
+
+def _nested(prefix: KeyPath, error: ValidationError) -> list[InitErrorDetails]:
+    """The line errors of `error`, with `prefix` before their paths."""
+    details = []
+    for item in error.errors():
+        context = item.get("ctx", {})
+        kind: str | PydanticCustomError = item["type"]
+        if kind == "rule":
+            kind = PydanticCustomError("rule", "{message}", context)
+        details.append(
+            InitErrorDetails(
+                type=kind, loc=(*prefix, *item["loc"]), input=item["input"], ctx=context
+            )
+        )
+    return details
+
+
+def _duplicates(path: KeyPath, values: Sequence[Any]) -> list[Broken]:
+    return [
+        Broken((*path, i), "stands in the list twice", value)
+        for i, value in enumerate(values)
+        if value in values[:i]
+    ]
+
+
+def _at_most(section: BaseModel, smaller: str, larger: str) -> list[Broken]:
+    """The rule that key `smaller` of `section` is at most key `larger`."""
+    low, high = getattr(section, smaller), getattr(section, larger)
+    if low <= high:
+        return []
+    message = f"{smaller} ({low}) must not be larger than {larger} ({high})"
+    return [Broken((smaller,), message, low, others=((larger,),))]
+
+
+def unit_counts(combination: str) -> list[tuple[str, int]]:
+    """Symbols and their counts of a unit combination: "3s2z" -> [("s", 3), ("z", 2)]."""
+    return [(symbol, int(n)) for n, symbol in re.findall(r"([0-9]+)([a-z])", combination)]
+
+
+def deep_merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `override`: mappings merge key by key, all else replaces.
+
+    An empty value (`key:` with nothing after it) does not wipe out a mapping.
+    """
+    merged = dict(base)
+    for key, value in override.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = deep_merge(old, value)
+        elif not (isinstance(old, Mapping) and value is None):
+            merged[key] = value
+    return merged
+
+
+class Section(BaseModel):
+    """A mapping of known keys: extras are forbidden, types are not converted, nothing changes."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+# Lists come as Python lists from YAML and are kept as tuples; their items stay strict.
+def _list(default: Any, description: str, min_length: int = 1) -> Any:
+    return Field(default, description=description, min_length=min_length, strict=False)
+
+
+class Study(Section):
+    """What is run: problems x variants x seeds."""
+
+    name: Name = Field(
+        default="study", description="Folder of the study's results: results/<name>."
+    )
+    seed: Seed = Field(
+        default=0,
+        description="Master seed; every generator's seed is derived from it and from `seeds`.",
+    )
+    problems: tuple[Name, ...] = _list(..., "Problems to train on, by their name in `problems`.")
+    variants: tuple[Name, ...] = _list(..., "Variants to train, by their name in `variants`.")
+    seeds: tuple[Seed, ...] = _list(
+        (0,), "Seeds; each has its own data, representation and training."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _report(
+            "study",
+            [
+                *_duplicates(("problems",), self.problems),
+                *_duplicates(("variants",), self.variants),
+                *_duplicates(("seeds",), self.seeds),
+            ],
+        )
+        return self
+
+
+class Problem(Section):
+    """A mixture of tasks: each unit combination and each start is drawn with equal chance."""
+
+    units: tuple[UnitCombination, ...] = _list(
+        ..., "Unit combinations of the team, counts and roster symbols; the enemy mirrors the team."
+    )
+    starts: tuple[Literal["surrounded", "reflected"], ...] = _list(
+        ("surrounded",),
+        "Start positions: enemies in groups around the team, or mirrored at the map's middle.",
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = [*_duplicates(("units",), self.units), *_duplicates(("starts",), self.starts)]
+        compositions = [dict(unit_counts(units)) for units in self.units]
+        for i, units in enumerate(self.units):
+            pairs = unit_counts(units)
+            if len({symbol for symbol, _ in pairs}) < len(pairs):
+                problems.append(Broken(("units", i), "names a unit symbol twice", units))
+            elif units not in self.units[:i] and compositions[i] in compositions[:i]:
+                twin = self.units[compositions.index(compositions[i])]
+                problems.append(Broken(("units", i), f"is the same team as {twin!r}", units))
+        sizes = [sum(n for _, n in unit_counts(units)) for units in self.units]
+        for i, size in enumerate(sizes):
+            if size != sizes[0]:
+                problems.append(
+                    Broken(
+                        ("units", i),
+                        f"is a team of {size}, but {self.units[0]!r} is a team of {sizes[0]}: "
+                        "all unit combinations of a problem must have the same size",
+                        self.units[i],
+                    )
+                )
+        _report("problem", problems)
+        return self
+
+    @property
+    def team_size(self) -> int:
+        """Number of units in each team."""
+        return sum(n for _, n in unit_counts(self.units[0]))
+
+
+class Representation(Section):
+    """How a trajectory is embedded and into how many classes the embeddings are clustered."""
+
+    embedding: Literal["quantised", "mean_state"] = Field(
+        default="quantised",
+        description="Embedding of a trajectory: mean of its quantised VQ-VAE vectors, or plain "
+        "mean of its standardised states, which needs no pretraining.",
+    )
+    coverage: Literal["none", "time", "time_class"] = Field(
+        default="time_class",
+        description="Coverage loss of the codebook: none, J(t) over time, or J(t,k) over time and "
+        "class (published: time_class). Only for quantised.",
+    )
+    n_codes: int = Field(
+        default=256,
+        ge=1,
+        le=65536,
+        description="Codes in the codebook (published: 256). Only for quantised.",
+    )
+    code_dim: int = Field(
+        default=4, ge=1, description="Dimension of a code (published: 4). Only for quantised."
+    )
+    n_classes: int = Field(default=4, ge=2, description="Clusters K of K-means (published: 4).")
+    relabel_rounds: int = Field(
+        default=2,
+        ge=0,
+        description="Times that pretraining labels its trajectories anew by K-means for J(t,k), "
+        "after a first part with random classes. Only for coverage time_class.",
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = []
+        if self.embedding == "mean_state":
+            problems += [
+                Broken(
+                    (key,),
+                    f"{key} is a key of the VQ-VAE and has no effect with embedding mean_state: "
+                    "remove it",
+                    getattr(self, key),
+                    others=(("embedding",),),
+                )
+                for key in ("coverage", "n_codes", "code_dim", "relabel_rounds")
+                if key in self.model_fields_set
+            ]
+        elif self.coverage != "time_class" and "relabel_rounds" in self.model_fields_set:
+            problems.append(
+                Broken(
+                    ("relabel_rounds",),
+                    f"relabel_rounds has no effect with coverage {self.coverage}, only with "
+                    "time_class: remove it",
+                    self.relabel_rounds,
+                    others=(("coverage",),),
+                )
+            )
+        _report("representation", problems)
+        return self
+
+
+class Variant(Section):
+    """A named set of changes to the base algorithm."""
+
+    mixer: Literal["vdn", "qmix", "qplex"] = Field(..., description="Value factorisation.")
+    representation: Name | None = Field(
+        default=None,
+        description="Representation, by its name in `representations`, that gives the trajectory "
+        "classes; without one the variant is a plain baseline.",
+    )
+    labels: Literal["clusters", "true_task"] = Field(
+        default="clusters",
+        description="Labels that the predictor learns: clusters, or the true task as an oracle.",
+    )
+    train: dict[str, Any] = Field(
+        default={},
+        description="Overrides of keys of section `train`, in its own shape, for this variant.",
+    )
+
+
+class UnitType(Section):
+    """Combat values of a unit type, in SMAX's units: map cells, hit points, seconds."""
+
+    symbol: Symbol = Field(..., description="Lower-case letter that names it in unit combinations.")
+    speed: float = Field(..., ge=0, description="Speed, cells per second.")
+    damage: float = Field(..., gt=0, description="Damage of one attack, hit points.")
+    range: float = Field(..., gt=0, description="Range of an attack, cells.")
+    sight: float = Field(..., gt=0, description="Sight range, cells.")
+    radius: float = Field(..., gt=0, description="Radius of the unit, cells.")
+    health: float = Field(..., gt=0, description="Health at the start, hit points.")
+    cooldown: float = Field(..., gt=0, description="Time between two attacks, seconds.")
+
+
+_ROSTER = {
+    "stalker": UnitType(
+        symbol="s",
+        speed=4.13,
+        damage=13,
+        range=6,
+        sight=10,
+        radius=0.625,
+        health=160,
+        cooldown=1.34,
+    ),
+    "zealot": UnitType(
+        symbol="z", speed=3.15, damage=16, range=2, sight=9, radius=0.5, health=150, cooldown=0.86
+    ),
+    "colossus": UnitType(
+        symbol="c", speed=3.15, damage=20, range=7, sight=10, radius=1.0, health=350, cooldown=1.07
+    ),
+}
+
+
+class Env(Section):
+    """The environment."""
+
+    backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
+    device: Literal["cpu", "gpu"] = Field(default="cpu", description="JAX platform that steps it.")
+    max_steps: int = Field(
+        default=100, ge=1, le=10_000, description="Time limit of an episode, env steps."
+    )
+    reward_scale: float = Field(
+        default=10.0, gt=0, description="Factor on SMAX's reward (at most 2 per episode; SMAC: 20)."
+    )
+    dist_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="How far out surrounding enemies start, as a share of the way from the centre "
+        "to the corner.",
+    )
+    roster: dict[Name, UnitType] = Field(
+        default=_ROSTER, min_length=1, description="Unit types that unit combinations can name."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        symbols: dict[str, str] = {}
+        problems = []
+        for name, unit in self.roster.items():
+            other = symbols.setdefault(unit.symbol, name)
+            if other != name:
+                problems.append(
+                    Broken(
+                        ("roster", name, "symbol"),
+                        f"is the symbol of {other!r} already",
+                        unit.symbol,
+                        others=(("roster", other, "symbol"),),
+                    )
+                )
+        _report("env", problems)
+        return self
+
+
+class QMix(Section):
+    """Sizes of QMIX's mixer."""
+
+    mixing_size: int = Field(
+        default=32, ge=1, description="Hidden units of the mixer (published: 32)."
+    )
+    hypernet_size: int = Field(
+        default=64,
+        ge=1,
+        description="Hidden units of the hypernetworks on the state (published: 64).",
+    )
+
+
+class QPlex(Section):
+    """Sizes of QPLEX's mixer."""
+
+    heads: int = Field(default=4, ge=1, description="Attention heads (published: 4).")
+    mixing_size: int = Field(
+        default=32, ge=1, description="Size of keys and queries (published: 32)."
+    )
+    hypernet_size: int = Field(
+        default=64, ge=1, description="Hidden units of the networks on the state (published: 64)."
+    )
+    attention_regulariser: float = Field(
+        default=1e-3,
+        ge=0,
+        description="Weight of the squared attention logits in the loss (published: 1e-3).",
+    )
+    kernels: int = Field(
+        default=4, ge=1, description="Kernels of the advantage weights (published: 4)."
+    )
+
+
+class RL(Section):
+    """The Q-learning loop; the keys that `collect` and `train` share."""
+
+    n_envs: int = Field(default=32, ge=1, description="Environments that are stepped together.")
+    batch_size: int = Field(
+        default=32, ge=1, description="Episodes in a batch of the learner (published: 32)."
+    )
+    buffer_size: int = Field(
+        default=5000, ge=1, description="Episodes that the replay buffer holds (published: 5000)."
+    )
+    episodes_per_update: int = Field(
+        default=1, ge=1, description="Episodes that are played per learner update (published: 1)."
+    )
+    optimiser: Literal["rmsprop", "adam"] = Field(
+        default="rmsprop", description="Optimiser of the agents and the mixer (published: rmsprop)."
+    )
+    learning_rate: float = Field(
+        default=5e-4, gt=0, description="Its learning rate (published: 5e-4)."
+    )
+    gamma: float = Field(
+        default=0.99, ge=0, le=1, description="Discount per env step (published: 0.99)."
+    )
+    td_lambda: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Lambda of the TD(lambda) targets; 0 is one-step targets.",
+    )
+    grad_clip: float = Field(
+        default=10.0, gt=0, description="Largest norm of the gradient (published: 10)."
+    )
+    target_update_episodes: int = Field(
+        default=200,
+        ge=1,
+        description="Episodes between two copies to the target network (published: 200).",
+    )
+    epsilon_start: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Chance of a random action at the start (published: 1).",
+    )
+    epsilon_finish: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Chance of a random action after annealing (published: 0.05).",
+    )
+    epsilon_anneal_steps: int = Field(
+        default=50_000, ge=1, description="Env steps of the linear annealing (published: 50000)."
+    )
+    hidden_size: int = Field(
+        default=64, ge=1, description="Hidden units of the agents' network (published: 64)."
+    )
+    qmix: QMix = Field(default=QMix(), description="Mixer QMIX.")
+    qplex: QPlex = Field(default=QPlex(), description="Mixer QPLEX.")
+
+    def _broken(self) -> list[Broken]:
+        return [
+            *_at_most(self, "batch_size", "buffer_size"),
+            *_at_most(self, "n_envs", "buffer_size"),
+            *_at_most(self, "epsilon_finish", "epsilon_start"),
+        ]
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _report("rl", self._broken())
+        return self
+
+
+class Collect(RL):
+    """Stage collect: random episodes, then a short baseline run whose episodes are all kept."""
+
+    mixer: Literal["vdn", "qmix", "qplex"] = Field(
+        default="qplex", description="Value factorisation of the baseline."
+    )
+    random_episodes: int = Field(
+        default=100, ge=1, description="Random episodes that give the first state statistics."
+    )
+    env_steps: int = Field(
+        default=100_000,
+        ge=1,
+        description="Env steps of the baseline (published start of classes: 100000).",
+    )
+
+
+class Pretrain(Section):
+    """Stage pretrain: the VQ-VAE on standardised states (paper: quantised latent space)."""
+
+    updates: int = Field(
+        default=3000, ge=1, description="Updates, spread over all relabelling rounds."
+    )
+    batch_size: int = Field(default=32, ge=1, description="Episodes in a batch.")
+    learning_rate: float = Field(
+        default=5e-4, gt=0, description="Adam's learning rate (published: 5e-4)."
+    )
+    hidden_size: int = Field(
+        default=64, ge=1, description="Hidden units of encoder and decoder (published: 64)."
+    )
+    vq_weight: float = Field(
+        default=0.25,
+        ge=0,
+        description="Weight of the term that moves codes to encodings (published: 0.25).",
+    )
+    commitment_weight: float = Field(
+        default=0.125,
+        ge=0,
+        description="Weight of the term that moves encodings to their code (published: 0.125).",
+    )
+    coverage_weight: float = Field(
+        default=0.125,
+        ge=0,
+        description="Weight of the coverage loss J(t) or J(t,k) (published: 0.125).",
+    )
+
+
+class Classifier(Section):
+    """The classifier that labels trajectories after a clustering."""
+
+    hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = _list(
+        (64, 32), "Hidden units of its layers (published: 64, 32)."
+    )
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="Adam's learning rate (published: 1e-3)."
+    )
+    epochs: int = Field(
+        default=20, ge=1, description="Passes over the embeddings after each clustering."
+    )
+    batch_size: int = Field(default=256, ge=1, description="Embeddings in a batch.")
+
+
+class Cluster(Section):
+    """K-means on trajectory embeddings; stage cluster, and the re-clusterings of stage train."""
+
+    max_trajectories: int = Field(
+        default=5000, ge=2, description="Most trajectories in a clustering (published: 5000)."
+    )
+    min_trajectories: int = Field(
+        default=1000, ge=2, description="Fewest trajectories for a clustering (published: 1000)."
+    )
+    n_init: int = Field(
+        default=10, ge=1, description="k-means++ starts of a fit that has no previous centroids."
+    )
+    classifier: Classifier = Field(
+        default=Classifier(), description="The classifier of trajectories."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _report("cluster", _at_most(self, "min_trajectories", "max_trajectories"))
+        return self
+
+
+class Predictor(Section):
+    """The trajectory-class predictor that all agents share."""
+
+    hidden_size: int = Field(default=64, ge=1, description="Hidden units (published: 64).")
+    loss_weight: float = Field(
+        default=0.1, ge=0, description="Weight of its cross-entropy in the loss (published: 0.1)."
+    )
+
+
+class ClassRepresentation(Section):
+    """The class as the policy sees it."""
+
+    kind: Literal["learned", "one_hot"] = Field(
+        default="learned",
+        description="A network on the one-hot class, trained by the TD loss, or the one-hot class.",
+    )
+    hidden_size: int = Field(
+        default=32,
+        ge=1,
+        description="Hidden units of the network (published: 32). Only for learned.",
+    )
+    size: int = Field(
+        default=32, ge=1, description="Length of the vector (published: 32). Only for learned."
+    )
+
+
+class VQVAEUpdates(Section):
+    """Online updates of the VQ-VAE during training."""
+
+    learning_rate: float = Field(
+        default=5e-4, gt=0, description="Adam's learning rate (published: 5e-4)."
+    )
+    interval_episodes: int = Field(
+        default=10,
+        ge=1,
+        description="Episodes between two updates after the dense phase (published: 10).",
+    )
+    dense_env_steps: int = Field(
+        default=50_000,
+        ge=0,
+        description="Env steps up to which every learner update has one (published: 50000).",
+    )
+
+
+class Clustering(Section):
+    """Re-clustering during training."""
+
+    first_env_steps: int = Field(
+        default=100_000, ge=0, description="Env steps of the first clustering (published: 100000)."
+    )
+    interval_episodes: int = Field(
+        default=500, ge=1, description="Episodes after which to cluster again (published: 500)."
+    )
+    interval_env_steps: int = Field(
+        default=50_000,
+        ge=1,
+        description="Env steps after which to cluster again, if sooner (published: 50000).",
+    )
+    initialisation: Literal["centroids", "random"] = Field(
+        default="centroids",
+        description="Start from the previous centroids, which keeps labels' meaning (published), "
+        "or afresh.",
+    )
+
+
+class Train(RL):
+    """Stage train."""
+
+    env_steps: int = Field(
+        default=2_000_000, ge=1, description="Env steps of a training (published: 2 to 5 million)."
+    )
+    test_interval: int = Field(
+        default=10_000, ge=1, description="Env steps between two tests (published: 10000)."
+    )
+    test_episodes: int = Field(
+        default=32, ge=1, description="Greedy episodes of a test (published: 32)."
+    )
+    predictor: Predictor = Field(default=Predictor(), description="Trajectory-class predictor.")
+    class_representation: ClassRepresentation = Field(
+        default=ClassRepresentation(), description="The class as the policy sees it."
+    )
+    vqvae_updates: VQVAEUpdates = Field(
+        default=VQVAEUpdates(), description="Online updates of the VQ-VAE."
+    )
+    clustering: Clustering = Field(default=Clustering(), description="Re-clustering.")
+
+    def _broken(self) -> list[Broken]:
+        return [*super()._broken(), *_at_most(self, "test_interval", "env_steps")]
+
+
+Policy = Literal["last", "best"]
+
+
+class Evaluate(Section):
+    """Stage evaluate: greedy episodes of trained policies."""
+
+    episodes: int = Field(default=100, ge=1, description="Episodes per task.")
+    policies: tuple[Policy, ...] = _list(
+        ("last", "best"), "Policies to evaluate: the last one, the one that tested best."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _report("evaluate", _duplicates(("policies",), self.policies))
+        return self
+
+
+class Figures(Section):
+    """Stage figures."""
+
+    formats: tuple[Literal["pdf", "png"], ...] = _list(("pdf", "png"), "File formats.")
+    dpi: int = Field(
+        default=200, ge=50, le=1200, description="Resolution of PNG files, dots per inch."
+    )
+    smoothing: int = Field(
+        default=1,
+        ge=1,
+        description="Test points in the running mean of learning curves; 1 is none.",
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _report("figures", _duplicates(("formats",), self.formats))
+        return self
+
+
+class Tables(Section):
+    """Stage tables."""
+
+    decimals: int = Field(default=2, ge=0, le=6, description="Decimals of the numbers.")
+    policy: Policy = Field(default="last", description="Policy whose evaluation is shown.")
+
+
+class RuleResources(Section):
+    """What one job of a rule may use."""
+
+    threads: int = Field(default=1, ge=1, description="Threads.")
+    mem_mb: int = Field(default=4000, ge=100, description="Memory, MB.")
+    runtime: int = Field(default=60, ge=1, description="Longest run time, minutes.")
+    gpu: int = Field(default=0, ge=0, le=8, description="GPUs.")
+
+
+class Resources(Section):
+    """Resources of each rule's jobs."""
+
+    collect: RuleResources = Field(default=RuleResources(), description="Jobs of rule collect.")
+    pretrain: RuleResources = Field(default=RuleResources(), description="Jobs of rule pretrain.")
+    cluster: RuleResources = Field(default=RuleResources(), description="Jobs of rule cluster.")
+    train: RuleResources = Field(default=RuleResources(), description="Jobs of rule train.")
+    evaluate: RuleResources = Field(default=RuleResources(), description="Jobs of rule evaluate.")
+    figures: RuleResources = Field(default=RuleResources(), description="Jobs of rule figures.")
+    tables: RuleResources = Field(default=RuleResources(), description="Jobs of rule tables.")
+
+
+def unused_train_keys(
+    mixer: str, representation: Representation | None, kind: str
+) -> list[tuple[tuple[str, ...], str]]:
+    """Key paths of section train that have no effect, each with the reason in words.
+
+    `representation` is the variant's (None: a baseline), `kind` its class_representation.kind.
+    """
+    unused: list[tuple[tuple[str, ...], str]] = [
+        ((other,), f"mixer {mixer}") for other in ("qmix", "qplex") if other != mixer
+    ]
+    if representation is None:
+        class_sections = ("predictor", "class_representation", "vqvae_updates", "clustering")
+        return unused + [((key,), "no representation") for key in class_sections]
+    if representation.embedding == "mean_state":
+        unused.append((("vqvae_updates",), "embedding mean_state"))
+    if kind == "one_hot":
+        unused += [
+            (("class_representation", key), "kind one_hot") for key in ("hidden_size", "size")
+        ]
+    return unused
+
+
+def has_path(tree: Any, path: Iterable[str | int]) -> bool:
+    """Whether the nested mappings and lists of `tree` hold a value at `path`."""
+    for key in path:
+        if isinstance(tree, Mapping):
+            if key not in tree:
+                return False
+        elif not (isinstance(tree, list | tuple) and isinstance(key, int) and key < len(tree)):
+            return False
+        tree = tree[key]
+    return True
+
+
+def value_at(tree: Any, path: Iterable[str | int]) -> Any:
+    """The value at `path` of nested mappings and lists."""
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def _unknown(path: KeyPath, kind: str, name: str, definitions: Iterable[str]) -> Broken:
+    return Broken(path, f"there is no {kind} of this name", name, valid=tuple(definitions))
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    preset: Name = Field(
+        default="laptop",
+        description="Scale of the run: a file of config/presets, without its suffix.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="PyTorch device; auto takes a GPU where there is one."
+    )
+    study: Study = Field(..., description="What is run.")
+    problems: dict[Name, Problem] = Field(..., description="Definitions of problems, by name.")
+    representations: dict[Name, Representation] = Field(
+        default={}, description="Definitions of representations, by name."
+    )
+    variants: dict[Name, Variant] = Field(..., description="Definitions of variants, by name.")
+    env: Env = Field(default=Env(), description="The environment.")
+    collect: Collect = Field(default=Collect(), description="Stage collect.")
+    pretrain: Pretrain = Field(default=Pretrain(), description="Stage pretrain.")
+    cluster: Cluster = Field(default=Cluster(), description="Stage cluster.")
+    train: Train = Field(default=Train(), description="Stage train.")
+    evaluate: Evaluate = Field(default=Evaluate(), description="Stage evaluate.")
+    figures: Figures = Field(default=Figures(), description="Stage figures.")
+    tables: Tables = Field(default=Tables(), description="Stage tables.")
+    resources: Resources = Field(
+        default=Resources(), description="Threads, memory, time, GPUs per rule."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = [*self._study_rules(), *self._problem_rules(), *self._representation_rules()]
+        overrides: list[InitErrorDetails] = []
+        for name, variant in self.variants.items():
+            problems += self._variant_rules(name, variant)
+            try:
+                train = self.train_for(variant)
+            except ValidationError as error:
+                overrides += _nested(("variants", name, "train"), error)
+            else:
+                problems += self._override_rules(name, variant, train)
+        if self.tables.policy not in self.evaluate.policies:
+            problems.append(
+                Broken(
+                    ("tables", "policy"),
+                    f"{self.tables.policy!r} is not among evaluate.policies",
+                    self.tables.policy,
+                    others=(("evaluate", "policies"),),
+                )
+            )
+        _report("config", problems, overrides)
+        return self
+
+    def _study_rules(self) -> list[Broken]:
+        return [
+            _unknown(("study", f"{kind}s", i), kind, name, definitions)
+            for kind, names, definitions in (
+                ("problem", self.study.problems, self.problems),
+                ("variant", self.study.variants, self.variants),
+            )
+            for i, name in enumerate(names)
+            if name not in definitions
+        ]
+
+    def _problem_rules(self) -> list[Broken]:
+        symbols = {unit.symbol: name for name, unit in self.env.roster.items()}
+        legend = ", ".join(f"{symbol} ({name})" for symbol, name in symbols.items())
+        return [
+            Broken(
+                ("problems", name, "units", i),
+                f"no unit type of env.roster has symbol {symbol!r}; there are {legend}",
+                units,
+            )
+            for name, problem in self.problems.items()
+            for i, units in enumerate(problem.units)
+            for symbol, _ in unit_counts(units)
+            if symbol not in symbols
+        ]
+
+    def _representation_rules(self) -> list[Broken]:
+        problems = []
+        for name, rep in self.representations.items():
+            path = ("representations", name, "n_classes")
+            if rep.embedding == "quantised" and rep.n_classes > rep.n_codes:
+                problems.append(
+                    Broken(
+                        path,
+                        f"class count larger than the codebook: n_classes ({rep.n_classes}) must "
+                        f"not be larger than n_codes ({rep.n_codes})",
+                        rep.n_classes,
+                        others=(("representations", name, "n_codes"),),
+                    )
+                )
+            if rep.n_classes > self.cluster.min_trajectories:
+                problems.append(
+                    Broken(
+                        path,
+                        f"n_classes ({rep.n_classes}) must not be larger than "
+                        f"cluster.min_trajectories ({self.cluster.min_trajectories})",
+                        rep.n_classes,
+                        others=(("cluster", "min_trajectories"),),
+                    )
+                )
+        return problems
+
+    def _variant_rules(self, name: str, variant: Variant) -> list[Broken]:
+        path: KeyPath = ("variants", name)
+        used = variant.representation
+        if used is None and variant.labels == "true_task":
+            message = f"labels true_task needs a representation: set variants.{name}.representation"
+            return [Broken((*path, "labels"), message, variant.labels)]
+        if used is not None and used not in self.representations:
+            return [
+                _unknown((*path, "representation"), "representation", used, self.representations)
+            ]
+        return []
+
+    def _override_rules(self, name: str, variant: Variant, train: Train) -> list[Broken]:
+        """Overrides of `variant` that its merged section `train` does not read."""
+        if variant.representation is None:
+            representation = None
+        elif variant.representation in self.representations:
+            representation = self.representations[variant.representation]
+        else:
+            return []
+        unused = unused_train_keys(variant.mixer, representation, train.class_representation.kind)
+        return [
+            Broken(
+                ("variants", name, "train", *key),
+                f"{'.'.join(key)} has no effect in a variant with {reason}: remove it",
+                value_at(variant.train, key),
+            )
+            for key, reason in unused
+            if has_path(variant.train, key)
+        ]
+
+    def representation_of(self, variant: Variant) -> Representation | None:
+        """The representation that `variant` uses; None for a baseline."""
+        if variant.representation is None:
+            return None
+        return self.representations[variant.representation]
+
+    def train_for(self, variant: Variant | str) -> Train:
+        """Section train with the overrides of `variant` (a definition or its name) merged in.
+
+        Raises `ValidationError` for overrides that are not keys or values of section train.
+        """
+        if isinstance(variant, str):
+            variant = self.variants[variant]
+        if not variant.train:
+            return self.train
+        return Train.model_validate(deep_merge(self.train.model_dump(), variant.train))

@@ -1,0 +1,299 @@
+"""What each stage's result depends on, and nothing else: the `params` of the rules.
+
+A builder returns a plain mapping that can be written as JSON. Keys of a section that the stage
+does not read in this case (say, `qplex` for a QMIX run) are left out of it, so that editing them
+does not re-run the stage; `<Stage>Params.model_validate` of the mapping gives them their defaults
+back, which nothing reads.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trama.config.model import (
+    Cluster,
+    Collect,
+    Config,
+    Env,
+    Evaluate,
+    Figures,
+    Name,
+    Pretrain,
+    Problem,
+    Representation,
+    Section,
+    Seed,
+    Tables,
+    Train,
+    Variant,
+    unused_train_keys,
+)
+
+Params = dict[str, Any]
+
+ALGORITHM_VERSIONS: dict[str, int] = {
+    "collect": 1,
+    "pretrain": 1,
+    "cluster": 1,
+    "train": 1,
+    "evaluate": 1,
+    "figures": 1,
+    "tables": 1,
+}
+"""One number per stage; raise it with a library change that alters the stage's results."""
+
+# Tuples arrive as lists from Snakemake.
+Names = Annotated[tuple[Name, ...], Field(strict=False)]
+Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
+
+
+class StageParams(Section):
+    """What every stage's params hold."""
+
+    algorithm_version: int
+    study_seed: Seed
+
+
+class JobParams(StageParams):
+    """Params of a stage that runs once per problem and seed on the PyTorch device."""
+
+    problem_name: Name
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class CollectParams(JobParams):
+    """Params of stage collect."""
+
+    problem: Problem
+    env: Env
+    collect: Collect
+
+
+class PretrainParams(JobParams):
+    """Params of stage pretrain; `cluster_n_init` is None unless coverage is time_class."""
+
+    representation_name: Name
+    representation: Representation
+    pretrain: Pretrain
+    cluster_n_init: int | None
+
+
+class ClusterParams(JobParams):
+    """Params of stage cluster; `pretrain` (hidden_size alone is kept) is None for mean_state."""
+
+    representation_name: Name
+    representation: Representation
+    pretrain: Pretrain | None
+    cluster: Cluster
+
+
+class TrainVariant(Section):
+    """The part of a variant's definition that is not in its merged section train."""
+
+    mixer: Literal["vdn", "qmix", "qplex"]
+    labels: Literal["clusters", "true_task"]
+
+
+class TrainParams(JobParams):
+    """Params of stage train.
+
+    `train` has the variant's overrides merged in. The last five are None without a
+    representation, `pretrain` (loss weights and hidden_size) also for mean_state.
+    """
+
+    variant_name: Name
+    variant: TrainVariant
+    problem: Problem
+    env: Env
+    train: Train
+    representation_name: Name | None
+    representation: Representation | None
+    pretrain: Pretrain | None
+    cluster: Cluster | None
+    collect_env_steps: int | None
+
+
+class EvaluateParams(JobParams):
+    """Params of stage evaluate; the policies' files hold the sizes of their networks."""
+
+    variant_name: Name
+    problem: Problem
+    env: Env
+    evaluate: Evaluate
+
+
+class FiguresParams(StageParams):
+    """Params of stage figures; `variants` maps each variant to its representation or None."""
+
+    seeds: Seeds
+    variants: dict[Name, Name | None]
+    figures: Figures
+
+
+class TablesParams(StageParams):
+    """Params of stage tables."""
+
+    seeds: Seeds
+    variants: Names
+    tables: Tables
+
+
+def collect_params(config: Config, problem: str, seed: int) -> Params:
+    """Params of stage collect for one problem and seed."""
+    collect = config.collect
+    unused = {("qmix",), ("qplex",)} - {(collect.mixer,)}
+    return {
+        **_job("collect", config, problem, seed),
+        **_environment(config, problem),
+        "collect": _dump(collect, unused),
+    }
+
+
+def pretrain_params(config: Config, problem: str, representation: str, seed: int) -> Params:
+    """Params of stage pretrain for one problem, quantised representation and seed.
+
+    K (n_classes) counts only with coverage J(t,k), where pretrain clusters for its labels.
+    """
+    definition = config.representations[representation]
+    by_class = definition.coverage == "time_class"
+    return {
+        **_job("pretrain", config, problem, seed),
+        "representation_name": representation,
+        "representation": _representation(definition, set() if by_class else {("n_classes",)}),
+        "pretrain": _dump(config.pretrain, _unused_coverage(definition)),
+        "cluster_n_init": config.cluster.n_init if by_class else None,
+    }
+
+
+def cluster_params(config: Config, problem: str, representation: str, seed: int) -> Params:
+    """Params of stage cluster for one problem, representation and seed."""
+    definition = config.representations[representation]
+    return {
+        **_job("cluster", config, problem, seed),
+        "representation_name": representation,
+        "representation": _representation(definition),
+        "pretrain": _pretrain_part(config, definition, {"hidden_size"}),
+        "cluster": _dump(config.cluster),
+    }
+
+
+def train_params(config: Config, problem: str, variant: str, seed: int) -> Params:
+    """Params of stage train for one problem, variant and seed."""
+    definition: Variant = config.variants[variant]
+    name = definition.representation
+    representation = None if name is None else config.representations[name]
+    train = config.train_for(variant)
+    kind = train.class_representation.kind
+    unused = {path for path, _ in unused_train_keys(definition.mixer, representation, kind)}
+    params = {
+        **_job("train", config, problem, seed),
+        **_environment(config, problem),
+        "variant_name": variant,
+        "variant": {"mixer": definition.mixer, "labels": definition.labels},
+        "train": _dump(train, unused),
+        "representation_name": name,
+        "representation": None,
+        "pretrain": None,
+        "cluster": None,
+        "collect_env_steps": None,
+    }
+    if representation is not None:
+        loss = {"hidden_size", "vq_weight", "commitment_weight", "coverage_weight"}
+        params["representation"] = _representation(representation)
+        params["pretrain"] = _pretrain_part(config, representation, loss)
+        params["cluster"] = _dump(config.cluster)
+        params["collect_env_steps"] = config.collect.env_steps
+    return params
+
+
+def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Params:
+    """Params of stage evaluate for one problem, variant and seed."""
+    return {
+        **_job("evaluate", config, problem, seed),
+        **_environment(config, problem),
+        "variant_name": variant,
+        "evaluate": _dump(config.evaluate),
+    }
+
+
+def figures_params(config: Config) -> Params:
+    """Params of stage figures."""
+    return {
+        **_stage("figures", config),
+        "seeds": list(config.study.seeds),
+        "variants": {name: config.variants[name].representation for name in config.study.variants},
+        "figures": _dump(config.figures),
+    }
+
+
+def tables_params(config: Config) -> Params:
+    """Params of stage tables."""
+    return {
+        **_stage("tables", config),
+        "seeds": list(config.study.seeds),
+        "variants": list(config.study.variants),
+        "tables": _dump(config.tables),
+    }
+
+
+def params_hash(params: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that tell params apart; the order of keys does not matter."""
+    text = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stage(stage: str, config: Config) -> Params:
+    return {"algorithm_version": ALGORITHM_VERSIONS[stage], "study_seed": config.study.seed}
+
+
+def _job(stage: str, config: Config, problem: str, seed: int) -> Params:
+    return {
+        **_stage(stage, config),
+        "problem_name": problem,
+        "seed": seed,
+        "device": config.device,
+    }
+
+
+def _environment(config: Config, problem: str) -> Params:
+    return {"problem": _dump(config.problems[problem]), "env": _dump(config.env)}
+
+
+def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:
+    """The section as plain data, without the key paths in `unused`."""
+    data: Params = section.model_dump(mode="json")
+    for *parents, key in unused:
+        node = data
+        for parent in parents:
+            node = node[parent]
+        del node[key]
+    return data
+
+
+def _representation(
+    representation: Representation, unused: Collection[tuple[str, ...]] = ()
+) -> Params:
+    if representation.embedding == "mean_state":
+        codes = {("coverage",), ("n_codes",), ("code_dim",), ("relabel_rounds",)}
+        return _dump(representation, codes)
+    if representation.coverage != "time_class":
+        unused = {*unused, ("relabel_rounds",)}
+    return _dump(representation, unused)
+
+
+def _unused_coverage(representation: Representation) -> set[tuple[str, ...]]:
+    return {("coverage_weight",)} if representation.coverage == "none" else set()
+
+
+def _pretrain_part(
+    config: Config, representation: Representation, keys: Collection[str]
+) -> Params | None:
+    """`keys` of section pretrain, as far as the representation has a VQ-VAE that reads them."""
+    if representation.embedding == "mean_state":
+        return None
+    part = _dump(config.pretrain, _unused_coverage(representation))
+    return {key: value for key, value in part.items() if key in keys}
