@@ -1,0 +1,513 @@
+"""The SMAX environment: mixture, geometry, seeds, how episodes end, what is reported."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from trama.config.model import Env, Problem
+from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
+from trama.errors import TramaError
+from trama.tasks import parse_units, tasks_of
+
+N = 8
+STOP = 4
+SUR_COMB_3 = ("3s2z", "2c3z", "2c3s")
+SUR_COMB_4 = ("1c2s2z", *SUR_COMB_3)
+PROBLEMS = {
+    "SurComb3": Problem(units=SUR_COMB_3, starts=("surrounded",)),
+    "reSurComb3": Problem(units=SUR_COMB_3, starts=("surrounded", "reflected")),
+    "SurComb4": Problem(units=SUR_COMB_4, starts=("surrounded",)),
+    "reSurComb4": Problem(units=SUR_COMB_4, starts=("surrounded", "reflected")),
+}
+MIXED = PROBLEMS["reSurComb4"]
+ENV = Env()
+TYPES = list(ENV.roster)
+
+
+def make(problem: Problem = MIXED, env: Env = ENV, n_envs: int = N, task: str | None = None) -> Any:
+    return make_env(problem, env, n_envs, threads=2, task=task)
+
+
+@pytest.fixture
+def env() -> Iterator[Any]:
+    with make() as made:
+        yield made
+
+
+def random_actions(rng: np.random.Generator, observation: Observation) -> np.ndarray:
+    available = observation.available_actions
+    return np.argmax(np.where(available, rng.random(available.shape), -1.0), axis=-1)
+
+
+def play(env: VectorEnv, seed: int, n_steps: int) -> Iterator[tuple[np.ndarray, Step]]:
+    """Random play: (true tasks before the step, step)."""
+    rng = np.random.default_rng(seed)
+    observation = env.reset(seed)
+    for _ in range(n_steps):
+        before = env.task
+        step = env.step(random_actions(rng, observation))
+        observation = step.observation
+        yield before, step
+
+
+def feature(env: VectorEnv, state: np.ndarray, name: str) -> np.ndarray:
+    """[N, units] of one feature of every unit, allies first."""
+    units = [f"{side}_{i}" for side in ("ally", "enemy") for i in range(env.spec.n_agents)]
+    return state[:, [env.spec.state_features.index(f"{unit}_{name}") for unit in units]]
+
+
+def change(env: Any, **fields: Any) -> None:
+    """Overwrite fields of SMAX's state in every environment."""
+    battle = env.running.battle
+    units = battle.state
+    fields = {
+        name: np.broadcast_to(value, getattr(units, name).shape).astype(getattr(units, name).dtype)
+        for name, value in fields.items()
+    }
+    env.running = env.running._replace(battle=battle.replace(state=units.replace(**fields)))
+
+
+def apart(env: Any, *, allies: bool = False, enemies: bool = False) -> np.ndarray:
+    """Positions of teams out of sight; those named stand behind a wall and die within the step."""
+    n_agents = env.spec.n_agents
+    positions = np.array(env.running.battle.state.unit_positions)
+    positions[:, :n_agents] = [8, 16]
+    positions[:, n_agents:] = [24, 16]
+    positions[:, :, 1] += np.tile(np.arange(-4, 6, 2), 2)
+    if allies:
+        positions[:, :n_agents, 0] = -1
+    if enemies:
+        positions[:, n_agents:, 0] = 33
+    return positions
+
+
+def stop(env: VectorEnv) -> Step:
+    return env.step(np.full((env.n_envs, env.spec.n_agents), STOP))
+
+
+# --- the mixture and the geometry ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=PROBLEMS)
+def episodes(request: pytest.FixtureRequest) -> tuple[Problem, Any, Observation]:
+    """Three thousand first observations of a problem."""
+    problem = PROBLEMS[request.param]
+    env = make(problem, n_envs=3000)
+    return problem, env, env.reset(11)
+
+
+def test_tasks_are_equally_frequent(episodes: tuple[Problem, Any, Observation]) -> None:
+    problem, env, _ = episodes
+    counts = np.bincount(env.task, minlength=len(env.spec.tasks))
+    assert env.spec.tasks == tuple(task.name for task in tasks_of(problem))
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_teams_match_the_task_and_are_shuffled(
+    episodes: tuple[Problem, Any, Observation],
+) -> None:
+    problem, env, observation = episodes
+    types = feature(env, observation.state, "type").astype(int)
+    allies, enemies = np.split(types, 2, axis=1)
+    assert np.array_equal(allies, enemies)
+    for index, task in enumerate(tasks_of(problem)):
+        team = [TYPES.index(unit) for unit in parse_units(task.units, ENV.roster)]
+        drawn = allies[env.task == index]
+        assert np.array_equal(np.sort(drawn), np.broadcast_to(np.sort(team), drawn.shape))
+        for kind in set(team):  # every place of the team holds a kind equally often
+            expected = len(drawn) * team.count(kind) / len(team)
+            counts = (drawn == kind).sum(axis=0)
+            sd = np.sqrt(expected * (1 - team.count(kind) / len(team)))
+            assert np.all(np.abs(counts - expected) < 4.5 * sd + 1e-9)
+
+
+def test_start_positions_follow_the_task(episodes: tuple[Problem, Any, Observation]) -> None:
+    problem, env, observation = episodes
+    reflected = np.array([task.start == "reflected" for task in tasks_of(problem)])[env.task]
+    positions = np.stack([feature(env, observation.state, axis) for axis in "xy"], axis=-1)
+    allies, enemies = np.split(positions, 2, axis=1)
+    mirrored = np.stack([32 - allies[..., 0], allies[..., 1]], axis=-1)
+    # The push that separates units moves mirrored teams in mirrored ways.
+    assert np.array_equal(np.abs(enemies - mirrored).max(axis=(1, 2)) < 1e-3, reflected)
+    centred = np.abs(allies.mean(axis=1) - 16).max(axis=1)
+    # Enemies near the centre push the allies, by at most the sum of radii.
+    assert centred[~reflected].max() < 2.5
+    if reflected.any():
+        low, high = allies[reflected].min(axis=(0, 1)), allies[reflected].max(axis=(0, 1))
+        assert np.all(np.abs(low - 8) < 2) and np.all(np.abs(high - [15, 24]) < 2)
+
+
+@pytest.fixture(scope="module")
+def smax() -> Any:
+    make()  # configures JAX
+    from trama.environments import smax
+
+    return smax
+
+
+def placed(place: Any, n: int, dist_ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    import jax
+
+    keys = jax.random.split(jax.random.PRNGKey(3), n)
+    positions = np.asarray(jax.vmap(lambda key: place(key, 5, dist_ratio))(keys))
+    return positions[:, :5], positions[:, 5:]
+
+
+def test_surrounded_geometry(smax: Any) -> None:
+    allies, enemies = placed(smax.place_surrounded, 4000, 0.5)
+    jitter = smax.JITTER
+    assert np.abs(allies - 16).max() <= jitter
+    offset = enemies - 16
+    distance = np.abs(offset)
+    # On a diagonal, between the centre offset by 2 and half-way to the corner.
+    assert np.abs(distance[..., 0] - distance[..., 1]).max() <= 2 * jitter
+    assert distance.min() >= 2 - jitter and distance.max() <= 8 + jitter
+    assert stats.kstest(distance[:, 0].mean(axis=-1), stats.uniform(2, 6).cdf).pvalue > 1e-3
+    diagonal = (offset > 0) @ [2, 1]
+    assert stats.chisquare(np.bincount(diagonal[:, 0], minlength=4)).pvalue > 1e-3
+    # Enemies that share a diagonal are one group: all at one point, jitter aside.
+    for each in range(4):
+        mine = (diagonal == each)[..., None]
+        spread = np.where(mine, offset, -99).max(axis=1) - np.where(mine, offset, 99).min(axis=1)
+        assert spread.max() <= 2 * jitter
+
+
+def test_number_of_groups_is_uniform(smax: Any) -> None:
+    n = 4000
+    _, enemies = placed(smax.place_surrounded, n, 0.5)
+    diagonal = (enemies - 16 > 0) @ [2, 1]
+    occupied = np.array([len(set(row)) for row in diagonal])
+    # g groups uniform in 1..4, five enemies spread over them independently: by enumeration.
+    probability = np.zeros(5)
+    for g in range(1, 5):
+        members = np.stack(np.unravel_index(np.arange(g**5), [g] * 5), axis=1)
+        used = np.array([len(set(row)) for row in members])
+        probability += np.bincount(used, minlength=5) / len(used) / 4
+    counts = np.bincount(occupied, minlength=5)[1:]
+    assert stats.chisquare(counts, n * probability[1:]).pvalue > 1e-3
+
+
+def test_reflected_geometry(smax: Any) -> None:
+    allies, enemies = placed(smax.place_reflected, 2000, 0.5)
+    for axis, (low, high) in enumerate([(8, 15), (8, 24)]):
+        values = allies[..., axis].ravel()
+        assert stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 1e-3
+    assert np.array_equal(enemies[..., 1], allies[..., 1])
+    assert np.allclose(enemies[..., 0] + allies[..., 0], 32)
+
+
+def test_units_are_apart_and_off_the_walls_at_any_dist_ratio(
+    episodes: tuple[Problem, Any, Observation],
+) -> None:
+    problem, _, _ = episodes
+    for dist_ratio in (0.05, 0.5, 1.0):
+        env = make(problem, ENV.model_copy(update={"dist_ratio": dist_ratio}), n_envs=3000)
+        state = env.reset(2).state
+        positions = np.stack([feature(env, state, axis) for axis in "xy"], axis=-1)
+        assert positions.min() > 0 and positions.max() < 32
+        distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
+        assert distance[:, ~np.eye(10, dtype=bool)].min() > 0
+
+
+# --- seeds ---------------------------------------------------------------------------------------
+
+
+def as_bytes(env: VectorEnv, seed: int, n_steps: int = 60) -> list[bytes]:
+    arrays: list[Any] = []
+    for _, step in play(env, seed, n_steps):
+        arrays += [*step.observation, *step.last, *step[2:]]
+    return [np.asarray(array).tobytes() for array in arrays]
+
+
+def test_same_seed_same_bytes(env: VectorEnv) -> None:
+    first = as_bytes(env, 5)
+    with make() as other:
+        assert as_bytes(other, 5) == first
+    assert as_bytes(env, 5) == first
+
+
+@pytest.mark.parametrize("other", [6, 5 + 2**32, 5 + 2**62])
+def test_other_seed_other_episodes(env: VectorEnv, other: int) -> None:
+    assert not np.array_equal(env.reset(5).state, env.reset(other).state)
+
+
+def test_environments_of_a_batch_differ(env: VectorEnv) -> None:
+    assert len(np.unique(env.reset(5).state, axis=0)) == N
+
+
+def test_stream_of_an_environment_does_not_depend_on_their_number(env: VectorEnv) -> None:
+    with make(n_envs=4) as small:
+        rng = np.random.default_rng(0)
+        many, few = env.reset(9), small.reset(9)
+        ended = 0
+        for _ in range(120):
+            for one, other in zip(many, few, strict=True):
+                assert np.array_equal(one[:4], other)
+            actions = random_actions(rng, many)
+            step, small_step = env.step(actions), small.step(actions[:4])
+            for one, other in zip(step[2:], small_step[2:], strict=True):
+                assert np.array_equal(one[:4], other)
+            many, few = step.observation, small_step.observation
+            ended += small_step.terminated.sum()
+    assert ended > 4  # restarts were compared too
+
+
+# --- how episodes end ----------------------------------------------------------------------------
+
+
+def test_time_limit_is_a_truncation_at_the_episode_limit(env: Any) -> None:
+    env.reset(1)
+    change(env, unit_health=1e9)
+    assert env.spec.episode_limit == ENV.max_steps + 1
+    for _ in range(env.spec.episode_limit - 1):
+        step = stop(env)
+        assert not step.terminated.any() and not step.truncated.any()
+    step = stop(env)
+    assert step.truncated.all() and not step.terminated.any() and not step.won.any()
+    assert np.array_equal(env.running.battle.state.step, np.zeros(N))
+
+
+@pytest.mark.parametrize(
+    ("dead", "won", "reward"),
+    [
+        # SMAX's reward: the share of enemy health lost, and 1 for a victory.
+        ({"enemies": True}, True, 2.0),
+        ({"allies": True}, False, 0.0),
+        ({"allies": True, "enemies": True}, False, 1.0),
+    ],
+)
+@pytest.mark.parametrize("steps_before", [10, ENV.max_steps])
+def test_decided_episode_is_terminal_also_on_the_last_allowed_step(
+    env: Any, dead: dict[str, bool], won: bool, reward: float, steps_before: int
+) -> None:
+    env.reset(1)
+    change(env, step=steps_before, unit_positions=apart(env, **dead))
+    step = stop(env)
+    assert step.terminated.all() and not step.truncated.any()
+    assert np.array_equal(step.won, np.full(N, won))
+    assert np.allclose(step.reward, ENV.reward_scale * reward)
+
+
+def test_undecided_episode_goes_on(env: Any) -> None:
+    env.reset(1)
+    change(env, unit_positions=apart(env))
+    step = stop(env)
+    assert not step.terminated.any() and not step.truncated.any() and not step.won.any()
+    assert np.array_equal(env.running.battle.state.step, np.ones(N))
+
+
+def test_reward_is_scaled() -> None:
+    with make() as env, make(env=ENV.model_copy(update={"reward_scale": 1.0})) as plain:
+        pairs = zip(play(env, 3, 40), play(plain, 3, 40), strict=True)
+        rewards = np.array([(one.reward, other.reward) for (_, one), (_, other) in pairs])
+    assert rewards[:, 1].sum() > 0
+    assert np.allclose(rewards[:, 0], ENV.reward_scale * rewards[:, 1])
+
+
+# --- what is reported ----------------------------------------------------------------------------
+
+
+def test_last_observation_is_the_one_before_the_reset(env: VectorEnv) -> None:
+    n_ended = 0
+    for _, step in play(env, 4, 80):
+        ended = step.terminated | step.truncated
+        for now, last in zip(step.observation, step.last, strict=True):
+            assert np.array_equal(now[~ended], last[~ended])
+        health = feature(env, step.last.state, "health")[ended]
+        decided = (health[:, :5] == 0).all(axis=1) | (health[:, 5:] == 0).all(axis=1)
+        assert np.array_equal(decided, step.terminated[ended])
+        assert np.all(feature(env, step.observation.state, "health")[ended] == 1)
+        n_ended += ended.sum()
+    assert n_ended >= N
+
+
+def test_task_is_that_of_the_episode_the_step_belongs_to(env: VectorEnv) -> None:
+    teams = np.array(
+        [
+            sorted(TYPES.index(unit) for unit in parse_units(task.units, ENV.roster))
+            for task in tasks_of(MIXED)
+        ]
+    )
+    n_changed = 0
+    for before, step in play(env, 4, 80):
+        assert np.array_equal(step.task, before)
+        stored = np.sort(feature(env, step.last.state, "type")[:, :5])
+        assert np.array_equal(stored, teams[step.task])
+        running = np.sort(feature(env, step.observation.state, "type")[:, :5])
+        assert np.array_equal(running, teams[env.task])
+        n_changed += (step.task != env.task).sum()
+    assert n_changed > 0
+
+
+def test_every_agent_has_an_action_and_the_dead_only_one(env: VectorEnv) -> None:
+    n_dead = 0
+    for _, step in play(env, 2, 60):
+        dead = feature(env, step.last.state, "health")[:, :5] == 0
+        choices = step.last.available_actions.sum(axis=-1)
+        assert np.all(choices[dead] == 1) and np.all(choices[~dead] >= 5)
+        assert step.last.available_actions[dead][:, STOP].all()
+        n_dead += dead.sum()
+    assert n_dead > 0
+
+
+def test_state_features_are_named_and_agents_find_their_own(env: Any) -> None:
+    *_, (_, step) = play(env, 6, 12)
+    units = env.running.battle.state
+    state = step.observation.state
+    assert state.shape == (N, env.spec.state_size) == (N, len(env.spec.state_features))
+    alive = np.asarray(units.unit_alive)
+    for axis, name in enumerate("xy"):
+        expected = np.where(alive, units.unit_positions[..., axis], 0)
+        assert np.array_equal(feature(env, state, name), expected)
+    assert np.array_equal(
+        feature(env, state, "cooldown"), np.where(alive, units.unit_weapon_cooldowns, 0)
+    )
+    full = np.array([unit.health for unit in ENV.roster.values()])
+    types = np.asarray(units.unit_types)
+    assert np.allclose(feature(env, state, "health"), np.asarray(units.unit_health) / full[types])
+    for index, name in enumerate(TYPES):
+        expected = (types == index) & alive
+        assert np.array_equal(feature(env, state, f"is_{name}"), expected)
+    names = np.array(env.spec.state_features)[env.spec.agent_features]
+    for agent, row in enumerate(names):
+        assert all(name.startswith(f"ally_{agent}_") for name in row)
+        assert {name.removeprefix(f"ally_{agent}_") for name in row} == {
+            "health", "x", "y", "cooldown", *(f"is_{name}" for name in TYPES)
+        }  # fmt: skip
+
+
+def test_spec_matches_the_arrays(env: VectorEnv) -> None:
+    spec, observation = env.spec, env.reset(0)
+    assert observation.obs.shape == (N, spec.n_agents, spec.obs_size)
+    assert observation.available_actions.shape == (N, spec.n_agents, spec.n_actions)
+    step = stop(env)
+    assert [array.dtype for array in (*step.last, *step[2:])] == [
+        np.float32, np.float32, np.bool_, np.float32, np.bool_, np.bool_, np.bool_, np.int32
+    ]  # fmt: skip
+
+
+def test_one_task_is_drawn_with_its_id_unchanged() -> None:
+    name = "2c3z reflected"
+    with make(task=name) as env:
+        tasks = np.concatenate([step.task for _, step in play(env, 0, 60)])
+        assert np.all(tasks == env.spec.tasks.index(name))
+        assert env.spec.tasks == tuple(task.name for task in tasks_of(MIXED))
+
+
+def test_step_is_compiled_once(env: VectorEnv, caplog: pytest.LogCaptureFixture) -> None:
+    import jax
+
+    env.reset(0)
+    stop(env)
+    with jax.log_compiles(), caplog.at_level(logging.DEBUG):
+        jax.jit(lambda x: x + 1)(np.ones(3))
+        assert "Compiling" in caplog.text  # compilations are logged
+        caplog.clear()
+        other = ENV.model_copy(update={"reward_scale": 3.0, "dist_ratio": 0.7})
+        with make(env=other, task="3s2z surrounded") as single:
+            for dtype in (np.int64, np.int32, np.uint8):
+                single.reset(2**40)
+                single.step(np.full((N, 5), STOP, dtype))
+                single.step(np.full((N, 5), STOP, dtype))
+        assert "Compiling" not in caplog.text
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def test_unknown_task_names_the_known_ones() -> None:
+    with pytest.raises(TramaError, match=r"'9z surrounded'.*1c2s2z surrounded, 1c2s2z reflected"):
+        make(task="9z surrounded")
+
+
+def test_step_needs_a_reset_also_after_close(env: VectorEnv) -> None:
+    with pytest.raises(TramaError, match="reset"):
+        stop(env)
+    env.reset(0)
+    env.close()
+    with pytest.raises(TramaError, match="reset"):
+        stop(env)
+    with pytest.raises(TramaError, match="reset"):
+        _ = env.task
+
+
+@pytest.mark.parametrize("actions", [np.full((N, 4), STOP), np.full((N, 5), 4.0)])
+def test_actions_must_be_integers_for_every_agent(env: VectorEnv, actions: np.ndarray) -> None:
+    env.reset(0)
+    with pytest.raises(TramaError, match=r"integers of shape \(8, 5\)"):
+        env.step(actions)
+
+
+@pytest.mark.parametrize("action", [-1, 7, 10])
+def test_unavailable_action_is_located(env: Any, action: int) -> None:
+    env.reset(0)
+    change(env, unit_positions=apart(env))  # all enemies out of range
+    observation = stop(env).observation
+    assert not observation.available_actions[:, :, 5:].any()
+    actions = np.full((N, 5), STOP)
+    actions[6, 2] = action
+    with pytest.raises(TramaError, match=rf"Action {action} of agent 2 in environment 6 .*\[0, 1,"):
+        env.step(actions)
+
+
+# --- JAX in the process --------------------------------------------------------------------------
+
+
+def test_jax_is_imported_late_quietly_and_with_the_given_threads() -> None:
+    script = """
+import contextlib, io, sys
+from pathlib import Path
+import trama.environments
+from trama.config.model import Env, Problem
+assert not {"jax", "torch"} & set(sys.modules)
+caught = io.StringIO()
+with contextlib.redirect_stderr(caught):
+    trama.environments.make_env(Problem(units=("1s",)), Env(), 1, threads=1)
+    print("to the log", file=sys.stderr)
+assert "to the log" in caught.getvalue()
+import jax
+jax.numpy.ones((64, 64)).sum().block_until_ready()
+names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+print(names.count("tf_XLAEigen"))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": "workflow", "HOME": str(Path.home())},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert (run.stdout, run.stderr) == ("1\n", "")
+
+
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax_runtime.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TramaError, match="'jax', which is not installed"):
+        jax_runtime.configure_jax("cpu", 1)
+
+
+def test_absent_gpu_is_named() -> None:
+    script = "from trama.environments.jax_runtime import configure_jax; configure_jax('gpu', 1)"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": "workflow", "HOME": str(Path.home()), "CUDA_VISIBLE_DEVICES": ""},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert "TramaError: env.device: gpu is not what JAX offers here" in run.stderr
+
+
+def test_compilation_cache_is_kept_per_cpu_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    monkeypatch.setattr(jax_runtime, "_cpu_model", lambda: "one")
+    one = jax_runtime.compilation_cache()
+    monkeypatch.setattr(jax_runtime, "_cpu_model", lambda: "other")
+    assert one.is_relative_to("/somewhere/trama/xla")
+    assert jax_runtime.compilation_cache() != one

@@ -1,0 +1,127 @@
+"""The one interface that collect, train and evaluate know: environments stepped as a batch."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+Int = NDArray[np.int32]
+
+
+class Observation(NamedTuple):
+    """What N environments show. The arrays may be read-only: copy before writing.
+
+    Attributes:
+        obs: [N, A, O] each agent's own observation.
+        state: [N, S] the global state, for centralised training only.
+        available_actions: [N, A, U]; every agent, also a dead one, has at least one.
+    """
+
+    obs: Float
+    state: Float
+    available_actions: Bool
+
+
+class Step(NamedTuple):
+    """The result of one joint action in each of N environments.
+
+    Attributes:
+        observation: what the next action is chosen from; where the episode ended, the first
+            observation of the next episode.
+        last: what followed the action, before any reset. This is the one to store. It equals
+            `observation` where the episode goes on.
+        reward: [N] the team's reward, scaled.
+        terminated: [N] the episode was won or lost (or both teams died): no bootstrapping.
+        truncated: [N] the time limit ended an undecided episode: bootstrap from `last`.
+        won: [N] the enemies are dead and at least one agent lives.
+        task: [N] true task id of the episode that this step belongs to. For measuring only.
+    """
+
+    observation: Observation
+    last: Observation
+    reward: Float
+    terminated: Bool
+    truncated: Bool
+    won: Bool
+    task: Int
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Sizes and names of an environment.
+
+    Attributes:
+        n_agents: A.
+        obs_size: O, entries of one agent's observation.
+        state_size: S, entries of the state.
+        n_actions: U, actions of each agent.
+        episode_limit: the most steps that an episode can have.
+        tasks: name of each task; the position is the task id.
+        state_features: name of each entry of the state.
+        agent_features: [A, F] where the state holds each agent's own features.
+    """
+
+    n_agents: int
+    obs_size: int
+    state_size: int
+    n_actions: int
+    episode_limit: int
+    tasks: tuple[str, ...]
+    state_features: tuple[str, ...]
+    agent_features: NDArray[np.int64]
+
+
+class VectorEnv(ABC):
+    """N environments that step together and restart by themselves when an episode ends.
+
+    Environment e's random stream depends on (seed, e) alone: not on N, nor on the others.
+    """
+
+    spec: EnvSpec
+    n_envs: int
+
+    @abstractmethod
+    def reset(self, seed: int) -> Observation:
+        """Start a new episode in every environment.
+
+        Args:
+            seed: non-negative, below 2**63. The same seed and actions give the same bytes.
+        """
+
+    @abstractmethod
+    def step(self, actions: NDArray[np.integer]) -> Step:
+        """Take one joint action in every environment.
+
+        Args:
+            actions: [N, A] action indices, each one available to its agent.
+
+        Raises:
+            TramaError: before the first reset, on a wrong shape, or on an unavailable action.
+        """
+
+    @property
+    @abstractmethod
+    def task(self) -> Int:
+        """[N] true task id of the running episodes. For measuring only."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what the environments hold. They cannot step until the next reset."""
+
+    def __enter__(self) -> Self:
+        """Return the environment itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the environment."""
+        self.close()

@@ -1,0 +1,76 @@
+"""JAX beside PyTorch in one process: platform, memory, threads and the compilation cache."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import Literal
+
+from trama.errors import TramaError
+
+_PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}
+_CPU_FIELDS = ("vendor_id", "cpu family", "model", "model name", "flags", "Features")
+
+
+def configure_jax(device: Literal["cpu", "gpu"], threads: int) -> None:
+    """Set JAX up for this process; call it before anything imports jax.
+
+    XLA reads its thread count and platform once, at its first computation: a later call with
+    other values cannot change them.
+
+    Args:
+        device: `env.device` of the config.
+        threads: size of XLA's CPU thread pool.
+
+    Raises:
+        TramaError: if JAX or JaxMARL is not installed, or if the device is not there.
+    """
+    for package in ("jax", "jaxmarl"):
+        if importlib.util.find_spec(package) is None:
+            raise TramaError(
+                f"env.backend: smax needs the package {package!r}, which is not installed. "
+                "Run `make` in the repository, or install jax and jaxmarl in the versions that "
+                "pyproject.toml pins."
+            )
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    os.environ["NPROC"] = str(threads)
+    os.environ["JAX_PLATFORMS"] = _PLATFORMS[device]
+
+    import jax
+
+    jax.config.update("jax_platforms", _PLATFORMS[device])
+    jax.config.update("jax_compilation_cache_dir", str(compilation_cache()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        found = str(error)
+    if found != device:
+        raise TramaError(
+            f"env.device: {device} is not what JAX offers here ({found}). For a GPU, install jax "
+            "with CUDA support; or set env.device: cpu."
+        )
+
+
+def compilation_cache() -> Path:
+    """Return where compiled programs are kept: one directory per CPU model and JAX version.
+
+    Machine code for one CPU may crash on another, and home directories are shared in clusters.
+    The directory lies below XDG_CACHE_HOME (default ``~/.cache``).
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cpu = hashlib.sha256(_cpu_model().encode()).hexdigest()[:12]
+    version = importlib.metadata.version("jax")
+    return root / "trama" / "xla" / f"jax-{version}-{platform.machine()}-{cpu}"
+
+
+def _cpu_model() -> str:
+    try:
+        first_cpu = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return platform.processor()
+    # Virtual machines hide the exact model, but not the instruction sets: take those in as well.
+    lines = (line.partition(":") for line in first_cpu.splitlines())
+    return "\n".join(value for name, _, value in lines if name.strip() in _CPU_FIELDS)

@@ -1,0 +1,402 @@
+"""SMAX (JaxMARL) as a `VectorEnv`: a mixture of unit combinations and start positions.
+
+Start positions follow SMACv2's `surrounded_and_reflect` scenarios, shrunk by `dist_ratio` as in the
+paper's multi-task problems. SMAX pushes overlapping units apart along the line that joins them, so
+it cannot separate units at exactly the same point; units that share a point, at the centre or in a
+group, are therefore first moved by up to `JITTER` in x and in y.
+"""
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from trama.config.model import Env, Problem
+from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
+from trama.errors import TramaError
+from trama.tasks import parse_units, tasks_of
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallow standard output, and put the streams back as they were.
+
+    JaxMARL prints on import, and points sys.stdout and sys.stderr at the process's first ones.
+    """
+    streams: Any = sys.stdout, sys.__stdout__, sys.stderr
+    silent: Any = io.StringIO()
+    sys.stdout = sys.__stdout__ = silent  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.__stdout__, sys.stderr = streams  # type: ignore[misc]
+
+
+with _quiet():
+    from jaxmarl.environments.smax import HeuristicEnemySMAX
+    from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle
+    from jaxmarl.environments.smax.smax_env import State as Units
+
+MAP_SIZE = 32.0
+CENTRE = MAP_SIZE / 2
+NEAREST_GROUP = 2.0
+"""Closest that a surrounding group comes to the centre, in x and in y."""
+REFLECTED_GAP = 1.0
+"""Closest that reflected units come to the line x = CENTRE."""
+JITTER = 0.5
+MARGIN = 3.0
+"""Least distance to the walls, jitter and push aside: SMAX kills what touches a wall."""
+
+_DIAGONALS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float32)
+
+Roster = tuple[tuple[str, str, float, float, float, float, float, float, float], ...]
+"""Per unit type: name, symbol, speed, damage, range, sight, radius, health, cooldown."""
+
+
+class Mixture(NamedTuple):
+    """What may change without compiling anew.
+
+    Attributes:
+        types: [tasks, A] the team of each task, as positions in the roster.
+        reflected: [tasks] whether a task starts reflected (else surrounded).
+        log_probability: [tasks] of drawing each task.
+        dist_ratio: how far from the centre units start, as a share of the half map.
+        reward_scale: factor on SMAX's reward.
+    """
+
+    types: Array | NDArray[np.uint8]
+    reflected: Array | NDArray[np.bool_]
+    log_probability: Array | NDArray[np.float32]
+    dist_ratio: Array | float
+    reward_scale: Array | float
+
+
+class Running(NamedTuple):
+    """N episodes under way: [N] random keys, SMAX's states, and task ids."""
+
+    keys: Array
+    battle: Battle
+    task: Array
+
+
+class Seen(NamedTuple):
+    """An `Observation` on JAX's device."""
+
+    obs: Array
+    state: Array
+    available_actions: Array
+
+
+class Outcome(NamedTuple):
+    """The fields of the same names of `Step`, on JAX's device."""
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+    won: Array
+
+
+def place_surrounded(key: Array, team_size: int, dist_ratio: Array | float) -> Array:
+    """Return start positions [2A, 2]: allies at the centre, enemies around them, jittered.
+
+    One to four groups of enemies (uniform), each on a diagonal of its own, at a uniformly drawn
+    point between `NEAREST_GROUP` and `dist_ratio` of the half map; each enemy joins one of the
+    groups with equal probability, so a group may stay empty.
+    """
+    count_key, diagonal_key, distance_key, member_key, jitter_key = jax.random.split(key, 5)
+    n_groups = jax.random.randint(count_key, (), 1, len(_DIAGONALS) + 1)
+    directions = jax.random.permutation(diagonal_key, _DIAGONALS)
+    distances = jax.random.uniform(
+        distance_key, (len(_DIAGONALS), 1), minval=NEAREST_GROUP, maxval=_extent(dist_ratio)
+    )
+    member = jax.random.randint(member_key, (team_size,), 0, n_groups)
+    jitter = jax.random.uniform(jitter_key, (2 * team_size, 2), minval=-JITTER, maxval=JITTER)
+    return CENTRE + jitter.at[team_size:].add((directions * distances)[member])
+
+
+def place_reflected(key: Array, team_size: int, dist_ratio: Array | float) -> Array:
+    """Return start positions [2A, 2]: allies uniform in the left half, enemies mirrored.
+
+    Allies lie within `dist_ratio` of the half map from the centre, and `REFLECTED_GAP` or more
+    left of it.
+    """
+    extent = _extent(dist_ratio)
+    low = CENTRE - extent * jnp.ones(2)
+    high = jnp.stack([jnp.asarray(CENTRE - REFLECTED_GAP), jnp.asarray(CENTRE + extent)])
+    allies = jax.random.uniform(key, (team_size, 2), minval=low, maxval=high)
+    return jnp.concatenate([allies, allies.at[:, 0].set(MAP_SIZE - allies[:, 0])])
+
+
+class Simulation:
+    """The compiled programs of one roster, team size and time limit; any N, any mixture."""
+
+    def __init__(self, roster: Roster, team_size: int, max_steps: int) -> None:
+        """Set up the game; programs are compiled at the first call for each N."""
+        names, symbols, *numbers = zip(*roster, strict=True)
+        speed, damage, attack_range, sight, radius, health, cooldown = (
+            jnp.array(values, dtype=jnp.float32) for values in numbers
+        )
+        self.game = HeuristicEnemySMAX(
+            num_allies=team_size,
+            num_enemies=team_size,
+            map_width=MAP_SIZE,
+            map_height=MAP_SIZE,
+            max_steps=max_steps,
+            unit_type_names=list(names),
+            unit_type_shorthands=list(symbols),
+            unit_type_velocities=speed,
+            unit_type_attacks=damage,
+            unit_type_attack_ranges=attack_range,
+            unit_type_sight_ranges=sight,
+            unit_type_radiuses=radius,
+            unit_type_health=health,
+            unit_type_weapon_cooldowns=cooldown,
+        )
+        self.team_size = team_size
+        self.health = health
+        self.reset = jax.jit(self._reset)
+        self.step = jax.jit(self._step)
+
+    def spec(self, tasks: tuple[str, ...], max_steps: int) -> EnvSpec:
+        """Return sizes and names (see `EnvSpec`) for these tasks."""
+        own = ["health", "x", "y", "cooldown"]
+        own += [f"is_{name}" for name in self.game.unit_type_names]
+        units = [f"{side}_{i}" for side in ("ally", "enemy") for i in range(self.team_size)]
+        features = [f"{unit}_{feature}" for unit in units for feature in own]
+        features += [f"{unit}_team" for unit in units] + [f"{unit}_type" for unit in units]
+        return EnvSpec(
+            n_agents=self.team_size,
+            obs_size=self.game.obs_size,
+            state_size=self.game.state_size,
+            n_actions=self.game.num_ally_actions,
+            # SMAX compares its step counter with the limit before it moves the counter.
+            episode_limit=max_steps + 1,
+            tasks=tasks,
+            state_features=tuple(features),
+            agent_features=np.arange(self.team_size * len(own)).reshape(self.team_size, len(own)),
+        )
+
+    def _reset(
+        self, mixture: Mixture, seed: Array | NDArray[np.uint32], index: Array | NDArray[np.int32]
+    ) -> tuple[Running, Seen]:
+        """Start episodes; `seed` [2] holds its low and high 32 bits, `index` [N] each stream."""
+        root = jax.random.fold_in(jax.random.PRNGKey(seed[0]), seed[1])
+        streams = jax.vmap(jax.random.fold_in, (None, 0))(root, index)
+        start_keys, keys = _split(streams, 2)
+        battle, task = jax.vmap(self._start, (None, 0))(mixture, start_keys)
+        return Running(keys, battle, task), jax.vmap(self._observe)(battle)
+
+    def _step(
+        self, mixture: Mixture, running: Running, actions: Array | NDArray[np.int32]
+    ) -> tuple[Running, Seen, Seen, Outcome]:
+        """Take the joint actions [N, A]; return episodes, next and last observation, outcome."""
+        step_keys, start_keys, keys = _split(running.keys, 3)
+        by_agent = {agent: actions[:, i] for i, agent in enumerate(self.game.agents)}
+        _, battle, reward, done, _ = jax.vmap(self.game.step_env)(
+            step_keys, running.battle, by_agent
+        )
+        last = jax.vmap(self._observe)(battle)
+        ended = done["__all__"]
+        alive = battle.state.unit_alive
+        allies_live = alive[:, : self.team_size].any(axis=1)
+        enemies_live = alive[:, self.team_size :].any(axis=1)
+        decided = ~(allies_live & enemies_live)
+        outcome = Outcome(
+            reward=reward[self.game.agents[0]] * mixture.reward_scale,
+            terminated=decided,
+            truncated=ended & ~decided,
+            won=allies_live & ~enemies_live,
+        )
+
+        def restart() -> tuple[Battle, Array, Seen]:
+            fresh, task = jax.vmap(self._start, (None, 0))(mixture, start_keys)
+            first = jax.vmap(self._observe)(fresh)
+
+            def choose(new: Array, old: Array) -> Array:
+                return jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+            chosen: tuple[Battle, Array, Seen] = jax.tree.map(
+                choose, (fresh, task, first), (battle, running.task, last)
+            )
+            return chosen
+
+        # Most steps end no episode: skip drawing N new ones then.
+        battle, task, observation = jax.lax.cond(
+            ended.any(), restart, lambda: (battle, running.task, last)
+        )
+        return Running(keys, battle, task), observation, last, outcome
+
+    def _start(self, mixture: Mixture, key: Array) -> tuple[Battle, Array]:
+        """Draw one episode's task, team order and positions."""
+        task_key, order_key, place_key, enemy_key = jax.random.split(key, 4)
+        task = jax.random.categorical(task_key, mixture.log_probability)
+        team = jax.random.permutation(order_key, jnp.asarray(mixture.types)[task])
+        types = jnp.concatenate([team, team])
+        positions = jnp.where(
+            jnp.asarray(mixture.reflected)[task],
+            place_reflected(place_key, self.team_size, mixture.dist_ratio),
+            place_surrounded(place_key, self.team_size, mixture.dist_ratio),
+        )
+        n_units = 2 * self.team_size
+        units = Units(
+            done=jnp.array(False),
+            step=jnp.zeros((), jnp.int32),
+            unit_positions=positions,
+            unit_alive=jnp.ones(n_units, jnp.bool_),
+            unit_teams=jnp.repeat(jnp.arange(2.0), self.team_size),
+            unit_health=self.health[types],
+            unit_types=types,
+            unit_weapon_cooldowns=jnp.zeros(n_units),
+            prev_movement_actions=jnp.zeros((n_units, 2)),
+            prev_attack_actions=jnp.zeros(n_units, jnp.int32),
+        )
+        battle = Battle(
+            state=self.game._push_units_away(units),
+            enemy_policy_state=self.game.get_enemy_policy_initial_state(enemy_key),
+        )
+        return jax.tree.map(_strongly_typed, battle), task.astype(jnp.int32)
+
+    def _observe(self, battle: Battle) -> Seen:
+        obs = self.game.get_obs(battle)
+        available = self.game.get_avail_actions(battle)
+        agents = self.game.agents
+        return Seen(
+            obs=jnp.stack([obs[agent] for agent in agents]),
+            state=self.game.get_world_state(battle),
+            available_actions=jnp.stack([available[agent] for agent in agents]).astype(jnp.bool_),
+        )
+
+
+class SmaxVectorEnv(VectorEnv):
+    """N SMAX battles, simulated as one batch on JAX's default device.
+
+    Attributes:
+        running: the episodes under way; None before the first reset and after `close`.
+    """
+
+    running: Running | None
+
+    def __init__(self, problem: Problem, env: Env, n_envs: int, task: str | None = None) -> None:
+        """See `trama.environments.make_env`."""
+        tasks = tasks_of(problem)
+        names = tuple(each.name for each in tasks)
+        if task is not None and task not in names:
+            raise TramaError(f"Unknown task {task!r}. The problem's tasks are: {', '.join(names)}.")
+        teams = [parse_units(each.units, env.roster) for each in tasks]
+        types = list(env.roster)
+        drawn = np.array([task in (None, name) for name in names])
+        with np.errstate(divide="ignore"):
+            log_probability = np.log(drawn / drawn.sum(), dtype=np.float32)
+        self._mixture = Mixture(
+            types=np.array([[types.index(unit) for unit in team] for team in teams], np.uint8),
+            reflected=np.array([each.start == "reflected" for each in tasks]),
+            log_probability=log_probability,
+            dist_ratio=env.dist_ratio,
+            reward_scale=env.reward_scale,
+        )
+        self._simulation = _simulation(_as_tuples(env), len(teams[0]), env.max_steps)
+        self.spec = self._simulation.spec(names, env.max_steps)
+        self.n_envs = n_envs
+        self.running = None
+
+    def reset(self, seed: int) -> Observation:
+        """See `VectorEnv.reset`."""
+        words = np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint32)
+        index = np.arange(self.n_envs, dtype=np.int32)
+        self.running, seen = self._simulation.reset(self._mixture, words, index)
+        observation = _observation(seen)
+        self._available = observation.available_actions
+        return observation
+
+    def step(self, actions: NDArray[np.integer]) -> Step:
+        """See `VectorEnv.step`."""
+        if self.running is None:
+            raise TramaError("The environment was stepped before it was reset: call reset(seed).")
+        task = self.task
+        self.running, seen, seen_last, outcome = self._simulation.step(
+            self._mixture, self.running, self._checked(actions)
+        )
+        reward, terminated, truncated, won = map(np.asarray, outcome)
+        last = _observation(seen_last)
+        observation = _observation(seen) if (terminated | truncated).any() else last
+        self._available = observation.available_actions
+        return Step(observation, last, reward, terminated, truncated, won, task)
+
+    @property
+    def task(self) -> Int:
+        """See `VectorEnv.task`."""
+        if self.running is None:
+            raise TramaError("No episode is running: call reset(seed) first.")
+        return np.asarray(self.running.task)
+
+    def close(self) -> None:
+        """See `VectorEnv.close`."""
+        self.running = None
+
+    def _checked(self, actions: NDArray[np.integer]) -> Int:
+        shape = (self.n_envs, self.spec.n_agents)
+        if actions.shape != shape or not np.issubdtype(actions.dtype, np.integer):
+            raise TramaError(
+                f"actions must be integers of shape {shape}, not {actions.dtype} of shape "
+                f"{actions.shape}."
+            )
+        outside = (actions < 0) | (actions >= self.spec.n_actions)
+        index = np.where(outside, 0, actions)[..., None]
+        available = np.take_along_axis(self._available, index, axis=-1)[..., 0] & ~outside
+        if not available.all():
+            env, agent = np.argwhere(~available)[0]
+            allowed = np.flatnonzero(self._available[env, agent]).tolist()
+            raise TramaError(
+                f"Action {actions[env, agent]} of agent {agent} in environment {env} is not "
+                f"available; it may choose from {allowed}."
+            )
+        # One integer type, or XLA compiles the step anew for each.
+        return actions.astype(np.int32)
+
+
+@functools.cache
+def _simulation(roster: Roster, team_size: int, max_steps: int) -> Simulation:
+    return Simulation(roster, team_size, max_steps)
+
+
+def _as_tuples(env: Env) -> Roster:
+    return tuple(
+        (
+            name,
+            unit.symbol,
+            unit.speed,
+            unit.damage,
+            unit.range,
+            unit.sight,
+            unit.radius,
+            unit.health,
+            unit.cooldown,
+        )
+        for name, unit in env.roster.items()
+    )
+
+
+def _extent(dist_ratio: Array | float) -> Array:
+    return jnp.minimum(dist_ratio * CENTRE, CENTRE - MARGIN)
+
+
+def _split(keys: Array, parts: int) -> tuple[Array, ...]:
+    split = jax.vmap(lambda key: jax.random.split(key, parts))(keys)
+    return tuple(split[:, part] for part in range(parts))
+
+
+def _strongly_typed(value: Array) -> Array:
+    # JaxMARL's constants are weakly typed at the start and not after a step: one type, one program.
+    return jax.lax.convert_element_type(value, value.dtype)
+
+
+def _observation(seen: Seen) -> Observation:
+    return Observation(*map(np.asarray, seen))
