@@ -1,0 +1,479 @@
+"""Statistics, figures and tables of a small made-up study, written as the stages would write it."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trama.config.model import Figures, Tables
+from trama.data.parquet import Provenance, write_table
+from trama.errors import TramaError
+from trama.reporting import figures, statistics, style, tables
+from trama.reporting.statistics import OVERALL, Curve, Files
+
+_PROVENANCE = Provenance("made_up", "train", "0123456789abcdef", 0, "0.1.0", "feedbeef")
+_VARIANTS = ("qmix", "qplex", "trama")
+_TASKS = ("2c3s surrounded", "2c3z surrounded", "3s2z surrounded")
+
+
+def _write_history(path: Path, rows: list[tuple[int, str, str | None, int | None, float]]) -> Path:
+    """Write rows (env_steps, metric, task, step, value) as a history."""
+    env_steps, metric, task, step, value = zip(*rows, strict=True)
+    columns = {
+        "env_steps": env_steps,
+        "update": [n // 100 for n in env_steps],
+        "episode": [n // 50 for n in env_steps],
+        "metric": metric,
+        "task": task,
+        "step": step,
+        "value": value,
+    }
+    write_table(path, "history", {k: list(v) for k, v in columns.items()}, _PROVENANCE)
+    return path
+
+
+def _training_history(path: Path, variant: str, seed: int, *, predictor: bool) -> Path:
+    """Write the history of a training run that improves and, with `predictor`, of its predictor."""
+    rng = np.random.default_rng([seed, len(variant)])
+    level = {"qmix": 0.12, "qplex": 0.38, "trama": 0.45}.get(variant, 0.3)
+    rows: list[tuple[int, str, str | None, int | None, float]] = []
+    for env_steps in range(0, 210_000, 10_000):
+        won = level / (1 + np.exp(-(env_steps - 90_000) / 25_000)) + rng.normal(0, 0.02)
+        won = float(np.clip(won, 0, 1))
+        rows.append((env_steps, "test_win_rate", None, None, won))
+        rows.append((env_steps, "test_win_rate", _TASKS[0], None, won))
+        rows.append((env_steps, "test_return", None, None, 4 + 16 * won + rng.normal(0, 0.3)))
+    if predictor:
+        for env_steps in (100_000, 200_000):
+            rows.append((env_steps, "majority_rate", None, None, 0.42 + 0.02 * seed))
+            rows.append((env_steps, "predictor_accuracy", None, None, 0.85))
+            rows.append((env_steps, "predictor_balanced_accuracy", None, None, 0.8 + 0.05 * seed))
+            for step in range(100 + seed):
+                value = 0.95 - 0.5 * np.exp(-step / 12) * (1 if env_steps == 200_000 else 2)
+                value += rng.normal(0, 0.01)
+                rows.append((env_steps, "predictor_accuracy", None, step, float(max(value, 0))))
+    return _write_history(path, rows)
+
+
+def _embeddings(path: Path, seed: int, n: int = 900, size: int = 4) -> Path:
+    """Write the embeddings of n trajectories in three overlapping clusters."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(0, 1.2, (3, size))
+    label = rng.integers(0, 3, n)
+    task = np.where(rng.random(n) < 0.85, label, rng.integers(0, 3, n))
+    columns = {
+        "env_steps": np.zeros(n, dtype=np.int64),
+        "episode": np.arange(n),
+        "task": [_TASKS[t] for t in task],
+        "label": label,
+        "embedding": (centres[label] + rng.normal(0, 0.5, (n, size))).astype(np.float32),
+    }
+    write_table(path, "embeddings", columns, _PROVENANCE)
+    return path
+
+
+def _cluster_metrics(path: Path, *, quantised: bool) -> Path:
+    """Write metrics of a clustering of 1,000 trajectories in classes of 500, 300 and 200."""
+    rows: list[tuple[str, int | None, float]] = [
+        ("silhouette", None, 0.35),
+        ("ari", None, 0.471),
+        ("nmi", None, -0.001),
+        ("n_trajectories", None, 1000.0),
+        ("classifier_accuracy", None, 0.99),
+        *(("class_size", k, size) for k, size in enumerate((500.0, 300.0, 200.0))),
+    ]
+    if quantised:
+        rows.append(("codes_in_use", None, 57.0))
+    metric, label, value = (list(column) for column in zip(*rows, strict=True))
+    columns = {"metric": metric, "class": label, "value": value}
+    write_table(path, "cluster_metrics", columns, _PROVENANCE)
+    return path
+
+
+def _episodes(path: Path, rows: list[tuple[str, str, str, float, bool]]) -> Path:
+    """Write rows (policy, task set, task, return, won) as an evaluation of one run."""
+    policy, task_set, task, episode_return, won = (list(c) for c in zip(*rows, strict=True))
+    columns = {
+        "problem": ["SurComb3"] * len(rows),
+        "variant": [path.parent.parent.name] * len(rows),
+        "seed": [int(path.parent.name.removeprefix("seed_"))] * len(rows),
+        "policy": policy,
+        "task_set": task_set,
+        "task": task,
+        "episode": list(range(len(rows))),
+        "episode_return": episode_return,
+        "length": [40] * len(rows),
+        "won": won,
+    }
+    write_table(path, "episodes", columns, _PROVENANCE)
+    return path
+
+
+_FIGURES = Figures(formats=("pdf", "png"), dpi=100, smoothing=1)
+_TABLES = Tables(decimals=2, policy="last")
+
+
+def _histories(folder: Path, n_seeds: int = 2) -> dict[str, dict[int, Path]]:
+    return {
+        variant: {
+            seed: _training_history(
+                folder / "train" / variant / f"seed_{seed}" / "history.parquet",
+                variant,
+                seed,
+                predictor=variant == "trama",
+            )
+            for seed in range(n_seeds)
+        }
+        for variant in _VARIANTS
+    }
+
+
+def _representations(folder: Path) -> tuple[Files, Files]:
+    folders = {
+        name: {seed: folder / "representation" / name / f"seed_{seed}" for seed in (0, 1)}
+        for name in ("vqvae", "mean_state")
+    }
+    points = {
+        name: {s: _embeddings(f / "embeddings.parquet", s) for s, f in seeds.items()}
+        for name, seeds in folders.items()
+    }
+    metrics = {
+        name: {
+            s: _cluster_metrics(f / "cluster_metrics.parquet", quantised=name == "vqvae")
+            for s, f in seeds.items()
+        }
+        for name, seeds in folders.items()
+    }
+    return points, metrics
+
+
+def _evaluations(folder: Path) -> Files:
+    """Two seeds of two variants, four episodes of one task and two of the other."""
+    # Wins of (task a: 4 episodes, task b: 2 episodes).
+    wins = {("qmix", 0): (1, 0), ("qmix", 1): (3, 1), ("trama", 0): (4, 2), ("trama", 1): (4, 1)}
+    files: dict[str, dict[int, Path]] = {}
+    for (variant, seed), (in_a, in_b) in wins.items():
+        rows = [("last", "trained", "task_a", float(10 * seed - 5), i < in_a) for i in range(4)]
+        rows += [("last", "trained", "task_b", 7.0, i < in_b) for i in range(2)]
+        rows += [("best", "trained", "task_a", 1.0, True), ("last", "unseen", "x", 1.0, True)]
+        path = folder / "evaluate" / variant / f"seed_{seed}" / "episodes.parquet"
+        files.setdefault(variant, {})[seed] = _episodes(path, rows)
+    return files
+
+
+def _lines(axes: Axes, thicker_than: float) -> dict[str, np.ndarray]:
+    """Return the points [n, 2] of the labelled lines above a width."""
+    return {
+        str(line.get_label()): np.asarray(line.get_xydata())
+        for line in axes.get_lines()
+        if line.get_linewidth() > thicker_than
+    }
+
+
+def _legend(figure: Figure) -> tuple[str, list[str]]:
+    (legend,) = figure.legends
+    return legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]
+
+
+def test_paths_are_arranged_by_name_and_seed() -> None:
+    paths = [f"r/train/{name}/seed_{seed}/h.parquet" for name in "ba" for seed in (10, 2)]
+    files = statistics.by_name_and_seed(paths)
+    assert list(files) == ["b", "a"]
+    assert files["a"] == {10: Path(paths[2]), 2: Path(paths[3])}
+
+
+def test_running_mean_looks_back_alone() -> None:
+    smooth = statistics.running_mean(Curve(np.arange(4), np.array([1.0, 2.0, 6.0, 1.0])), 3)
+    np.testing.assert_allclose(smooth.y, [1, 1.5, 3, 3])
+    assert smooth.x.tolist() == [0, 1, 2, 3]
+
+
+def test_mean_curve_of_equal_and_of_shifted_points() -> None:
+    first = Curve(np.array([0, 10, 20]), np.array([0.0, 1.0, 2.0]))
+    same = statistics.mean_curve([first, Curve(first.x, np.array([2.0, 2.0, 2.0]))])
+    assert same.x.tolist() == [0, 10, 20]
+    np.testing.assert_allclose(same.y, [1, 1.5, 2])
+    shifted = statistics.mean_curve([first, Curve(np.array([5, 15, 25]), np.zeros(3))])
+    assert shifted.x.tolist() == [5, 10, 15, 20]
+    np.testing.assert_allclose(shifted.y, [0.25, 0.5, 0.75, 1.0])
+
+
+def test_values_of_a_history(tmp_path: Path) -> None:
+    history = _write_history(
+        tmp_path / "history.parquet",
+        [
+            (20, "test_win_rate", None, None, 0.5),
+            (10, "test_win_rate", None, None, 0.25),
+            (20, "test_win_rate", "task_a", None, 1.0),
+            (10, "predictor_accuracy", None, 0, 0.1),
+            (20, "predictor_accuracy", None, 1, 0.4),
+            (20, "predictor_accuracy", None, 0, 0.3),
+            (20, "predictor_accuracy", None, None, 0.35),
+        ],
+    )
+    curve = statistics.learning_curve(history, "test_win_rate")
+    assert (curve.x.tolist(), curve.y.tolist()) == ([10, 20], [0.25, 0.5])
+    assert statistics.final_value(history, "test_win_rate") == 0.5
+    steps = statistics.final_curve_within_episode(history, "predictor_accuracy")
+    assert (steps.x.tolist(), steps.y.tolist()) == ([0, 1], [0.3, 0.4])
+    assert statistics.final_value(history, "predictor_accuracy") == 0.35
+    with pytest.raises(TramaError, match="no row of metric `test_win_rate` by time step"):
+        statistics.final_curve_within_episode(history, "test_win_rate")
+    with pytest.raises(TramaError, match="no row of metric `majority_rate`;") as error:
+        statistics.final_value(history, "majority_rate")
+    assert str(history) in str(error.value)
+
+
+def test_evaluation_equals_the_table_computed_by_hand(tmp_path: Path) -> None:
+    table = statistics.evaluation(_evaluations(tmp_path), "last")
+    rows = {(r.task, r.variant, r.metric): r for r in table.itertuples()}
+    assert list(dict.fromkeys(table["task"])) == ["task_a", "task_b", OVERALL]
+    # task, variant: win rate's mean, min, max over the seeds; return's
+    expected = {
+        ("task_a", "qmix"): ((0.5, 0.25, 0.75), (0, -5, 5), 4),
+        ("task_b", "qmix"): ((0.25, 0, 0.5), (7, 7, 7), 2),
+        # Tasks weigh the same although one has twice the episodes.
+        (OVERALL, "qmix"): ((0.375, 0.125, 0.625), (3.5, 1, 6), 6),
+        ("task_a", "trama"): ((1, 1, 1), (0, -5, 5), 4),
+        ("task_b", "trama"): ((0.75, 0.5, 1), (7, 7, 7), 2),
+        (OVERALL, "trama"): ((0.875, 0.75, 1), (3.5, 1, 6), 6),
+    }
+    assert len(rows) == 2 * len(expected)
+    for (task, variant), (win_rate, episode_return, n_episodes) in expected.items():
+        for metric, values in (("win_rate", win_rate), ("return", episode_return)):
+            row = rows[task, variant, metric]
+            assert (row.mean, row.min, row.max) == pytest.approx(values)
+            assert (row.n_seeds, row.episodes_per_seed) == (2, n_episodes)
+
+
+def test_evaluation_without_the_policy_says_so(tmp_path: Path) -> None:
+    path = _episodes(
+        tmp_path / "qmix" / "seed_0" / "e.parquet", [("last", "trained", "a", 0, True)]
+    )
+    with pytest.raises(TramaError, match=r"e\.parquet: no episode of policy `best`"):
+        statistics.evaluation({"qmix": {0: path}}, "best")
+
+
+def _write_results(folder: Path, outputs: Sequence[Path]) -> None:
+    tables.results(
+        _evaluations(folder),
+        problem="SurComb3",
+        tables=_TABLES,
+        provenance=_PROVENANCE,
+        outputs=outputs,
+    )
+
+
+def test_results_as_latex_markdown_and_csv(tmp_path: Path) -> None:
+    outputs = [tmp_path / f"results.{suffix}" for suffix in ("tex", "md", "csv")]
+    _write_results(tmp_path, outputs)
+    latex, markdown, csv = (path.read_text() for path in outputs)
+
+    rows = [line for line in latex.splitlines() if not line.startswith("%")]
+    assert rows == [
+        r"\begin{tabular}{llrrrr}",
+        r"\toprule",
+        r"Task & Variant & Win rate & Return & Seeds & Episodes per seed \\",
+        r"\midrule",
+        r"task\_a & qmix & 0.50 [0.25, 0.75] & 0.00 [$-$5.00, 5.00] & 2 & 4 \\",
+        r" & trama & 1.00 [1.00, 1.00] & 0.00 [$-$5.00, 5.00] & 2 & 4 \\",
+        r"\addlinespace",
+        r"task\_b & qmix & 0.25 [0.00, 0.50] & 7.00 [7.00, 7.00] & 2 & 2 \\",
+        r" & trama & 0.75 [0.50, 1.00] & 7.00 [7.00, 7.00] & 2 & 2 \\",
+        r"\addlinespace",
+        r"overall & qmix & 0.38 [0.12, 0.62] & 3.50 [1.00, 6.00] & 2 & 6 \\",
+        r" & trama & 0.88 [0.75, 1.00] & 3.50 [1.00, 6.00] & 2 & 6 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert "study made_up, params 0123456789abcdef" in latex
+    assert "| task_a | qmix | 0.50 [0.25, 0.75] | 0.00 [-5.00, 5.00] | 2 | 4 |" in markdown
+    frame = pd.read_csv(io.StringIO(csv))
+    row = frame[(frame.task == OVERALL) & (frame.variant == "qmix") & (frame.metric == "win_rate")]
+    assert row[["mean", "min", "max"]].to_numpy().tolist() == [[0.375, 0.125, 0.625]]
+    assert set(frame["policy"]) == {"last"}
+
+
+def test_clusters_table(tmp_path: Path) -> None:
+    outputs = [tmp_path / f"clusters.{suffix}" for suffix in ("tex", "csv")]
+    metrics = _representations(tmp_path)[1]
+    tables.clusters(
+        metrics, problem="SurComb3", tables=_TABLES, provenance=_PROVENANCE, outputs=outputs
+    )
+    latex = outputs[0].read_text()
+    assert r"vqvae & 0 & 0.47 & 0.00 & 0.35 & 57 & 0.20 & 0.50 \\" in latex
+    assert r"mean\_state & 0 & 0.47 & 0.00 & 0.35 & n/a & 0.20 & 0.50 \\" in latex
+    frame = pd.read_csv(outputs[1])
+    assert frame["ari"].tolist() == [0.471] * 4
+    assert frame["codes_in_use"].isna().tolist() == [False, False, True, True]
+
+
+def test_predictor_table(tmp_path: Path) -> None:
+    outputs = [tmp_path / "predictor.md"]
+    tables.predictor(
+        {"trama": _histories(tmp_path)["trama"]},
+        problem="SurComb3",
+        tables=_TABLES,
+        provenance=_PROVENANCE,
+        outputs=outputs,
+    )
+    lines = outputs[0].read_text().splitlines()
+    assert lines[2:6] == [
+        "| Variant | Seed | Balanced accuracy | Majority rate |",
+        "| :-- | :-- | --: | --: |",
+        "| trama | 0 | 0.80 | 0.42 |",
+        "| trama | 1 | 0.85 | 0.44 |",
+    ]
+
+
+def test_learning_curves_show_every_seed_and_the_mean(tmp_path: Path) -> None:
+    histories = _histories(tmp_path)
+    with style.figure_style():
+        figure = figures.draw_learning_curves(histories, "SurComb3", _VARIANTS, 1)
+    win_rate, test_return = figure.axes
+    assert win_rate.get_xlabel() == test_return.get_xlabel() == "Environment steps"
+    assert (win_rate.get_ylabel(), test_return.get_ylabel()) == ("Test win rate", "Test return")
+    assert win_rate.get_ylim() == (0, 1)
+    assert _legend(figure) == ("2 seeds: mean and each seed, no interval", list(_VARIANTS))
+    assert len(win_rate.get_lines()) == 3 * (2 + 1)
+    curves = [
+        statistics.learning_curve(path, "test_win_rate") for path in histories["qplex"].values()
+    ]
+    drawn = _lines(win_rate, 1)
+    np.testing.assert_allclose(drawn["qplex"][:, 0], curves[0].x)
+    np.testing.assert_allclose(drawn["qplex"][:, 1], (curves[0].y + curves[1].y) / 2)
+
+
+def test_learning_curves_of_three_seeds_carry_no_note(tmp_path: Path) -> None:
+    with style.figure_style():
+        figure = figures.draw_learning_curves(_histories(tmp_path, 3), "SurComb3", _VARIANTS, 5)
+    assert _legend(figure)[0] == ""
+    assert figure.axes[0].get_ylabel() == "Test win rate (mean of 5 tests)"
+
+
+def test_predictor_accuracy_shows_the_last_measure_and_the_majority_rate(tmp_path: Path) -> None:
+    trama = _histories(tmp_path)["trama"]
+    with style.figure_style():
+        figure = figures.draw_predictor_accuracy({"trama": trama}, "SurComb3", _VARIANTS)
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "Time step within the episode"
+    assert axes.get_ylabel() == "Predictor accuracy"
+    assert _legend(figure)[1] == ["trama", "majority rate"]
+    drawn = _lines(axes, 0.8)
+    mean = np.mean(
+        [
+            statistics.final_curve_within_episode(path, "predictor_accuracy").y[:100]
+            for path in trama.values()
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(drawn.pop("trama")[:, 1], mean)
+    (majority,) = drawn.values()
+    np.testing.assert_allclose(majority[:, 1], 0.43)
+    # The variant looks as in the other figures, though it is the only one here.
+    colours = {line.get_color() for line in axes.get_lines()}
+    assert colours == {style.looks(_VARIANTS)["trama"].colour}
+
+
+def test_embeddings_are_shown_by_class_and_by_true_task(tmp_path: Path) -> None:
+    points, metrics = _representations(tmp_path)
+    with style.figure_style():
+        figure = figures.draw_embeddings(points, metrics, "SurComb3")
+    assert [axes.get_title() for axes in figure.axes] == [
+        title
+        for name in ("vqvae", "mean_state")
+        for seed in (0, 1)
+        for title in (f"{name}, seed {seed}: class", f"{name}, seed {seed}: true task (ARI 0.47)")
+    ]
+    legends = [axes.get_legend() for axes in figure.axes[:2]]
+    assert [[text.get_text() for text in legend.get_texts()] for legend in legends if legend] == [
+        ["class 0", "class 1", "class 2"],
+        list(_TASKS),
+    ]
+    for axes in figure.axes:
+        drawn = np.concatenate([np.asarray(c.get_offsets()) for c in axes.collections])
+        assert len(drawn) == 900
+        np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=1e-6)
+        assert drawn[:, 0].var() > drawn[:, 1].var()
+
+
+@pytest.mark.parametrize("matrix", [np.ones((5, 4)), np.arange(5.0)[:, None], np.ones((5, 1))])
+def test_collapsed_and_one_dimensional_embeddings_are_drawn(
+    matrix: np.ndarray, tmp_path: Path
+) -> None:
+    columns = {
+        "env_steps": [0] * 5,
+        "episode": list(range(5)),
+        "task": ["a"] * 5,
+        "label": [0] * 5,
+        "embedding": matrix,
+    }
+    write_table(tmp_path / "e.parquet", "embeddings", columns, _PROVENANCE)
+    metrics = _cluster_metrics(tmp_path / "m.parquet", quantised=True)
+    with style.figure_style():
+        figure = figures.draw_embeddings(
+            {"vqvae": {0: tmp_path / "e.parquet"}}, {"vqvae": {0: metrics}}, "SurComb3"
+        )
+    share = "100%" if np.ptp(matrix) else "0%"
+    assert figure.axes[0].get_xlabel() == f"PC 1 ({share})"
+
+
+def test_looks_differ_in_greyscale() -> None:
+    looks = style.looks([f"variant_{i}" for i in range(8)])
+    assert len(set(looks.values())) == 8
+    assert len({look.marker for look in looks.values()}) == 8
+
+
+def _draw_all(folder: Path) -> list[Path]:
+    histories = _histories(folder)
+    points, metrics = _representations(folder)
+
+    def outputs(name: str) -> list[Path]:
+        return [folder / f"{name}.{suffix}" for suffix in _FIGURES.formats]
+
+    figures.learning_curves(
+        histories,
+        problem="SurComb3",
+        variants=_VARIANTS,
+        figures=_FIGURES,
+        provenance=_PROVENANCE,
+        outputs=outputs("learning_curves"),
+    )
+    figures.predictor_accuracy(
+        {"trama": histories["trama"]},
+        problem="SurComb3",
+        variants=_VARIANTS,
+        figures=_FIGURES,
+        provenance=_PROVENANCE,
+        outputs=outputs("predictor_accuracy"),
+    )
+    figures.embeddings(
+        points,
+        metrics,
+        problem="SurComb3",
+        figures=_FIGURES,
+        provenance=_PROVENANCE,
+        outputs=outputs("embeddings"),
+    )
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def test_figures_are_byte_identical_undated_and_hold_their_fonts(tmp_path: Path) -> None:
+    first, second = _draw_all(tmp_path / "a"), _draw_all(tmp_path / "b")
+    assert [path.name for path in first] == [
+        f"{name}.{suffix}"
+        for name in ("embeddings", "learning_curves", "predictor_accuracy")
+        for suffix in ("pdf", "png")
+    ]
+    for one, other in zip(first, second, strict=True):
+        content = one.read_bytes()
+        assert content == other.read_bytes(), one.name
+        if one.suffix == ".pdf":
+            assert b"CreationDate" not in content
+            assert b"/FontFile2" in content
+            assert b"/Type3" not in content

@@ -1,0 +1,1 @@
+"""Parquet files: one declared schema each, checked when written and when read."""

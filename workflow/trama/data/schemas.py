@@ -1,0 +1,370 @@
+"""What each Parquet file holds: one schema per kind of file, every column described.
+
+`workflow/schemas/data_card.md` is generated from this module:
+``PYTHONPATH=workflow python -m trama.data.schemas workflow/schemas/data_card.md``.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """One kind of Parquet file.
+
+    Attributes:
+        description: what the file holds and what one row is.
+        stages: the stages (and Snakemake targets) that write it, the usual one first.
+        location: path below ``results/<study>/<problem>/``, one for each stage.
+        schema: columns in order; the description of each is in its field metadata.
+        metrics: legal values of the column `metric`, where there is one, with their meaning.
+    """
+
+    description: str
+    stages: tuple[str, ...]
+    location: tuple[str, ...]
+    schema: pa.Schema
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+
+def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+_FLOATS = pa.list_(pa.float32())
+
+_COLLECT = "collect/seed_<s>/"
+_REPRESENTATION = "representation/<r>/seed_<s>/"
+_TRAIN = "train/<v>/seed_<s>/"
+_EVALUATE = "evaluate/<v>/seed_<s>/"
+
+METRICS: dict[str, str] = {
+    "test_return": "Mean undiscounted return of the greedy test episodes, overall and per task.",
+    "test_win_rate": "Share of the greedy test episodes that were won, overall and per task.",
+    "train_return": (
+        "Mean undiscounted return of the training episodes since the last record, overall and per"
+        " task."
+    ),
+    "train_win_rate": (
+        "Share of the training episodes since the last record that were won, overall and per task."
+    ),
+    "td_loss": "Mean squared TD error of the joint action value over the real steps of the batch.",
+    "grad_norm": "Norm of the learner's gradient before clipping.",
+    "q_mean": "Mean joint action value of the actions taken, over the real steps of the batch.",
+    "epsilon": "Probability of a random action in training.",
+    "predictor_loss": (
+        "Cross-entropy of the class predictor against the pseudo-labels, mean over agents and "
+        "real steps."
+    ),
+    "predictor_accuracy": (
+        "Share of predictions that agree with the pseudo-label, overall and by time step."
+    ),
+    "predictor_balanced_accuracy": (
+        "Mean over the classes of the predictor's accuracy within the class."
+    ),
+    "majority_rate": "Accuracy of always naming the most frequent pseudo-label.",
+    "vqvae_loss": "Weighted sum of the four terms of the VQ-VAE's loss.",
+    "vqvae_reconstruction": "Mean squared error of the decoded standardised state.",
+    "vqvae_vq": "Squared distance of the code to the encoding, whose gradient moves the code.",
+    "vqvae_commitment": (
+        "Squared distance of the encoding to its code, whose gradient moves the encoder."
+    ),
+    "vqvae_coverage": (
+        "Mean squared distance of the encoding to the codes of its coverage index set J."
+    ),
+    "codes_in_use": "Different codes used by the states that were quantised.",
+    "label_consistency": (
+        "Share of the trajectories present before and after a clustering that kept their label."
+    ),
+    "label_consistency_chance": (
+        "Share that would keep its label if the new labels were dealt at random in the same "
+        "numbers."
+    ),
+    "silhouette": "Mean silhouette of the embeddings under the current labels, from -1 to 1.",
+    "ari": "Adjusted Rand index of the labels against the true tasks; 0 is chance, 1 is identity.",
+    "nmi": "Normalised mutual information of the labels and the true tasks, from 0 to 1.",
+    "class_share": "Share of the clustered trajectories in the class that the task column names.",
+    "class_swap_effect": (
+        "Mean absolute change of the available action values when the used class is replaced by "
+        "another, over their standard deviation."
+    ),
+    "class_swap_actions": (
+        "Share of greedy actions that change when the used class is replaced by another."
+    ),
+}
+"""Values of `metric` in a history, each explained in a sentence."""
+
+CLUSTER_METRICS: dict[str, str] = {
+    "silhouette": "Mean silhouette of the embeddings under their labels, from -1 to 1.",
+    "ari": "Adjusted Rand index of the labels against the true tasks; 0 is chance, 1 is identity.",
+    "nmi": "Normalised mutual information of the labels and the true tasks, from 0 to 1.",
+    "codes_in_use": (
+        "Different codes used by the states of the data set (quantised embeddings only)."
+    ),
+    "class_size": "Trajectories in the class that the class column names.",
+    "n_trajectories": "Trajectories that were clustered.",
+    "classifier_accuracy": (
+        "Share of the clustered trajectories to which the classifier gives their label."
+    ),
+}
+"""Values of `metric` in cluster_metrics, each explained in a sentence."""
+
+KINDS: dict[str, FileKind] = {
+    "trajectories": FileKind(
+        "Every episode of the baseline, from random to half-trained play. An episode of T steps "
+        "has T+1 rows: row t holds what the agents saw at step t, what they did, and what came of"
+        " it; the final row holds the last observation alone (actions -1, reward 0, flags false).",
+        ("collect",),
+        (_COLLECT + "trajectories.parquet",),
+        pa.schema(
+            [
+                _column("episode", pa.int32(), "number of the episode, from 0, in order of ending"),
+                _column("step", pa.int16(), "time step within the episode, from 0"),
+                _column(
+                    "task",
+                    pa.string(),
+                    "name of the true task; for measuring only",
+                ),
+                _column(
+                    "obs",
+                    _FLOATS,
+                    "observations of the A agents, agent by agent: A*O values, unscaled",
+                ),
+                _column("state", _FLOATS, "global state: S values, unscaled"),
+                _column(
+                    "available_actions",
+                    pa.list_(pa.bool_()),
+                    "whether each agent may take each action: A*U flags",
+                ),
+                _column(
+                    "actions",
+                    pa.list_(pa.int8()),
+                    "action of each of the A agents; -1 in the final row",
+                ),
+                _column(
+                    "reward", pa.float32(), "team reward of the step, scaled by env.reward_scale"
+                ),
+                _column("terminated", pa.bool_(), "the episode was won or lost at this step"),
+                _column("truncated", pa.bool_(), "the time limit cut the episode after this step"),
+                _column("won", pa.bool_(), "the team won at this step"),
+            ]
+        ),
+    ),
+    "state_statistics": FileKind(
+        "Mean and standard deviation of every state feature, one row per feature and source.",
+        ("collect",),
+        (_COLLECT + "state_statistics.parquet",),
+        pa.schema(
+            [
+                _column("feature", pa.string(), "name of the state feature"),
+                _column("mean", pa.float32(), "mean over all steps, in the feature's own unit"),
+                _column("std", pa.float32(), "standard deviation over all steps, at least 0.01"),
+                _column(
+                    "source",
+                    pa.string(),
+                    "`random`: warm-up episodes of random play; `all`: the full data set",
+                ),
+            ]
+        ),
+    ),
+    "history": FileKind(
+        "What was measured while a policy learned, one row per value (tidy).",
+        ("train", "collect"),
+        (_TRAIN + "history.parquet", _COLLECT + "history.parquet"),
+        pa.schema(
+            [
+                _column(
+                    "env_steps",
+                    pa.int64(),
+                    "environment steps played so far, those of collect counted where its data "
+                    "were used",
+                ),
+                _column("update", pa.int64(), "learner updates done so far"),
+                _column("episode", pa.int64(), "training episodes finished so far"),
+                _column("metric", pa.string(), "name of the metric, see below"),
+                _column(
+                    "task",
+                    pa.string(),
+                    "name of the true task, or `class k` for class_share; null: all together",
+                    nullable=True,
+                ),
+                _column(
+                    "step",
+                    pa.int32(),
+                    "time step within the episode, for metrics given by time step; else null",
+                    nullable=True,
+                ),
+                _column("value", pa.float64(), "the value"),
+            ]
+        ),
+        METRICS,
+    ),
+    "vqvae_history": FileKind(
+        "Losses of the VQ-VAE's pretraining, one row per recorded update.",
+        ("pretrain",),
+        (_REPRESENTATION + "vqvae_history.parquet",),
+        pa.schema(
+            [
+                _column("update", pa.int64(), "updates done so far"),
+                _column("loss", pa.float64(), "weighted sum of the four terms"),
+                _column(
+                    "reconstruction",
+                    pa.float64(),
+                    "mean squared error of the decoded standardised state",
+                ),
+                _column(
+                    "vq",
+                    pa.float64(),
+                    "squared distance of the code to the encoding, gradient to the code",
+                ),
+                _column(
+                    "commitment",
+                    pa.float64(),
+                    "squared distance of the encoding to its code, gradient to the encoder",
+                ),
+                _column(
+                    "coverage",
+                    pa.float64(),
+                    "mean squared distance of the encoding to the codes of its index set J",
+                ),
+                _column("codes_in_use", pa.int32(), "different codes used in the batch"),
+            ]
+        ),
+    ),
+    "embeddings": FileKind(
+        "Trajectory embeddings with their class and true task, one row per trajectory and "
+        "clustering.",
+        ("cluster", "train"),
+        (_REPRESENTATION + "embeddings.parquet", _TRAIN + "embeddings.parquet"),
+        pa.schema(
+            [
+                _column("env_steps", pa.int64(), "environment steps at the clustering"),
+                _column("episode", pa.int32(), "number of the trajectory's episode"),
+                _column("task", pa.string(), "name of the true task; for measuring only"),
+                _column("label", pa.int32(), "class that K-means gave, from 0"),
+                _column(
+                    "embedding",
+                    _FLOATS,
+                    "mean over the trajectory's real steps: d values (quantised) or S values "
+                    "(standardised state)",
+                ),
+            ]
+        ),
+    ),
+    "centroids": FileKind(
+        "Centroids of K-means, one row per class.",
+        ("cluster",),
+        (_REPRESENTATION + "centroids.parquet",),
+        pa.schema(
+            [
+                _column("class", pa.int32(), "class, from 0"),
+                _column("centroid", _FLOATS, "centroid in the space of the embeddings"),
+            ]
+        ),
+    ),
+    "cluster_metrics": FileKind(
+        "Measures of the clustering, one row per value.",
+        ("cluster",),
+        (_REPRESENTATION + "cluster_metrics.parquet",),
+        pa.schema(
+            [
+                _column("metric", pa.string(), "name of the metric, see below"),
+                _column("class", pa.int32(), "class, for class_size; else null", nullable=True),
+                _column("value", pa.float64(), "the value; sizes in trajectories"),
+            ]
+        ),
+        CLUSTER_METRICS,
+    ),
+    "episodes": FileKind(
+        "Greedy test episodes of the final policies, one row per episode.",
+        ("evaluate",),
+        (_EVALUATE + "episodes.parquet",),
+        pa.schema(
+            [
+                _column("problem", pa.string(), "name of the problem"),
+                _column("variant", pa.string(), "name of the variant"),
+                _column("seed", pa.int32(), "seed of the training run, from study.seeds"),
+                _column(
+                    "policy",
+                    pa.string(),
+                    "`last`: at the end of training; `best`: at its best test",
+                ),
+                _column(
+                    "task_set",
+                    pa.string(),
+                    "set of tasks that the task belongs to; `trained`: the problem's own",
+                ),
+                _column("task", pa.string(), "name of the true task"),
+                _column(
+                    "episode", pa.int32(), "number of the episode within policy and task, from 0"
+                ),
+                _column(
+                    "episode_return", pa.float64(), "undiscounted sum of the scaled team rewards"
+                ),
+                _column("length", pa.int32(), "time steps of the episode"),
+                _column("won", pa.bool_(), "the team won"),
+            ]
+        ),
+    ),
+    "timing": FileKind(
+        "Wall times; nothing else depends on them and no other file holds any.",
+        ("train", "collect"),
+        (_TRAIN + "timing.parquet", _COLLECT + "timing.parquet"),
+        pa.schema(
+            [
+                _column("phase", pa.string(), "part of the work, for example rollout or update"),
+                _column("seconds", pa.float64(), "wall time spent in it, in seconds"),
+                _column("count", pa.int64(), "how often it ran"),
+            ]
+        ),
+    ),
+}
+
+
+def data_card() -> str:
+    """Return the data card: every kind of file, column and metric, as Markdown."""
+    lines = [
+        "# Data card",
+        "",
+        "Generated from `workflow/trama/data/schemas.py`; do not edit by hand.",
+        "",
+        "All files are Parquet (zstd, checksummed pages, small row groups), below "
+        "`results/<study>/<problem>/`. Within one file every list of a column has"
+        " the same length.",
+        "The key-value metadata of each file hold `schema` (the name below), "
+        "`study`, `stage`, "
+        "`params_hash` (of the parameters that the result depends on), `seed` "
+        "(absent where none "
+        "applies), `code_version` and `environment_version`.",
+        "",
+        "Sizes: A agents, O observation, U actions, S state, d code.",
+    ]
+    for name, kind in KINDS.items():
+        lines += ["", f"## {name}", "", kind.description, ""]
+        lines += [
+            f"Written by `{stage}`: `{location}`"
+            for stage, location in zip(kind.stages, kind.location, strict=True)
+        ]
+        lines += ["", "| column | type | null | meaning |", "| --- | --- | --- | --- |"]
+        for column in kind.schema:
+            nullable = "yes" if column.nullable else "no"
+            description = column.metadata[b"description"].decode()
+            lines.append(
+                f"| {column.name} | {_type_name(column.type)} | {nullable} | {description} |"
+            )
+        if kind.metrics:
+            lines += ["", "| metric | meaning |", "| --- | --- |"]
+            lines += [f"| {metric} | {meaning} |" for metric, meaning in kind.metrics.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _type_name(kind: pa.DataType) -> str:
+    return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(data_card(), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Figures and tables, drawn from the Parquet files of finished stages alone."""
