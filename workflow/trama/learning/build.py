@@ -1,0 +1,127 @@
+"""Build and read the networks of a run from its params and files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from trama.config.model import RL, Cluster, Pretrain, Representation, Train
+from trama.data.parquet import column_matrix, read_table
+from trama.environments.base import EnvSpec
+from trama.errors import TramaError
+from trama.learning.embedding import TrajectoryEmbedding
+from trama.learning.learner import Learner
+from trama.learning.policy import Policy, PolicySizes
+from trama.learning.scaling import StateScaler, StateStatistics
+from trama.networks.classifier import Classifier
+from trama.networks.mixers import make_mixer
+from trama.networks.vqvae import VQVAE
+
+
+def build_learner(
+    spec: EnvSpec,
+    mixer: str,
+    config: RL,
+    statistics: StateStatistics,
+    device: torch.device,
+    n_classes: int | None = None,
+) -> Learner:
+    """A learner with fresh networks; with `n_classes` its policy has predictor and representation.
+
+    The networks' initial weights come from torch's global generator: seed it before.
+    """
+    sizes = PolicySizes(spec.obs_size, spec.n_agents, spec.n_actions, config.hidden_size)
+    predictor_weight = 0.0
+    if n_classes is not None:
+        assert isinstance(config, Train)
+        told = config.class_representation
+        sizes = PolicySizes(
+            spec.obs_size,
+            spec.n_agents,
+            spec.n_actions,
+            config.hidden_size,
+            n_classes,
+            config.predictor.hidden_size,
+            told.kind,
+            told.hidden_size,
+            told.size,
+        )
+        predictor_weight = config.predictor.loss_weight
+    agent_features = torch.from_numpy(spec.agent_features)
+    network = make_mixer(
+        mixer, spec.state_size, spec.n_actions, agent_features, config.qmix, config.qplex
+    )
+    return Learner(
+        Policy(sizes).to(device),
+        network.to(device),
+        StateScaler(statistics).to(device),
+        config,
+        predictor_weight,
+    )
+
+
+def read_statistics(path: Path) -> StateStatistics:
+    """State statistics over the full data set of stage collect."""
+    table = read_table(path, "state_statistics")
+    chosen = np.array(table["source"].to_pylist()) == "all"
+    return StateStatistics(
+        mean=table["mean"].to_numpy()[chosen].copy(), std=table["std"].to_numpy()[chosen].copy()
+    )
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's weights and buffers."""
+    torch.save(module.state_dict(), path)
+
+
+def load_weights(module: nn.Module, path: Path, stage: str, device: torch.device) -> None:
+    """Read what `save_weights` wrote; nothing is unpickled but tensors.
+
+    Raises:
+        TramaError: the file is missing, damaged, or of a network of another shape.
+    """
+    try:
+        weights: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        module.load_state_dict(weights)
+    except Exception as error:
+        raise TramaError(
+            f"{path}: cannot be read as weights of {type(module).__name__} ({error}). "
+            f"Run the target `{stage}` again."
+        ) from error
+
+
+def load_embedding(
+    statistics: StateStatistics,
+    representation: Representation,
+    pretrain: Pretrain,
+    vqvae: Path | None,
+    device: torch.device,
+) -> TrajectoryEmbedding:
+    """The trajectory embedding of a representation; `vqvae` is None for `mean_state`."""
+    scaler = StateScaler(statistics)
+    if vqvae is None:
+        return TrajectoryEmbedding(scaler, None).to(device)
+    network = VQVAE(len(statistics.mean), representation, pretrain)
+    embedding = TrajectoryEmbedding(scaler, network).to(device)
+    load_weights(embedding, vqvae, "pretrain", device)
+    return embedding
+
+
+def load_classifier(
+    embedding_size: int,
+    n_classes: int,
+    cluster: Cluster,
+    path: Path,
+    device: torch.device,
+) -> Classifier:
+    """The classifier that stage cluster trained."""
+    classifier = Classifier(embedding_size, n_classes, cluster.classifier).to(device)
+    load_weights(classifier, path, "cluster", device)
+    return classifier
+
+
+def read_centroids(path: Path) -> np.ndarray:
+    """Centroids [K, d] that stage cluster found."""
+    return column_matrix(read_table(path, "centroids"), "centroid").astype(np.float64)

@@ -1,0 +1,107 @@
+"""K-means over trajectory embeddings, and what is measured of it (METHOD section 4)."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import (
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+    silhouette_score,
+)
+
+from trama.errors import TramaError
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Result of a clustering: label of each trajectory [M] int64, and centroids [K, d]."""
+
+    labels: np.ndarray
+    centroids: np.ndarray
+
+    @property
+    def n_used(self) -> int:
+        """Clusters that hold at least one trajectory."""
+        return len(np.unique(self.labels))
+
+    @property
+    def accepted(self) -> bool:
+        """At least min(3, K) clusters are used (METHOD section 4)."""
+        return self.n_used >= min(3, len(self.centroids))
+
+
+def fit_clusters(
+    embedding: np.ndarray,
+    n_classes: int,
+    seed: int,
+    n_init: int,
+    previous: np.ndarray | None = None,
+) -> Clusters:
+    """K-means; from `previous` centroids labels keep their meaning over time.
+
+    Args:
+        embedding: [M, d].
+        n_classes: K.
+        seed: of k-means++.
+        n_init: restarts of a first fit.
+        previous: centroids [K, d] of the clustering before, or None for a first fit.
+
+    Raises:
+        TramaError: fewer different embeddings than clusters.
+    """
+    different = len(np.unique(embedding, axis=0))
+    if different < n_classes:
+        raise TramaError(
+            f"K-means: {different} different trajectory embeddings cannot fill {n_classes} "
+            "clusters. Lower `n_classes` of the representation, collect more episodes, or pretrain "
+            "longer (a collapsed codebook gives equal embeddings)."
+        )
+    kmeans = KMeans(
+        n_classes,
+        init="k-means++" if previous is None else previous,
+        n_init=n_init if previous is None else 1,
+        random_state=seed % 2**32,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # empty clusters: see `accepted`
+        labels = kmeans.fit_predict(embedding.astype(np.float64))
+    return Clusters(labels.astype(np.int64), kmeans.cluster_centers_)
+
+
+def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Share of trajectories that kept their label, and the share that chance would keep.
+
+    Chance is two independent draws with the same class shares before and after.
+    """
+    kept = float(np.mean(before == after))
+    classes = np.union1d(before, after)
+    chance = sum(np.mean(before == k) * np.mean(after == k) for k in classes)
+    return kept, float(chance)
+
+
+def cluster_quality(
+    embedding: np.ndarray, labels: np.ndarray, task: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Silhouette (on at most 2,000 trajectories), ARI and NMI against the true tasks.
+
+    The true tasks serve to measure; nothing is chosen or trained by them.
+    """
+    sample = min(2_000, len(embedding))
+    several = 1 < len(np.unique(labels)) < len(labels)
+    return {
+        "silhouette": (
+            float(silhouette_score(embedding, labels, sample_size=sample, random_state=seed % 2**32))
+            if several
+            else 0.0
+        ),
+        "ari": float(adjusted_rand_score(task, labels)),
+        "nmi": float(normalized_mutual_info_score(task, labels)),
+    }
+
+
+def majority_rate(labels: np.ndarray) -> float:
+    """Share of the largest class: what always guessing it would score."""
+    return float(np.bincount(labels).max() / len(labels))

@@ -1,0 +1,44 @@
+"""Trajectory embeddings: what a whole episode looks like to the clustering (METHOD section 4)."""
+
+import torch
+from torch import Tensor, nn
+
+from trama.learning.scaling import StateScaler
+from trama.networks.packing import Packing
+from trama.networks.vqvae import VQVAE
+
+
+class TrajectoryEmbedding(nn.Module):
+    """Mean over an episode's real steps: of its quantised vectors, or of its standardised states.
+
+    Args:
+        scaler: standardises states.
+        vqvae: the quantiser; None for the representation `mean_state`.
+    """
+
+    def __init__(self, scaler: StateScaler, vqvae: VQVAE | None):
+        super().__init__()
+        self.scaler, self.vqvae = scaler, vqvae
+
+    @property
+    def size(self) -> int:
+        """Size d of an embedding."""
+        return len(self.scaler.mean) if self.vqvae is None else self.vqvae.code_dim
+
+    @torch.no_grad()
+    def forward(self, state: Tensor, packing: Packing) -> Tensor:
+        """Embeddings [B, d], in the order of the packing, of raw states [R, S]."""
+        current = packing.current
+        rows = self.scaler(state[current])
+        if self.vqvae is not None:
+            rows = self.vqvae.codebook[self.vqvae.quantise(rows)[1]]
+        episode = packing.episode[current]
+        total = rows.new_zeros(packing.n_episodes, rows.shape[1]).index_add_(0, episode, rows)
+        return total / torch.bincount(episode, minlength=packing.n_episodes).unsqueeze(1)
+
+    @torch.no_grad()
+    def codes_in_use(self, state: Tensor) -> int:
+        """How many codes are nearest to some raw state of [R, S]; 0 without a codebook."""
+        if self.vqvae is None:
+            return 0
+        return len(torch.unique(self.vqvae.quantise(self.scaler(state))[1]))

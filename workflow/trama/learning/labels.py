@@ -1,0 +1,199 @@
+"""Trajectory classes during training: labels of episodes, and how they are kept up to date."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trama.config.model import Cluster, Representation, Train
+from trama.learning.clustering import (
+    Clusters,
+    cluster_quality,
+    fit_clusters,
+    label_consistency,
+)
+from trama.learning.embedding import TrajectoryEmbedding
+from trama.learning.replay import NO_LABEL, Batch, ReplayBuffer
+from trama.networks.classifier import Classifier
+from trama.seeds import derive_seed
+
+EMBEDDING_BATCH = 256
+"""Episodes that are embedded at a time; bounds the memory, changes no result."""
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """One clustering of M episodes of the replay buffer, and what was measured of it.
+
+    `episode` numbers the training's episodes in order of ending; `task` is for measuring only.
+    """
+
+    env_steps: int
+    episode: np.ndarray
+    task: np.ndarray
+    embedding: np.ndarray
+    clusters: Clusters
+    metrics: dict[str, float]
+    class_share: np.ndarray
+
+
+class Labels(ABC):
+    """Gives each episode of the replay buffer its class."""
+
+    n_classes: int
+
+    @abstractmethod
+    def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
+        """Write the class of the finished episodes `slots` into the buffer."""
+
+    @abstractmethod
+    def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
+        """Follow one learner update on `batch`; returns the losses of what was learnt, if any."""
+
+    @abstractmethod
+    def recluster(
+        self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
+    ) -> Clustering | None:
+        """Cluster anew if that is due; None if it is not, or the clustering was not accepted."""
+
+
+class TrueTaskLabels(Labels):
+    """The oracle: true task ids as classes. The only place where training reads them."""
+
+    def __init__(self, n_tasks: int):
+        self.n_classes = n_tasks
+
+    def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
+        replay.label[slots] = replay.task[slots]
+
+    def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
+        return {}
+
+    def recluster(
+        self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
+    ) -> Clustering | None:
+        return None
+
+
+class ClusterLabels(Labels):
+    """Pseudo-labels: clusters of trajectory embeddings, carried on by the classifier.
+
+    Args:
+        embedding: of trajectories, from stage pretrain.
+        classifier: from stage cluster; labels the episodes that come after a clustering.
+        centroids: [K, d] from stage cluster.
+        representation, cluster, config: sections of the config.
+        seed: of K-means and of the classifier's batches.
+    """
+
+    def __init__(
+        self,
+        embedding: TrajectoryEmbedding,
+        classifier: Classifier,
+        centroids: np.ndarray,
+        representation: Representation,
+        cluster: Cluster,
+        config: Train,
+        seed: int,
+    ):
+        self.n_classes = representation.n_classes
+        self.embedding, self.classifier, self.centroids = embedding, classifier, centroids
+        self.cluster, self.config, self.seed = cluster, config, seed
+        self._optimiser: torch.optim.Optimizer | None = None
+        if embedding.vqvae is not None:
+            self._optimiser = torch.optim.Adam(
+                embedding.vqvae.parameters(), lr=config.vqvae_updates.learning_rate
+            )
+        self._next_env_steps = config.clustering.first_env_steps
+        self._last_episodes = 0
+        self._last_vqvae_episodes = 0
+        self._number = 0
+
+    def embed(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> Tensor:
+        """Embeddings [M, d] of the episodes `slots` [M]."""
+        result = torch.empty(len(slots), self.embedding.size, device=device)
+        position = {int(slot): i for i, slot in enumerate(slots)}
+        for start in range(0, len(slots), EMBEDDING_BATCH):
+            batch = replay.state_batch(slots[start : start + EMBEDDING_BATCH], device)
+            where = torch.tensor([position[int(s)] for s in batch.slots], device=device)
+            result[where] = self.embedding(batch.state, batch.packing)
+        return result
+
+    def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
+        classes = self.classifier.classify(self.embed(replay, slots, device))
+        replay.label[slots] = classes.cpu().numpy()
+
+    def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
+        """Update the VQ-VAE: at every call while env steps are few, then every so many episodes."""
+        vqvae, when = self.embedding.vqvae, self.config.vqvae_updates
+        if vqvae is None or self._optimiser is None:
+            return {}
+        waited = episodes - self._last_vqvae_episodes
+        if env_steps > when.dense_env_steps and waited < when.interval_episodes:
+            return {}
+        self._last_vqvae_episodes = episodes
+        packing = batch.packing
+        current = packing.current
+        loss = vqvae.loss(
+            self.embedding.scaler(batch.state[current]),
+            packing.step[current],
+            packing.n_steps - 1,
+            batch.label[packing.episode[current]],
+        )
+        self._optimiser.zero_grad()
+        loss.total.backward()
+        self._optimiser.step()
+        terms = {f"vqvae_{f.name}": getattr(loss, f.name).detach() for f in fields(loss)}
+        return {"vqvae_loss": terms.pop("vqvae_total"), **terms}
+
+    def recluster(
+        self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
+    ) -> Clustering | None:
+        """Cluster the newest episodes of the buffer, from the previous centroids (METHOD 4)."""
+        when = self.config.clustering
+        first = self._number == 0
+        due = env_steps >= self._next_env_steps or (
+            not first and episodes - self._last_episodes >= when.interval_episodes
+        )
+        slots = replay.finished[-self.cluster.max_trajectories :]
+        if not due or len(slots) < self.cluster.min_trajectories:
+            return None
+        self._next_env_steps = env_steps + when.interval_env_steps
+        self._last_episodes = episodes
+        self._number += 1
+        seed = derive_seed(self.seed, "recluster", self._number)
+        embedding = self.embed(replay, slots, device)
+        points = embedding.cpu().numpy()
+        previous = self.centroids if when.initialisation == "centroids" else None
+        clusters = fit_clusters(points, self.n_classes, seed, self.cluster.n_init, previous)
+        if not clusters.accepted:
+            return None
+        before = replay.label[slots]
+        known = before != NO_LABEL
+        kept, chance = label_consistency(before[known], clusters.labels[known])
+        self.centroids = clusters.centroids
+        replay.label[slots] = clusters.labels
+        generator = torch.Generator().manual_seed(seed)
+        self.classifier.fit(
+            embedding, torch.from_numpy(clusters.labels).to(device), generator
+        )
+        metrics = cluster_quality(points, clusters.labels, replay.task[slots], seed)
+        metrics |= {
+            "label_consistency": kept,
+            "label_consistency_chance": chance,
+            "codes_in_use": self.embedding.codes_in_use(
+                replay.state_batch(slots[-EMBEDDING_BATCH:], device).state
+            ),
+        }
+        share = np.bincount(clusters.labels, minlength=self.n_classes) / len(slots)
+        return Clustering(
+            env_steps=env_steps,
+            episode=np.arange(episodes - len(slots), episodes),
+            task=replay.task[slots].copy(),
+            embedding=points,
+            clusters=clusters,
+            metrics=metrics,
+            class_share=share,
+        )

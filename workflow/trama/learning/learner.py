@@ -1,0 +1,168 @@
+"""TD learning of the factorised action values, and of the class predictor beside it."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trama.config.model import RL
+from trama.learning.policy import Policy, greedy
+from trama.learning.replay import NO_LABEL, Batch
+from trama.learning.scaling import StateScaler, StateStatistics
+from trama.networks.mixers import Mixer
+from trama.networks.packing import Packing
+
+
+class Learner:
+    """Double Q-learning on packed episodes (METHOD section 6).
+
+    Args:
+        policy: the networks of the agents, already on their device.
+        mixer: joint action value.
+        scaler: standardises the state that the mixer reads.
+        config: `train` or `collect` section.
+        predictor_weight: weight of the predictor's cross-entropy (0.1 in the paper).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        mixer: Mixer,
+        scaler: StateScaler,
+        config: RL,
+        predictor_weight: float,
+    ):
+        self.policy, self.mixer, self.scaler, self.config = policy, mixer, scaler, config
+        self.predictor_weight = predictor_weight
+        self.target_policy = copy.deepcopy(policy).requires_grad_(False)
+        self.target_mixer = copy.deepcopy(mixer).requires_grad_(False)
+        predictor = policy.predictor
+        self._predictor_parameters = [] if predictor is None else list(predictor.parameters())
+        skip = {id(p) for p in self._predictor_parameters}
+        self._td_parameters = [
+            p for p in [*policy.parameters(), *mixer.parameters()] if id(p) not in skip
+        ]
+        self.optimiser = _make_optimiser(
+            [*self._td_parameters, *self._predictor_parameters], config
+        )
+
+    def set_state_statistics(self, statistics: StateStatistics) -> None:
+        """Standardise the mixer's states by other statistics from now on."""
+        device = self.scaler.mean.device
+        self.scaler = StateScaler(statistics).to(device)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses and what is logged beside them, all scalars; `loss` is their weighted sum.
+
+        TD error, regulariser of the mixer, and the predictor's cross-entropy over every agent at
+        every real step of the episodes that have a pseudo-label.
+        """
+        packing = batch.packing
+        current, following = packing.current, packing.following
+        inputs = self.policy.history_inputs(batch.obs, batch.last_action)
+        values = self.policy.action_values(inputs, batch.classes, packing.batch_sizes)
+        with torch.no_grad():
+            target_values = self.target_policy.action_values(
+                inputs, batch.classes, packing.batch_sizes
+            )
+            best_action = greedy(values, batch.available_actions)
+            state = self.scaler(batch.state)
+            target_value = self._mix(
+                self.target_mixer,
+                target_values[following],
+                batch.available_actions[following],
+                state[following],
+                best_action[following],
+            )[0]
+            target = td_lambda_returns(
+                packing,
+                batch.reward[current],
+                target_value,
+                batch.terminated[current],
+                self.config.gamma,
+                self.config.td_lambda,
+            )
+        joint_value, regulariser = self._mix(
+            self.mixer,
+            values[current],
+            batch.available_actions[current],
+            state[current],
+            batch.action[current],
+        )
+        td_loss = F.mse_loss(joint_value, target)
+        loss = td_loss + regulariser
+        logged = {"td_loss": td_loss, "q_mean": joint_value.mean()}
+        predictor_loss = self._predictor_loss(batch, inputs)
+        if predictor_loss is not None:
+            loss = loss + self.predictor_weight * predictor_loss
+            logged["predictor_loss"] = predictor_loss
+        return {"loss": loss, **logged}
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step; returns the detached scalars that are logged, and the TD gradient norm."""
+        logged = self.losses(batch)
+        self.optimiser.zero_grad()
+        logged.pop("loss").backward()
+        norm = nn.utils.clip_grad_norm_(self._td_parameters, self.config.grad_clip)
+        if self._predictor_parameters:
+            nn.utils.clip_grad_norm_(self._predictor_parameters, self.config.grad_clip)
+        self.optimiser.step()
+        return {name: value.detach() for name, value in logged.items()} | {"grad_norm": norm}
+
+    def update_target(self) -> None:
+        """Copy the networks into their targets."""
+        self.target_policy.load_state_dict(self.policy.state_dict())
+        self.target_mixer.load_state_dict(self.mixer.state_dict())
+
+    def _mix(
+        self, mixer: Mixer, values: Tensor, available: Tensor, state: Tensor, actions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        chosen = values.gather(2, actions.unsqueeze(2)).squeeze(2)
+        best = values.masked_fill(~available, -torch.inf).amax(2)
+        return mixer(chosen, best, state, actions)
+
+    def _predictor_loss(self, batch: Batch, inputs: Tensor) -> Tensor | None:
+        """Cross-entropy over the labelled episodes; None without a predictor or any label."""
+        if self.policy.predictor is None or bool((batch.label == NO_LABEL).all()):
+            return None
+        logits = self.policy.predictor(inputs, batch.packing.batch_sizes)
+        current = batch.packing.current
+        label = batch.label[batch.packing.episode[current]]
+        per_agent = label.unsqueeze(1).expand(-1, logits.shape[1])
+        return F.cross_entropy(
+            logits[current].flatten(0, 1), per_agent.flatten(), ignore_index=NO_LABEL
+        )
+
+
+def td_lambda_returns(
+    packing: Packing,
+    reward: Tensor,
+    next_value: Tensor,
+    terminated: Tensor,
+    gamma: float,
+    td_lambda: float,
+) -> Tensor:
+    """Targets of Q(lambda): G_t = r_t + gamma ((1 - lambda) V_{t+1} + lambda G_{t+1}).
+
+    A truncated episode bootstraps from the value of its last observation, a terminated one does
+    not (METHOD section 6). All inputs and the result are rows of `packing.current`, [R - B].
+    """
+    bootstrap = reward + gamma * next_value * ~terminated
+    if td_lambda == 0.0:
+        return bootstrap
+    # Row i of step t is episode i, so later steps are prefixes of earlier ones.
+    sizes = packing.batch_sizes[1:]
+    values, returns = next_value.split(sizes), list(bootstrap.split(sizes))
+    for t in range(len(sizes) - 2, -1, -1):
+        goes_on = sizes[t + 1]
+        correction = gamma * td_lambda * (returns[t + 1] - values[t][:goes_on])
+        returns[t] = returns[t].clone()
+        returns[t][:goes_on] += correction
+    return torch.cat(returns)
+
+
+def _make_optimiser(parameters: list[nn.Parameter], config: RL) -> torch.optim.Optimizer:
+    if config.optimiser == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=config.learning_rate, alpha=0.99, eps=1e-5)
+    return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)

@@ -1,0 +1,165 @@
+"""The decentralised policy: what is executed, tested, and saved."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trama.errors import TramaError
+from trama.networks.agent import ClassRepresentation, RecurrentNetwork, history_inputs
+
+
+@dataclass(frozen=True)
+class PolicySizes:
+    """All that is needed to build a policy again from its file.
+
+    `n_classes` is None for a policy without trajectory classes; the fields after it then do not
+    matter.
+    """
+
+    obs_size: int
+    n_agents: int
+    n_actions: int
+    hidden_size: int
+    n_classes: int | None = None
+    predictor_hidden_size: int = 64
+    representation_kind: str = "learned"
+    representation_hidden_size: int = 32
+    representation_size: int = 32
+
+
+@dataclass
+class PolicyState:
+    """Hidden states of N running episodes, [N, A, H] each; the predictor's is None without classes."""
+
+    agent: Tensor
+    predictor: Tensor | None
+    last_action: Tensor  # [N, A] int64, -1 before the first action
+
+    def restart(self, envs: Tensor) -> None:
+        """Begin new episodes in the environments `envs` [M] int64."""
+        self.agent[envs] = 0.0
+        self.last_action[envs] = -1
+        if self.predictor is not None:
+            self.predictor[envs] = 0.0
+
+
+class Policy(nn.Module):
+    """Action values of each agent, conditioned on the class that it predicts (METHOD section 5)."""
+
+    def __init__(self, sizes: PolicySizes):
+        super().__init__()
+        self.sizes = sizes
+        history_size = sizes.obs_size + sizes.n_actions + sizes.n_agents
+        self.predictor: RecurrentNetwork | None = None
+        self.class_representation: ClassRepresentation | None = None
+        agent_input = history_size
+        if sizes.n_classes is not None:
+            self.predictor = RecurrentNetwork(
+                history_size, sizes.predictor_hidden_size, sizes.n_classes
+            )
+            self.class_representation = ClassRepresentation(
+                sizes.n_classes,
+                sizes.representation_kind,
+                sizes.representation_hidden_size,
+                sizes.representation_size,
+            )
+            agent_input += self.class_representation.size
+        self.agent = RecurrentNetwork(agent_input, sizes.hidden_size, sizes.n_actions)
+
+    def history_inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
+        """Inputs [R, A, F] of the predictor, and of the agent before the class is added."""
+        return history_inputs(obs, last_action, self.sizes.n_actions)
+
+    def with_class(self, inputs: Tensor, classes: Tensor) -> Tensor:
+        """Inputs of the agent: the history's, and the representation of its class."""
+        if self.class_representation is None:
+            return inputs
+        return torch.cat([inputs, self.class_representation(classes)], dim=2)
+
+    def action_values(self, inputs: Tensor, classes: Tensor, batch_sizes: list[int]) -> Tensor:
+        """Q_i [R, A, U] over whole episodes from `history_inputs` [R, A, F], classes [R, A]."""
+        return self.agent(self.with_class(inputs, classes), batch_sizes)
+
+    def initial_state(self, n_envs: int, device: torch.device) -> PolicyState:
+        """State at the start of N episodes."""
+        agents = self.sizes.n_agents
+
+        def zeros(size: int) -> Tensor:
+            return torch.zeros(n_envs, agents, size, device=device)
+
+        predictor = None if self.predictor is None else zeros(self.predictor.hidden_size)
+        last_action = torch.full((n_envs, agents), -1, device=device)
+        return PolicyState(zeros(self.agent.hidden_size), predictor, last_action)
+
+    @torch.no_grad()
+    def act(
+        self,
+        obs: Tensor,
+        available: Tensor,
+        state: PolicyState,
+        epsilon: float,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Choose actions and update `state`.
+
+        Args:
+            obs: [N, A, O].
+            available: [N, A, U] bool.
+            state: of the running episodes; changed in place.
+            epsilon: share of uniformly random available actions.
+            generator: source of exploration; None means greedy: argmax of class and of action.
+
+        Returns:
+            Actions [N, A] and classes used [N, A], both int64 (classes are 0 without a predictor).
+        """
+        inputs = self.history_inputs(obs, state.last_action)
+        classes = torch.zeros_like(state.last_action)
+        if self.predictor is not None and state.predictor is not None:
+            logits, state.predictor = self.predictor.step(inputs, state.predictor)
+            if generator is None:
+                classes = logits.argmax(2)
+            else:
+                classes = _sample(logits.softmax(2), generator)
+        values, state.agent = self.agent.step(self.with_class(inputs, classes), state.agent)
+        actions = greedy(values, available)
+        if generator is not None:
+            explore = torch.rand(actions.shape, generator=generator, device=obs.device) < epsilon
+            actions = torch.where(explore, _sample(available.float(), generator), actions)
+        state.last_action = actions
+        return actions, classes
+
+    def save(self, path: Path, **extra: Any) -> None:
+        """Write sizes and weights; `extra` is stored beside them (tensors and plain values)."""
+        torch.save({"sizes": asdict(self.sizes), "weights": self.state_dict(), **extra}, path)
+
+    @staticmethod
+    def load(path: Path, device: torch.device) -> tuple["Policy", Mapping[str, Any]]:
+        """Read a policy and what was stored beside it.
+
+        Raises:
+            TramaError: the file is missing or is not a policy of this version.
+        """
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            policy = Policy(PolicySizes(**content.pop("sizes")))
+            policy.load_state_dict(content.pop("weights"))
+        except Exception as error:
+            raise TramaError(
+                f"{path}: cannot be read as a policy ({error}). Run the target `train` again."
+            ) from error
+        return policy.to(device), content
+
+
+def greedy(values: Tensor, available: Tensor) -> Tensor:
+    """Best available action [..., A] of values [..., A, U]."""
+    return values.masked_fill(~available, -torch.inf).argmax(-1)
+
+
+def _sample(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw an index from each row of non-negative weights [N, A, K]."""
+    flat = weights.flatten(0, 1)
+    return torch.multinomial(flat, 1, generator=generator).view(weights.shape[:2])

@@ -1,0 +1,195 @@
+"""Replay buffer of whole episodes, and packed batches drawn from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trama.environments.base import EnvSpec, Observation
+from trama.networks.packing import Packing
+
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B episodes as packed rows; an episode of T steps has T + 1 rows (the last observation too).
+
+    Shapes: R rows, A agents, U actions. `packing.current` are the rows in which the agents acted.
+    """
+
+    packing: Packing
+    obs: Tensor  # [R, A, O] float32
+    state: Tensor  # [R, S] float32, as the environment gave it
+    available_actions: Tensor  # [R, A, U] bool
+    last_action: Tensor  # [R, A] int64, -1 in the first row
+    action: Tensor  # [R, A] int64, 0 in the final row
+    classes: Tensor  # [R, A] int64: the trajectory class that the agent used
+    reward: Tensor  # [R] float32, of the step that starts in the row
+    terminated: Tensor  # [R] bool, whether that step ended the episode for good
+    label: Tensor  # [B] int64: pseudo-label of the episode, NO_LABEL before there is one
+    slots: np.ndarray  # [B] int64: where the episodes lie in the buffer
+
+
+@dataclass(frozen=True)
+class StateBatch:
+    """The states of B episodes as packed rows, for whoever needs nothing else."""
+
+    packing: Packing
+    state: Tensor  # [R, S] float32, as the environment gave it
+    slots: np.ndarray  # [B] int64
+
+
+class ReplayBuffer:
+    """The newest `capacity` episodes, next to those that are still being played.
+
+    Episodes are written in place, one row per step, into a slot of their own. Memory is reserved
+    for the longest possible episode but touched only where rows were written.
+
+    Args:
+        spec: sizes of the environment.
+        capacity: finished episodes that are kept.
+        n_running: episodes that are written at the same time.
+    """
+
+    def __init__(self, spec: EnvSpec, capacity: int, n_running: int):
+        slots, rows = capacity + n_running, spec.episode_limit + 1
+        self.capacity = capacity
+        self.rows = rows
+        self.obs = np.zeros((slots, rows, spec.n_agents, spec.obs_size), np.float32)
+        self.state = np.zeros((slots, rows, spec.state_size), np.float32)
+        self.available_actions = np.zeros((slots, rows, spec.n_agents, spec.n_actions), np.bool_)
+        self.action = np.zeros((slots, rows, spec.n_agents), np.int8)
+        self.classes = np.zeros((slots, rows, spec.n_agents), np.int8)
+        self.reward = np.zeros((slots, rows), np.float32)
+        self.terminated = np.zeros(slots, np.bool_)
+        self.won = np.zeros(slots, np.bool_)
+        self.length = np.zeros(slots, np.int64)
+        self.label = np.full(slots, NO_LABEL, np.int64)
+        self.task = np.zeros(slots, np.int64)  # for measuring only; no batch carries it
+        self._free = list(range(slots - 1, -1, -1))
+        self._finished: list[int] = []  # oldest first
+        self._running = np.array([self._free.pop() for _ in range(n_running)])
+
+    def __len__(self) -> int:
+        return len(self._finished)
+
+    @property
+    def finished(self) -> np.ndarray:
+        """Slots of the finished episodes, oldest first."""
+        return np.array(self._finished, dtype=np.int64)
+
+    @property
+    def running(self) -> np.ndarray:
+        """Slot of each environment's unfinished episode, [N]."""
+        return self._running
+
+    def write(
+        self,
+        seen: Observation,
+        action: np.ndarray,
+        classes: np.ndarray,
+        reward: np.ndarray,
+    ) -> None:
+        """Add one step of every running episode: what was seen, what was done, what it brought."""
+        slot, step = self._running, self.length[self._running]
+        self.obs[slot, step] = seen.obs
+        self.state[slot, step] = seen.state
+        self.available_actions[slot, step] = seen.available_actions
+        self.action[slot, step] = action
+        self.classes[slot, step] = classes
+        self.reward[slot, step] = reward
+        self.length[slot] += 1
+
+    def finish(
+        self,
+        envs: np.ndarray,
+        last: Observation,
+        terminated: np.ndarray,
+        won: np.ndarray,
+        task: np.ndarray,
+    ) -> np.ndarray:
+        """Close the episodes of the environments `envs` and open new ones; return their slots.
+
+        Args:
+            envs: indices [M] of the environments whose episode ended.
+            last: last observations of all environments.
+            terminated, won, task: of all environments, [N].
+        """
+        slots = self._running[envs]
+        step = self.length[slots]
+        self.obs[slots, step] = last.obs[envs]
+        self.state[slots, step] = last.state[envs]
+        self.available_actions[slots, step] = last.available_actions[envs]
+        self.action[slots, step] = 0
+        # No class is drawn for an observation that nobody acts on: the last one stands.
+        self.classes[slots, step] = self.classes[slots, step - 1]
+        self.reward[slots, step] = 0.0
+        self.terminated[slots] = terminated[envs]
+        self.won[slots] = won[envs]
+        self.task[slots] = task[envs]
+        self._finished.extend(slots.tolist())
+        while len(self._finished) > self.capacity:
+            self._free.append(self._finished.pop(0))
+        for env in envs:
+            self._running[env] = slot = self._free.pop()
+            self.length[slot] = 0
+            self.label[slot] = NO_LABEL
+        return slots
+
+    def drop(self, slot: int) -> None:
+        """Forget one finished episode."""
+        self._finished.remove(slot)
+        self._free.append(slot)
+
+    def discard_running(self) -> None:
+        """Forget the unfinished episodes: the environments were reset."""
+        self.length[self._running] = 0
+
+    def sample(self, batch_size: int, rng: np.random.Generator, device: torch.device) -> Batch:
+        """Draw `batch_size` different finished episodes uniformly."""
+        return self.batch(rng.choice(self.finished, batch_size, replace=False), device)
+
+    def state_batch(self, slots: np.ndarray, device: torch.device) -> StateBatch:
+        """The states of the episodes in `slots` [B], longest first."""
+        slots, packing, row = self._pack(slots)
+        state = _take(self.state, row).to(device)
+        return StateBatch(packing.to(device), state, slots)
+
+    def batch(self, slots: np.ndarray, device: torch.device) -> Batch:
+        """The episodes in `slots` [B] as one packed batch, longest first."""
+        slots, packing, row = self._pack(slots)
+        last_action = _take(self.action, row - 1).long()  # of the first row: replaced below
+        last_action[packing.step == 0] = -1
+        episode = packing.episode
+        length = torch.from_numpy(self.length[slots])
+        ends = torch.from_numpy(self.terminated[slots])[episode] & (
+            packing.step == length[episode] - 1
+        )
+        return Batch(
+            packing=packing.to(device),
+            obs=_take(self.obs, row).to(device),
+            state=_take(self.state, row).to(device),
+            available_actions=_take(self.available_actions, row).to(device),
+            last_action=last_action.to(device),
+            action=_take(self.action, row).to(device).long(),
+            classes=_take(self.classes, row).to(device).long(),
+            reward=_take(self.reward, row).to(device),
+            terminated=ends.to(device),
+            label=torch.from_numpy(self.label[slots]).to(device),
+            slots=slots,
+        )
+
+    def _pack(self, slots: np.ndarray) -> tuple[np.ndarray, Packing, Tensor]:
+        """Slots sorted by length, their packing, and the packed rows' places in the buffer."""
+        slots = slots[np.argsort(-self.length[slots], kind="stable")]
+        packing = Packing(self.length[slots] + 1)
+        row = torch.from_numpy(slots)[packing.episode] * self.rows + packing.step
+        return slots, packing, row
+
+
+def _take(field: np.ndarray, row: Tensor) -> Tensor:
+    """Rows [R] of a field [slots, rows, ...]; row -1 is the last one."""
+    flat = torch.from_numpy(field).flatten(0, 1)
+    return flat.index_select(0, row % len(flat))

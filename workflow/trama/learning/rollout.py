@@ -1,0 +1,114 @@
+"""Playing episodes with a policy: many environments in lockstep, written straight into replay."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trama.environments.base import VectorEnv
+from trama.learning.policy import Policy
+from trama.learning.replay import ReplayBuffer
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Outcome of M episodes, arrays [M]."""
+
+    episode_return: np.ndarray
+    length: np.ndarray
+    won: np.ndarray
+    task: np.ndarray
+
+    @classmethod
+    def of(cls, replay: ReplayBuffer, slots: np.ndarray) -> "Episodes":
+        """Read the outcome of finished episodes from their slots."""
+        steps = np.arange(replay.rows)[None, :] < replay.length[slots][:, None]
+        return cls(
+            episode_return=(replay.reward[slots] * steps).sum(1, dtype=np.float64),
+            length=replay.length[slots],
+            won=replay.won[slots],
+            task=replay.task[slots],
+        )
+
+
+class Rollout:
+    """Steps the environments with a policy and fills a replay buffer.
+
+    Args:
+        env: the environments; reset by this class.
+        policy: chooses the actions.
+        replay: its `n_running` equals `env.n_envs`.
+        device: where the policy lives.
+        generator: exploration on `device`; None plays greedily.
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        policy: Policy,
+        replay: ReplayBuffer,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ):
+        self.env, self.policy, self.replay = env, policy, replay
+        self.device, self.generator = device, generator
+
+    def reset(self, seed: int) -> None:
+        """Start all environments anew; unfinished episodes are dropped."""
+        self._seen = self.env.reset(seed)
+        self._state = self.policy.initial_state(self.env.n_envs, self.device)
+        self.replay.discard_running()
+
+    def step(self, epsilon: float = 0.0) -> np.ndarray:
+        """One step of every environment; returns the slots of the episodes that it finished."""
+        seen = self._seen
+        actions, classes = self.policy.act(
+            torch.tensor(seen.obs, device=self.device),
+            torch.tensor(seen.available_actions, device=self.device),
+            self._state,
+            epsilon,
+            self.generator,
+        )
+        chosen = actions.cpu().numpy()
+        outcome = self.env.step(chosen)
+        self.replay.write(seen, chosen, classes.cpu().numpy(), outcome.reward)
+        self._seen = outcome.observation
+        ended = np.flatnonzero(outcome.terminated | outcome.truncated)
+        if len(ended) == 0:
+            return ended
+        self._state.restart(torch.from_numpy(ended).to(self.device))
+        return self.replay.finish(
+            ended, outcome.last, outcome.terminated, outcome.won, outcome.task
+        )
+
+
+def play_episodes(
+    env: VectorEnv, policy: Policy, n_episodes: int, seed: int, device: torch.device
+) -> tuple[ReplayBuffer, np.ndarray]:
+    """Play `n_episodes` greedy episodes; the same seed gives the same episodes.
+
+    Each environment plays the same number of whole episodes from its reset, so that short episodes
+    are not counted more often than long ones.
+
+    Returns:
+        A buffer that holds them, and their slots [n_episodes].
+    """
+    rounds = -(-n_episodes // env.n_envs)
+    replay = ReplayBuffer(env.spec, (rounds + 1) * env.n_envs, env.n_envs)
+    rollout = Rollout(env, policy, replay, device, generator=None)
+    slots: list[int] = []
+    for number in range(rounds):
+        rollout.reset(seed + number)
+        waiting = np.ones(env.n_envs, dtype=bool)
+        first: dict[int, int] = {}
+        while waiting.any():
+            running = replay.running.copy()
+            for slot in rollout.step():
+                env_index = int(np.flatnonzero(running == slot)[0])
+                if waiting[env_index]:
+                    waiting[env_index] = False
+                    first[env_index] = int(slot)
+                else:
+                    replay.drop(int(slot))
+        slots += [first[index] for index in range(env.n_envs)]
+    return replay, np.array(slots[:n_episodes])

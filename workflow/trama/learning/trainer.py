@@ -1,0 +1,118 @@
+"""The reinforcement-learning loop: play, learn, relabel; shared by the stages collect and train."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from trama.config.model import RL
+from trama.environments.base import VectorEnv
+from trama.learning.history import RunningMeans
+from trama.learning.labels import Labels
+from trama.learning.learner import Learner
+from trama.learning.replay import ReplayBuffer
+from trama.learning.rollout import Rollout
+
+
+class Trainer:
+    """Plays with the learner's policy and updates the learner at the configured ratio.
+
+    Args:
+        env: training environments.
+        learner: networks, targets and optimiser.
+        config: section `train` or `collect`.
+        labels: trajectory classes; None for a policy without them.
+        seed: of exploration and of the replay's draws.
+        env_seed: of the environments.
+        device: of the networks.
+
+    Attributes:
+        env_steps: steps of all environments so far.
+        episodes: finished episodes so far.
+        updates: learner updates so far.
+        losses: means of what the learner reported since they were last read.
+        timing: phase -> [seconds, calls].
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        learner: Learner,
+        config: RL,
+        labels: Labels | None,
+        seed: int,
+        env_seed: int,
+        device: torch.device,
+    ):
+        self.learner, self.config, self.labels, self.device = learner, config, labels, device
+        self.replay = ReplayBuffer(env.spec, config.buffer_size, env.n_envs)
+        generator = torch.Generator(device).manual_seed(seed)
+        self.rollout = Rollout(env, learner.policy, self.replay, device, generator)
+        self.rollout.reset(env_seed)
+        self.env_steps = self.episodes = self.updates = 0
+        self.losses = RunningMeans()
+        self.timing: dict[str, list[float]] = {}
+        self._rng = np.random.default_rng(seed)
+        self._episodes_since_update = 0
+        self._episodes_since_target = 0
+
+    @property
+    def epsilon(self) -> float:
+        """Exploration rate, falling linearly with env steps."""
+        config = self.config
+        done = min(1.0, self.env_steps / config.epsilon_anneal_steps)
+        return config.epsilon_start + done * (config.epsilon_finish - config.epsilon_start)
+
+    def play_random(self, n_episodes: int) -> np.ndarray:
+        """Play uniformly random episodes without learning; returns the slots of at least that many."""
+        slots: list[int] = []
+        while len(slots) < n_episodes:
+            slots += self._play(epsilon=1.0).tolist()
+        return np.array(slots)
+
+    def step(self) -> np.ndarray:
+        """One step of all environments and the updates that fall due; returns finished slots."""
+        finished = self._play(self.epsilon)
+        if len(finished) == 0:
+            return finished
+        if self.labels is not None:
+            with self.timed("label"):
+                self.labels.label(self.replay, finished, self.device)
+        self._episodes_since_update += len(finished)
+        self._episodes_since_target += len(finished)
+        if len(self.replay) < self.config.batch_size:
+            self._episodes_since_update = 0
+        while self._episodes_since_update >= self.config.episodes_per_update:
+            self._episodes_since_update -= self.config.episodes_per_update
+            self._update()
+        if self._episodes_since_target >= self.config.target_update_episodes:
+            self._episodes_since_target = 0
+            self.learner.update_target()
+        return finished
+
+    def _play(self, epsilon: float) -> np.ndarray:
+        with self.timed("play"):
+            finished = self.rollout.step(epsilon)
+        self.env_steps += self.rollout.env.n_envs
+        self.episodes += len(finished)
+        return finished
+
+    def _update(self) -> None:
+        with self.timed("update"):
+            batch = self.replay.sample(self.config.batch_size, self._rng, self.device)
+            self.losses.add(self.learner.update(batch))
+        self.updates += 1
+        if self.labels is not None:
+            with self.timed("vqvae"):
+                self.losses.add(self.labels.learn(batch, self.env_steps, self.episodes))
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the wall time of the block to `timing`."""
+        start = time.perf_counter()
+        yield
+        entry = self.timing.setdefault(phase, [0.0, 0])
+        entry[0] += time.perf_counter() - start
+        entry[1] += 1
