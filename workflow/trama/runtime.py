@@ -1,0 +1,70 @@
+"""What a process must settle before it imports torch or jax: threads, memory, logging."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NPROC",  # size of XLA's CPU thread pool
+)
+
+
+def configure_process(threads: int, log: Path | None = None) -> None:
+    """Bind every numerical library of this process to `threads` threads and open the log.
+
+    PyTorch and XLA share the rule's threads: they take turns, they never run at the same time.
+
+    Args:
+        threads: number of threads, at least 1.
+        log: file that receives plain log lines; its folder is made. Warnings also go to stderr.
+
+    Raises:
+        RuntimeError: torch or jax was imported before, so the settings would not take effect.
+    """
+    early = sorted({"torch", "jax"} & sys.modules.keys())
+    if early:
+        raise RuntimeError(f"configure_process must run before the import of {', '.join(early)}")
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if log is not None:
+        _open_log(log)
+
+
+def _open_log(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(log, mode="w")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler()
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("trama")
+    logger.setLevel(logging.INFO)
+    logger.handlers[:] = [to_file, to_terminal]
+    logger.propagate = False
+
+
+def torch_device(name: str):  # type: ignore[no-untyped-def]  # torch is imported late
+    """Return the torch device for the config key `device` (auto, cpu or cuda).
+
+    Raises:
+        TramaError: cuda is asked for and there is none.
+    """
+    import torch
+
+    from trama.errors import TramaError
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TramaError(
+            "config key device: 'cuda' was asked for, but PyTorch sees no GPU here. "
+            "Set device to 'auto' or 'cpu', or run on a node with a GPU."
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

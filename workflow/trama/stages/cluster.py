@@ -1,0 +1,102 @@
+"""Stage cluster: trajectory embeddings, K-means, and the classifier (METHOD section 4)."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trama.config.model import Pretrain
+from trama.config.params import ClusterParams
+from trama.data.parquet import Provenance, write_table
+from trama.learning.build import load_embedding, read_statistics, save_weights
+from trama.learning.clustering import cluster_quality, fit_clusters
+from trama.networks.classifier import Classifier
+from trama.runtime import torch_device
+from trama.seeds import derive_seed
+from trama.stages.trajectory_states import embed_trajectories, read_states
+
+logger = logging.getLogger("trama")
+
+
+def cluster(
+    params: ClusterParams,
+    provenance: Provenance,
+    *,
+    trajectories: Path,
+    state_statistics: Path,
+    vqvae: Path | None,
+    embeddings: Path,
+    centroids: Path,
+    classifier: Path,
+    cluster_metrics: Path,
+) -> None:
+    """Cluster the collected trajectories (the newest `max_trajectories`) and learn to label others.
+
+    Args:
+        vqvae: weights of stage pretrain; None for the representation `mean_state`.
+    """
+    device = torch_device(params.device)
+    config, representation = params.cluster, params.representation
+    seed = derive_seed(params.study_seed, "cluster", params.problem_name, params.seed)
+    data = read_states(trajectories)
+    embedding = load_embedding(
+        read_statistics(state_statistics),
+        representation,
+        params.pretrain or Pretrain(),
+        vqvae,
+        device,
+    )
+    chosen = np.arange(len(data))[-config.max_trajectories :]
+    points = embed_trajectories(data, embedding, chosen, device)
+    clusters = fit_clusters(points, representation.n_classes, seed, config.n_init)
+    task = data.task[chosen]
+    torch.manual_seed(seed)
+    network = Classifier(embedding.size, representation.n_classes, config.classifier).to(device)
+    accuracy = network.fit(
+        torch.from_numpy(points).to(device),
+        torch.from_numpy(clusters.labels).to(device),
+        torch.Generator().manual_seed(seed),
+    )
+    sizes = np.bincount(clusters.labels, minlength=representation.n_classes)
+    metrics: dict[str, float] = {
+        **cluster_quality(points, clusters.labels, task, seed),
+        "n_trajectories": len(chosen),
+        "classifier_accuracy": accuracy,
+    }
+    if embedding.vqvae is not None:
+        metrics["codes_in_use"] = embedding.codes_in_use(data.state.to(device))
+    logger.info("clusters: %s, sizes %s", metrics, sizes.tolist())
+
+    save_weights(network, classifier)
+    write_table(
+        embeddings,
+        "embeddings",
+        {
+            "env_steps": np.full(len(chosen), int(data.length.sum())),
+            "episode": chosen.astype(np.int32),
+            "task": task.tolist(),
+            "label": clusters.labels.astype(np.int32),
+            "embedding": points,
+        },
+        provenance,
+    )
+    write_table(
+        centroids,
+        "centroids",
+        {
+            "class": np.arange(representation.n_classes, dtype=np.int32),
+            "centroid": clusters.centroids.astype(np.float32),
+        },
+        provenance,
+    )
+    write_table(
+        cluster_metrics,
+        "cluster_metrics",
+        {
+            "metric": [*metrics, *["class_size"] * len(sizes)],
+            "class": [*[None] * len(metrics), *range(len(sizes))],
+            "value": [*metrics.values(), *map(float, sizes)],
+        },
+        provenance,
+    )

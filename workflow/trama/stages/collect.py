@@ -1,0 +1,146 @@
+"""Stage collect: random episodes, then a short baseline training whose episodes are all kept."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trama.config.params import CollectParams
+from trama.data.parquet import Provenance, TableWriter, write_table
+from trama.environments import EnvSpec, make_env
+from trama.learning.build import build_learner
+from trama.learning.history import History
+from trama.learning.replay import ReplayBuffer
+from trama.learning.rollout import Episodes
+from trama.learning.scaling import StateStatistics, StatisticsAccumulator
+from trama.learning.trainer import Trainer
+from trama.progress import Progress
+from trama.runtime import torch_device
+from trama.seeds import derive_seed
+from trama.stages.timing import write_timing
+
+RECORDS = 20
+"""Points of the history over a run."""
+
+
+def collect(
+    params: CollectParams,
+    provenance: Provenance,
+    *,
+    trajectories: Path,
+    state_statistics: Path,
+    history: Path,
+    timing: Path,
+    threads: int,
+) -> None:
+    """Write every finished episode, and the statistics of the states (METHOD sections 2 and 4).
+
+    The warm-up's random episodes are part of the data and of the replay, and their steps count.
+    Episodes that are still running when `collect.env_steps` are reached are left out.
+    """
+    device = torch_device(params.device)
+    config = params.collect
+
+    def seed(purpose: str) -> int:
+        return derive_seed(params.study_seed, "collect", params.problem_name, params.seed, purpose)
+
+    torch.manual_seed(seed("networks"))
+    with make_env(params.problem, params.env, config.n_envs, threads) as env:
+        spec = env.spec
+        unscaled = StateStatistics(
+            np.zeros(spec.state_size, np.float32), np.ones(spec.state_size, np.float32)
+        )
+        learner = build_learner(spec, config.mixer, config, unscaled, device)
+        trainer = Trainer(env, learner, config, None, seed("policy"), seed("env"), device)
+        everything = StatisticsAccumulator(spec.state_size)
+        log = History()
+        with (
+            TableWriter(trajectories, "trajectories", provenance) as writer,
+            Progress(f"collect {params.problem_name}", config.env_steps, "env steps") as progress,
+        ):
+            n_written = 0
+
+            def keep(slots: np.ndarray) -> None:
+                nonlocal n_written
+                if len(slots):
+                    _append(writer, trainer.replay, slots, n_written, spec)
+                    everything.add(_states(trainer.replay, slots))
+                    n_written += len(slots)
+
+            keep(trainer.play_random(config.random_episodes))
+            random_statistics = everything.result()
+            learner.set_state_statistics(random_statistics)
+            recent: list[int] = []
+            interval = max(config.env_steps // RECORDS, 1)
+            next_record = trainer.env_steps + interval
+            while trainer.env_steps < config.env_steps:
+                finished = trainer.step()
+                keep(finished)
+                recent += finished.tolist()
+                if trainer.env_steps >= next_record and recent:
+                    next_record += interval
+                    played = Episodes.of(trainer.replay, np.array(recent))
+                    recent.clear()
+                    log.at(trainer.env_steps, trainer.updates, trainer.episodes)
+                    log.add("epsilon", trainer.epsilon)
+                    log.add_episodes("train", played, spec.tasks)
+                    for name, value in trainer.losses.pop().items():
+                        log.add(name, value)
+                    progress.update(trainer.env_steps, win_rate=float(played.won.mean()))
+            progress.update(trainer.env_steps)
+        if not len(log):
+            log.at(trainer.env_steps, trainer.updates, trainer.episodes)
+            log.add("epsilon", trainer.epsilon)
+    both = {"random": random_statistics, "all": everything.result()}
+    write_table(
+        state_statistics,
+        "state_statistics",
+        {
+            "feature": list(spec.state_features) * 2,
+            "mean": np.concatenate([s.mean for s in both.values()]),
+            "std": np.concatenate([s.std for s in both.values()]),
+            "source": [name for name in both for _ in spec.state_features],
+        },
+        provenance,
+    )
+    log.write(history, provenance)
+    write_timing(timing, trainer.timing, provenance)
+
+
+def _rows(replay: ReplayBuffer, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position of the slot, and step, of every row of the episodes, last observation included."""
+    rows = replay.length[slots] + 1
+    which = np.repeat(np.arange(len(slots)), rows)
+    step = np.arange(len(which)) - np.repeat(np.cumsum(rows) - rows, rows)
+    return which, step
+
+
+def _states(replay: ReplayBuffer, slots: np.ndarray) -> np.ndarray:
+    which, step = _rows(replay, slots)
+    return replay.state[slots[which], step]
+
+
+def _append(
+    writer: TableWriter, replay: ReplayBuffer, slots: np.ndarray, first: int, spec: EnvSpec
+) -> None:
+    """Append whole episodes, numbered from `first`."""
+    which, step = _rows(replay, slots)
+    slot = slots[which]
+    length = replay.length[slot]
+    final, last = step == length, step == length - 1
+    n_rows = len(which)
+    writer.append(
+        {
+            "episode": (first + which).astype(np.int32),
+            "step": step.astype(np.int16),
+            "task": [spec.tasks[task] for task in replay.task[slot]],
+            "obs": replay.obs[slot, step].reshape(n_rows, -1),
+            "state": replay.state[slot, step],
+            "available_actions": replay.available_actions[slot, step].reshape(n_rows, -1),
+            "actions": np.where(final[:, None], -1, replay.action[slot, step]).astype(np.int8),
+            "reward": replay.reward[slot, step],
+            "terminated": last & replay.terminated[slot],
+            "truncated": last & ~replay.terminated[slot],
+            "won": last & replay.won[slot],
+        }
+    )
