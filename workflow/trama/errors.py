@@ -2,4 +2,4 @@
 
 
 class TramaError(Exception):
-    """Something a user can mend: the message names the file and key, what is wrong, and what to do."""
+    """Something a user can mend: the message names file and key, what is wrong, what to do."""

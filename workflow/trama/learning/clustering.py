@@ -52,7 +52,7 @@ def fit_clusters(
     Raises:
         TramaError: fewer different embeddings than clusters.
     """
-    different = len(np.unique(embedding, axis=0))
+    different = _count_different(embedding)
     if different < n_classes:
         raise TramaError(
             f"K-means: {different} different trajectory embeddings cannot fill {n_classes} "
@@ -69,6 +69,16 @@ def fit_clusters(
         warnings.simplefilter("ignore", ConvergenceWarning)  # empty clusters: see `accepted`
         labels = kmeans.fit_predict(embedding.astype(np.float64))
     return Clusters(labels.astype(np.int64), kmeans.cluster_centers_)
+
+
+def _count_different(embedding: np.ndarray) -> int:
+    """Different rows of [M, d]; means of equal vectors differ by rounding, which does not count."""
+    order = np.argsort(embedding, axis=0)
+    gaps = np.diff(np.take_along_axis(embedding, order, 0), axis=0)
+    group = np.zeros(embedding.shape, np.int64)
+    starts = gaps > 1e-5 * np.abs(embedding).max()
+    np.put_along_axis(group, order[1:], starts.cumsum(0), 0)
+    return len(np.unique(group, axis=0))
 
 
 def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
@@ -93,7 +103,9 @@ def cluster_quality(
     several = 1 < len(np.unique(labels)) < len(labels)
     return {
         "silhouette": (
-            float(silhouette_score(embedding, labels, sample_size=sample, random_state=seed % 2**32))
+            float(
+                silhouette_score(embedding, labels, sample_size=sample, random_state=seed % 2**32)
+            )
             if several
             else 0.0
         ),

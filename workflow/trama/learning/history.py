@@ -11,7 +11,7 @@ from trama.learning.rollout import Episodes
 
 
 class History:
-    """Rows (env steps, update, episode, metric, task, step, value) in the order they were measured."""
+    """Rows (env steps, update, episode, metric, task, step, value) in the order of measuring."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, int, int, str, str | None, int | None, float]] = []

@@ -176,9 +176,7 @@ class ClusterLabels(Labels):
         self.centroids = clusters.centroids
         replay.label[slots] = clusters.labels
         generator = torch.Generator().manual_seed(seed)
-        self.classifier.fit(
-            embedding, torch.from_numpy(clusters.labels).to(device), generator
-        )
+        self.classifier.fit(embedding, torch.from_numpy(clusters.labels).to(device), generator)
         metrics = cluster_quality(points, clusters.labels, replay.task[slots], seed)
         metrics |= {
             "label_consistency": kept,

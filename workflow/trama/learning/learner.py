@@ -100,7 +100,7 @@ class Learner:
         return {"loss": loss, **logged}
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One gradient step; returns the detached scalars that are logged, and the TD gradient norm."""
+        """One gradient step; returns the scalars that are logged, the TD gradient's norm too."""
         logged = self.losses(batch)
         self.optimiser.zero_grad()
         logged.pop("loss").backward()

@@ -33,7 +33,7 @@ class PolicySizes:
 
 @dataclass
 class PolicyState:
-    """Hidden states of N running episodes, [N, A, H] each; the predictor's is None without classes."""
+    """Hidden states of N running episodes, [N, A, H]; the predictor's is None without classes."""
 
     agent: Tensor
     predictor: Tensor | None

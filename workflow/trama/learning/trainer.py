@@ -66,7 +66,7 @@ class Trainer:
         return config.epsilon_start + done * (config.epsilon_finish - config.epsilon_start)
 
     def play_random(self, n_episodes: int) -> np.ndarray:
-        """Play uniformly random episodes without learning; returns the slots of at least that many."""
+        """Play at least `n_episodes` random ones without learning; returns their slots."""
         slots: list[int] = []
         while len(slots) < n_episodes:
             slots += self._play(epsilon=1.0).tolist()

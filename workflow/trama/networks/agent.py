@@ -79,7 +79,10 @@ class ClassRepresentation(nn.Module):
         self.size = size if kind == "learned" else n_classes
         self.layers = (
             nn.Sequential(
-                nn.Linear(n_classes, hidden_size), nn.ReLU(), nn.Linear(hidden_size, size), nn.ReLU()
+                nn.Linear(n_classes, hidden_size),
+                nn.ReLU(),
+                nn.Linear(hidden_size, size),
+                nn.ReLU(),
             )
             if kind == "learned"
             else nn.Identity()

@@ -1,5 +1,7 @@
 """f_psi: trajectory embedding to trajectory class (METHOD section 4)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,7 +23,7 @@ class Classifier(nn.Module):
         super().__init__()
         sizes = [embedding_size, *config.hidden_sizes]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], n_classes))
         self.register_buffer("mean", torch.zeros(embedding_size))

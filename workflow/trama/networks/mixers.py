@@ -59,9 +59,7 @@ class QMIX(Mixer):
         self, chosen: Tensor, best: Tensor, state: Tensor, actions: Tensor
     ) -> tuple[Tensor, Tensor]:
         first = self.first_weight(state).abs().view(-1, self.n_agents, self.size)
-        hidden = F.elu(
-            (chosen.unsqueeze(1) @ first).squeeze(1) + self.first_bias(state)
-        )
+        hidden = F.elu((chosen.unsqueeze(1) @ first).squeeze(1) + self.first_bias(state))
         mixed = (hidden * self.last_weight(state).abs()).sum(1) + self.last_bias(state).squeeze(1)
         return mixed, chosen.new_zeros(())
 
@@ -69,8 +67,8 @@ class QMIX(Mixer):
 class QPLEX(Mixer):
     """Duplex dueling mixer in its attention form (Wang et al., 2021), as the release has it.
 
-    Q_tot = sum_i (w_i Q_i + V / A) + sum_i sg[w_i (Q_i - max Q_i)] (lambda_i - 1), with w_i > 0 from
-    attention over the agents' own features, and lambda_i > 0 from state and joint action. The
+    Q_tot = sum_i (w_i Q_i + V / A) + sum_i sg[w_i (Q_i - max Q_i)] (lambda_i - 1), with w_i > 0
+    from attention over the agents' own features, and lambda_i > 0 from state and joint action. The
     advantages are detached: the second sum trains lambda alone.
     """
 
@@ -90,15 +88,13 @@ class QPLEX(Mixer):
         self.regulariser = config.attention_regulariser
         self.register_buffer("agent_features", agent_features)
         self.query_hidden = nn.Linear(state_size, heads * hidden)
-        self.query = nn.Parameter(torch.empty(heads, hidden, size))
-        nn.init.uniform_(self.query, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
-        self.key = nn.Linear(agent_features.shape[1], heads * size, bias=False)
+        self.query = nn.Parameter(_uniform(heads, hidden, size, fan_in=hidden))
+        n_features = agent_features.shape[1]
+        self.key = nn.Parameter(_uniform(heads, n_features, size, fan_in=n_features))
         self.value = _hypernet(state_size, size, 1)
         self.kernel_scale = nn.Linear(state_size, config.kernels)
         self.kernel_state = nn.Linear(state_size, config.kernels * n_agents)
-        self.kernel_action = nn.Linear(
-            state_size + n_agents * n_actions, config.kernels * n_agents
-        )
+        self.kernel_action = nn.Linear(state_size + n_agents * n_actions, config.kernels * n_agents)
 
     def forward(
         self, chosen: Tensor, best: Tensor, state: Tensor, actions: Tensor
@@ -112,11 +108,11 @@ class QPLEX(Mixer):
 
     def _attention(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Positive weights w [R, A] summed over heads, and the regulariser of the logits."""
-        rows = len(state)
-        hidden = F.relu(self.query_hidden(state)).view(rows, self.heads, -1)
-        query = torch.einsum("rhk,hkd->rhd", hidden, self.query)
-        key = self.key(state[:, self.agent_features]).view(rows, self.n_agents, self.heads, -1)
-        logits = torch.einsum("rhd,rahd->rha", query, key)
+        hidden = F.relu(self.query_hidden(state)).unflatten(1, (self.heads, -1))
+        # (h W_q) . (f W_k) = (h W_q W_k^T) . f: vectors as short as the features are compared
+        asked = hidden.transpose(0, 1) @ (self.query @ self.key.transpose(1, 2))  # [heads, R, F]
+        shown = state[:, self.agent_features]  # [R, A, F]
+        logits = (asked.transpose(0, 1).unsqueeze(2) * shown.unsqueeze(1)).sum(3)
         weight = torch.softmax(logits / math.sqrt(self.size), dim=2).sum(1)
         return weight + 1e-10, self.regulariser * (logits**2).mean((0, 2)).sum()
 
@@ -127,6 +123,11 @@ class QPLEX(Mixer):
         by_state = torch.sigmoid(self.kernel_state(state)).view(-1, self.kernels, self.n_agents)
         by_action = torch.sigmoid(self.kernel_action(torch.cat([state, one_hot], 1)))
         return (scale * by_state * by_action.view_as(by_state)).sum(1)
+
+
+def _uniform(*shape: int, fan_in: int) -> Tensor:
+    """Initial weights of a bias-free linear layer with that many inputs."""
+    return torch.empty(shape).uniform_(-1, 1) / math.sqrt(fan_in)
 
 
 def _hypernet(state_size: int, hidden: int, size: int) -> nn.Sequential:

@@ -46,9 +46,7 @@ class VQVAE(nn.Module):
         x = self.encoder(state)
         return x, nearest_code(x, self.codebook)
 
-    def loss(
-        self, state: Tensor, step: Tensor, n_steps: int, classes: Tensor | None
-    ) -> VQLoss:
+    def loss(self, state: Tensor, step: Tensor, n_steps: int, classes: Tensor | None) -> VQLoss:
         """Loss over real rows; padding never enters.
 
         Args:

@@ -27,7 +27,7 @@ def evaluate(
     episodes: Path,
     threads: int,
 ) -> None:
-    """Write one row per episode; a task's episodes start the same way for all variants and seeds."""
+    """Write one row per episode; a task's episodes start alike for all variants and seeds."""
     device = torch_device(params.device)
     paths = {"last": policy_last, "best": policy_best}
     tasks = [task.name for task in tasks_of(params.problem)]

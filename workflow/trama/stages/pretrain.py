@@ -40,9 +40,7 @@ def pretrain(
     config, representation = params.pretrain, params.representation
 
     def seed(purpose: str) -> int:
-        return derive_seed(
-            params.study_seed, "pretrain", params.problem_name, params.seed, purpose
-        )
+        return derive_seed(params.study_seed, "pretrain", params.problem_name, params.seed, purpose)
 
     data = read_states(trajectories)
     statistics = read_statistics(state_statistics)
@@ -90,7 +88,7 @@ def pretrain(
                 history["update"].append(update)
                 for field in fields(loss):
                     column = "loss" if field.name == "total" else field.name
-                    history.setdefault(column, []).append(float(getattr(loss, field.name)))
+                    history.setdefault(column, []).append(float(getattr(loss, field.name).detach()))
                 history["codes_in_use"].append(embedding.codes_in_use(state[current].to(device)))
                 progress.update(update, loss=history["loss"][-1])
     save_weights(embedding, vqvae)

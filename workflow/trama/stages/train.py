@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trama.config.params import TrainParams
 from trama.config.model import Pretrain
+from trama.config.params import TrainParams
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import VectorEnv, make_env
 from trama.learning.build import (
@@ -69,7 +69,9 @@ def train(
         make_env(params.problem, params.env, config.n_envs, threads) as env,
         make_env(params.problem, params.env, config.n_envs, threads) as test_env,
     ):
-        labels = _labels(params, statistics, vqvae, centroids, classifier, env, seed("labels"), device)
+        labels = _labels(
+            params, statistics, vqvae, centroids, classifier, env, seed("labels"), device
+        )
         learner = build_learner(
             env.spec,
             params.variant.mixer,
@@ -153,7 +155,7 @@ class _Run:
         self._warned: set[str] = set()
 
     def test(self) -> None:
-        """Play the test episodes, log all that is measured, and keep the policy if it is the best."""
+        """Play the test episodes, log what is measured, and keep the policy if it is the best."""
         trainer, history = self.trainer, self.history
         policy = trainer.learner.policy
         self.next_test = trainer.env_steps + self.config.test_interval

@@ -53,7 +53,9 @@ def read_states(trajectories: Path) -> TrajectoryStates:
         TramaError: the file holds no trajectory, or a state that is not a finite number.
     """
     states, episodes, tasks = [], [], []
-    for table in iter_batches(trajectories, "trajectories", ["episode", "state", "actions", "task"]):
+    for table in iter_batches(
+        trajectories, "trajectories", ["episode", "state", "actions", "task"]
+    ):
         acted = column_matrix(table, "actions")[:, 0] >= 0
         states.append(column_matrix(table, "state")[acted])
         episodes.append(table["episode"].to_numpy()[acted])

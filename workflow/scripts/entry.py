@@ -1,0 +1,64 @@
+"""What the scripts of all rules share: the way to the library, threads, log, errors, provenance.
+
+Snakemake puts this folder on the path of every script; PYTHONPATH would not do, as Snakemake
+clears it for jobs in conda environments.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from trama.errors import TramaError
+from trama.runtime import configure_process
+
+if TYPE_CHECKING:
+    from trama.data.parquet import Provenance
+
+logger = logging.getLogger("trama")
+
+
+@contextmanager
+def stage(name: str, snakemake: Any) -> Iterator["Provenance"]:
+    """Run the body as a job of that stage: with the rule's threads, log and provenance.
+
+    The body imports what it needs by itself, since threads have to be settled first. A
+    `TramaError` ends the process with its message alone, anything else with a traceback; the log
+    has both.
+
+    Args:
+        name: stage, as in the config.
+        snakemake: the object that Snakemake hands to a script.
+
+    Yields:
+        The provenance of the files that the body writes.
+    """
+    configure_process(snakemake.threads, Path(snakemake.log[0]))
+    from trama.config.params import params_hash
+    from trama.data.parquet import Provenance, code_version, environment_version
+
+    seed = snakemake.wildcards.get("seed")
+    try:
+        yield Provenance(
+            study=snakemake.wildcards.study,
+            stage=name,
+            params_hash=params_hash(snakemake.params.settings),
+            seed=None if seed is None else int(seed),
+            code_version=code_version(),
+            environment_version=environment_version(),
+        )
+    except TramaError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        logger.exception("%s failed", snakemake.rule)
+        sys.exit(1)
+
+
+def paths(files: Any, optional: Sequence[str] = ()) -> dict[str, Path | None]:
+    """Named input or output files of a rule, by name; None for an optional one that is absent."""
+    return dict.fromkeys(optional) | {name: Path(file) for name, file in files.items()}

@@ -1,0 +1,20 @@
+"""Draw the trajectory embeddings on one problem."""
+
+from pathlib import Path
+
+from entry import stage
+
+with stage("figures", snakemake) as provenance:
+    from trama.config.params import FiguresParams
+    from trama.reporting.figures import embeddings
+    from trama.reporting.statistics import by_name_and_seed
+
+    params = FiguresParams.model_validate(snakemake.params.settings)
+    embeddings(
+        by_name_and_seed(map(Path, snakemake.input.embeddings)),
+        by_name_and_seed(map(Path, snakemake.input.cluster_metrics)),
+        problem=snakemake.wildcards.problem,
+        figures=params.figures,
+        provenance=provenance,
+        outputs=[Path(file) for file in snakemake.output],
+    )

@@ -1,0 +1,19 @@
+"""Train one variant without classes on one problem and seed."""
+
+from entry import paths, stage
+
+with stage("train", snakemake) as provenance:
+    from trama.config.params import TrainParams
+    from trama.stages.train import train
+
+    train(
+        TrainParams.model_validate(snakemake.params.settings),
+        provenance,
+        vqvae=None,
+        centroids=None,
+        classifier=None,
+        embeddings=None,
+        **paths(snakemake.input),
+        **paths(snakemake.output),
+        threads=snakemake.threads,
+    )
