@@ -1,0 +1,35 @@
+rule collect:
+    input:
+        expand(
+            "results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
+            study=STUDY,
+            problem=PROBLEMS,
+            seed=SEEDS,
+        ),
+    message:
+        "All baseline trajectories are there."
+
+
+rule collect_problem:
+    output:
+        trajectories="results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
+        state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
+        history="results/{study}/{problem}/collect/seed_{seed}/history.parquet",
+        timing="results/{study}/{problem}/collect/seed_{seed}/timing.parquet",
+    log:
+        "results/{study}/logs/collect_problem/{problem}_seed_{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/collect_problem/{problem}_seed_{seed}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.collect.threads
+    resources:
+        mem_mb=CONFIG.resources.collect.mem_mb,
+        runtime=CONFIG.resources.collect.runtime,
+        gpu=CONFIG.resources.collect.gpu,
+    params:
+        settings=collect_settings,
+    message:
+        "Collect baseline trajectories of {wildcards.problem}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/collect_problem.py"

@@ -1,0 +1,106 @@
+"""What the rules share: names from the config, and the functions of their inputs and params."""
+
+import re
+
+from trama.config import params as stage_params
+
+STUDY = CONFIG.study.name
+PROBLEMS = CONFIG.study.problems
+VARIANTS = CONFIG.study.variants
+SEEDS = CONFIG.study.seeds
+# All variants that are defined: those that learn classes of a representation, and the others.
+WITH_CLASSES = [name for name, variant in CONFIG.variants.items() if variant.representation]
+BASELINES = [name for name in CONFIG.variants if name not in WITH_CLASSES]
+# What the study uses of them; each representation once, in the order of the variants.
+CLASS_VARIANTS = [name for name in VARIANTS if name in WITH_CLASSES]
+REPRESENTATIONS = list(dict.fromkeys(CONFIG.variants[v].representation for v in CLASS_VARIANTS))
+QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
+PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
+FIGURES = ["learning_curves"]
+TABLES = ["results"]
+TABLE_FORMATS = ["tex", "csv", "md"]
+if REPRESENTATIONS:
+    FIGURES += ["embeddings", "predictor_accuracy"]
+    TABLES += ["clusters", "predictor"]
+
+
+def any_of(names):
+    """A regular expression that matches exactly these names; nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    study=re.escape(STUDY),
+    problem=any_of(CONFIG.problems),
+    representation=any_of(CONFIG.representations),
+    variant=any_of(CONFIG.variants),
+    seed=r"0|[1-9]\d*",
+
+
+def representation_files(representation, wildcards, names):
+    """Files of that representation, by name, for the wildcards' study, problem and seed."""
+    folder = f"results/{wildcards.study}/{wildcards.problem}/representation/{representation}"
+    suffixes = {"vqvae": "pt", "classifier": "pt", "centroids": "parquet"}
+    return {name: f"{folder}/seed_{wildcards.seed}/{name}.{suffixes[name]}" for name in names}
+
+
+def cluster_vqvae(wildcards):
+    """The VQ-VAE that embeds the trajectories, where the representation has one."""
+    names = ["vqvae"] if wildcards.representation in QUANTISED else []
+    return representation_files(wildcards.representation, wildcards, names)
+
+
+def train_representation(wildcards):
+    """The representation that the training of a variant with classes starts from."""
+    representation = CONFIG.variants[wildcards.variant].representation
+    names = ["centroids", "classifier"] + ["vqvae"] * (representation in QUANTISED)
+    return representation_files(representation, wildcards, names)
+
+
+def collect_settings(wildcards):
+    return stage_params.collect_params(CONFIG, wildcards.problem, int(wildcards.seed))
+
+
+def pretrain_settings(wildcards):
+    return stage_params.pretrain_params(
+        CONFIG, wildcards.problem, wildcards.representation, int(wildcards.seed)
+    )
+
+
+def cluster_settings(wildcards):
+    return stage_params.cluster_params(
+        CONFIG, wildcards.problem, wildcards.representation, int(wildcards.seed)
+    )
+
+
+def train_settings(wildcards):
+    return stage_params.train_params(
+        CONFIG, wildcards.problem, wildcards.variant, int(wildcards.seed)
+    )
+
+
+def evaluate_settings(wildcards):
+    return stage_params.evaluate_params(
+        CONFIG, wildcards.problem, wildcards.variant, int(wildcards.seed)
+    )
+
+
+def in_report(path, category, name, suffix):
+    """That output, with its caption and its place in Snakemake's report."""
+    caption = f"../workflow/report/{name}.rst"
+    labels = {category: name.replace("_", " "), "format": suffix}
+    return report(
+        path, caption=caption, category=f"{category}s", subcategory="{problem}", labels=labels
+    )
+
+
+def figure_files(name):
+    """One figure of a problem, in the formats of the config."""
+    path = f"results/{{study}}/figures/{{problem}}_{name}"
+    return [in_report(f"{path}.{s}", "figure", name, s) for s in CONFIG.figures.formats]
+
+
+def table_files(name):
+    """One table of a problem, in all formats."""
+    path = f"results/{{study}}/tables/{{problem}}_{name}"
+    return [in_report(f"{path}.{s}", "table", name, s) for s in TABLE_FORMATS]

@@ -1,0 +1,36 @@
+rule evaluate:
+    input:
+        expand(
+            "results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            study=STUDY,
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    message:
+        "All policies are evaluated."
+
+
+rule evaluate_variant:
+    input:
+        policy_last="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",
+        policy_best="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_best.pt",
+    output:
+        episodes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+    log:
+        "results/{study}/logs/evaluate_variant/{problem}_{variant}_seed_{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/evaluate_variant/{problem}_{variant}_seed_{seed}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.evaluate.threads
+    resources:
+        mem_mb=CONFIG.resources.evaluate.mem_mb,
+        runtime=CONFIG.resources.evaluate.runtime,
+        gpu=CONFIG.resources.evaluate.gpu,
+    params:
+        settings=evaluate_settings,
+    message:
+        "Evaluate {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/evaluate_variant.py"

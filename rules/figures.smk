@@ -1,0 +1,100 @@
+rule figures:
+    input:
+        expand(
+            "results/{study}/figures/{problem}_{name}.{suffix}",
+            study=STUDY,
+            problem=PROBLEMS,
+            name=FIGURES,
+            suffix=CONFIG.figures.formats,
+        ),
+    message:
+        "All figures are drawn."
+
+
+rule figure_learning_curves:
+    input:
+        histories=expand(
+            "results/{{study}}/{{problem}}/train/{variant}/seed_{seed}/history.parquet",
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        figure_files("learning_curves"),
+    log:
+        "results/{study}/logs/figure_learning_curves/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_learning_curves/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.figures.threads
+    resources:
+        mem_mb=CONFIG.resources.figures.mem_mb,
+        runtime=CONFIG.resources.figures.runtime,
+        gpu=CONFIG.resources.figures.gpu,
+    params:
+        settings=stage_params.figures_params(CONFIG),
+    message:
+        "Draw the learning curves on {wildcards.problem}"
+    script:
+        "../workflow/scripts/figure_learning_curves.py"
+
+
+rule figure_embeddings:
+    input:
+        embeddings=expand(
+            "results/{{study}}/{{problem}}/representation/{representation}/seed_{seed}/embeddings.parquet",
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+        cluster_metrics=expand(
+            "results/{{study}}/{{problem}}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    output:
+        figure_files("embeddings"),
+    log:
+        "results/{study}/logs/figure_embeddings/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_embeddings/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.figures.threads
+    resources:
+        mem_mb=CONFIG.resources.figures.mem_mb,
+        runtime=CONFIG.resources.figures.runtime,
+        gpu=CONFIG.resources.figures.gpu,
+    params:
+        settings=stage_params.figures_params(CONFIG),
+    message:
+        "Draw the embeddings on {wildcards.problem}"
+    script:
+        "../workflow/scripts/figure_embeddings.py"
+
+
+rule figure_predictor_accuracy:
+    input:
+        histories=expand(
+            "results/{{study}}/{{problem}}/train/{variant}/seed_{seed}/history.parquet",
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        figure_files("predictor_accuracy"),
+    log:
+        "results/{study}/logs/figure_predictor_accuracy/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_predictor_accuracy/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.figures.threads
+    resources:
+        mem_mb=CONFIG.resources.figures.mem_mb,
+        runtime=CONFIG.resources.figures.runtime,
+        gpu=CONFIG.resources.figures.gpu,
+    params:
+        settings=stage_params.figures_params(CONFIG),
+    message:
+        "Draw the predictor's accuracy on {wildcards.problem}"
+    script:
+        "../workflow/scripts/figure_predictor_accuracy.py"

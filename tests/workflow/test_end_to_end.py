@@ -1,0 +1,97 @@
+"""One real run of the whole chain on the tiny preset, from an empty results folder."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from clones import copy_clone, planned_jobs, run_snakemake
+from trama.data.parquet import read_provenance, read_table
+
+pytestmark = pytest.mark.end_to_end
+
+VARIANTS = ["qmix", "qplex", "trama"]
+FIGURES = ["learning_curves", "embeddings", "predictor_accuracy"]
+TABLES = ["results", "clusters", "predictor"]
+
+
+def files_of(clone: Path) -> set[Path]:
+    return {path.relative_to(clone) for path in clone.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_does_nothing_and_says_so(finished_study: Path) -> None:
+    result = run_snakemake(finished_study, "--cores", "2", "--config", "preset=tiny")
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout
+
+
+def test_moving_the_folder_plans_nothing(copied_study: Path) -> None:
+    assert planned_jobs(copied_study, "--config", "preset=tiny") == {}
+
+
+def test_a_run_writes_below_its_study_alone(finished_study: Path, tmp_path: Path) -> None:
+    made = files_of(finished_study) - files_of(copy_clone(tmp_path / "clone"))
+    elsewhere = {
+        path
+        for path in made
+        if path.parts[:2] != ("results", "tiny")
+        and path.parts[0] != ".snakemake"
+        and "__pycache__" not in path.parts
+    }
+    assert elsewhere == set()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_pictures(finished_study: Path, name: str) -> None:
+    figure = finished_study / "results/tiny/figures" / f"SurComb3_{name}"
+    assert figure.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
+    assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_have_rows_in_each_format(finished_study: Path, name: str) -> None:
+    table = finished_study / "results/tiny/tables" / f"SurComb3_{name}"
+    assert r"\toprule" in table.with_suffix(".tex").read_text()
+    assert "\n| :-- |" in table.with_suffix(".md").read_text()
+    with table.with_suffix(".csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) > 0
+
+
+def test_the_table_of_results_has_every_variant_and_task(finished_study: Path) -> None:
+    with (finished_study / "results/tiny/tables/SurComb3_results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    tasks = {"3s2z surrounded", "2c3z surrounded", "2c3s surrounded"}
+    for metric in ("win_rate", "return"):
+        found = {(row["variant"], row["task"]) for row in rows if row["metric"] == metric}
+        assert {(variant, task) for variant in VARIANTS for task in tasks} < found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: str) -> None:
+    path = finished_study / f"results/tiny/SurComb3/evaluate/{variant}/seed_0/episodes.parquet"
+    episodes = read_table(path, "episodes").to_pandas()
+    assert (episodes.groupby(["policy", "task"]).size() == 4).all()
+    assert len(episodes) == 2 * 3 * 4
+    assert set(episodes["variant"]) == {variant}
+    assert read_provenance(path).study == "tiny"
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(finished_study: Path) -> None:
+    results = finished_study / "results/tiny"
+    jobs = {path.relative_to(results / "logs").with_suffix("") for path in results.glob("logs/*/*")}
+    assert len(jobs) == 15
+    measured = results.glob("benchmarks/*/*.tsv")
+    assert {path.relative_to(results / "benchmarks").with_suffix("") for path in measured} == jobs
+
+
+def test_a_broken_input_ends_in_one_clear_message(copied_study: Path) -> None:
+    seed = "SurComb3/collect/seed_0"
+    trajectories = copied_study / "results/tiny" / seed / "trajectories.parquet"
+    trajectories.write_bytes(trajectories.read_bytes()[:1000])
+    result = run_snakemake(copied_study, "--cores", "1", "--config", "preset=tiny", "--", "cluster")
+    assert result.returncode != 0
+    assert "Traceback" not in result.stdout
+    assert f"ERROR: results/tiny/{seed}/trajectories.parquet" in result.stdout
+    # Snakemake removes what a failed job was to write, and repeats its log, which stays.
+    log = "results/tiny/logs/pretrain_representation/SurComb3_vqvae_seed_0.log"
+    assert "trajectories.parquet" in (copied_study / log).read_text()

@@ -1,0 +1,107 @@
+"""What Snakemake plans in a fresh clone, and where it takes its configuration from."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clones import ROOT, planned_jobs, run_snakemake
+
+COLLECT = {"collect_problem": 1}
+PRETRAIN = {**COLLECT, "pretrain_representation": 1}
+CLUSTER = {**PRETRAIN, "cluster_representation": 1}
+TRAIN = {**CLUSTER, "train_baseline": 2, "train_trama": 1}
+EVALUATE = {**TRAIN, "evaluate_variant": 3}
+FIGURES = {"figure_learning_curves": 1, "figure_embeddings": 1, "figure_predictor_accuracy": 1}
+TABLES = {"table_results": 1, "table_clusters": 1, "table_predictor": 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "planned"),
+    [
+        ("collect", COLLECT),
+        ("pretrain", PRETRAIN),
+        ("cluster", CLUSTER),
+        ("train", TRAIN),
+        ("evaluate", EVALUATE),
+        ("figures", {**TRAIN, **FIGURES}),
+        ("tables", {**EVALUATE, **TABLES}),
+        ("all", {**EVALUATE, **FIGURES, **TABLES}),
+    ],
+)
+def test_a_stage_target_plans_its_prerequisites(
+    clone: Path, target: str, planned: dict[str, int]
+) -> None:
+    assert planned_jobs(clone, "--config", "preset=tiny", "--", target) == planned
+
+
+def test_a_study_without_classes_plans_no_representation(clone: Path) -> None:
+    planned = planned_jobs(clone, "--config", "preset=tiny", "study={variants: [vdn, qmix]}")
+    assert planned == {
+        "collect_problem": 1,
+        "train_baseline": 2,
+        "evaluate_variant": 2,
+        "figure_learning_curves": 1,
+        "table_results": 1,
+    }
+
+
+def test_mean_states_need_no_pretraining(clone: Path) -> None:
+    study = "study={variants: [trama_mean_state]}"
+    planned = planned_jobs(clone, "--config", "preset=tiny", study, "--", "train")
+    assert planned == {"collect_problem": 1, "cluster_representation": 1, "train_trama": 1}
+    assert planned_jobs(clone, "--config", "preset=tiny", study, "--", "pretrain") == {}
+
+
+def test_variants_share_their_representation(clone: Path) -> None:
+    study = "study={variants: [trama, trama_onehot, trama_oracle]}"
+    planned = planned_jobs(clone, "--config", "preset=tiny", study, "--", "train")
+    assert planned == {**CLUSTER, "train_trama": 3}
+
+
+def test_sources_of_the_configuration_in_their_order(clone: Path) -> None:
+    def n_seeds(*arguments: str) -> int:
+        return planned_jobs(clone, *arguments, "--", "collect")["collect_problem"]
+
+    assert n_seeds() == 2  # the laptop preset
+    assert n_seeds("--config", "preset=paper") == 5
+    config = clone / "config/config.yaml"
+    config.write_text(config.read_text().replace("# seeds: [0, 1] ", "seeds: [0, 1, 2]"))
+    assert n_seeds("--config", "preset=paper") == 3
+    (clone / "four.yaml").write_text("study: {seeds: [0, 1, 2, 3]}\n")
+    assert n_seeds("--configfile", "four.yaml") == 4
+    assert n_seeds("--configfile", "four.yaml", "--config", "study={seeds: [7]}") == 1
+
+
+def test_the_slurm_profile_runs_the_paper_preset_beside_other_changes(clone: Path) -> None:
+    result = run_snakemake(
+        clone, "--profile", "slurm", "--dry-run", "--config", "train={gamma: 0.9}", "--", "collect"
+    )
+    assert result.returncode == 0, result.stdout
+    assert "results/paper/SurComb3/collect/seed_4/trajectories.parquet" in result.stdout
+
+
+def test_parsing_imports_neither_torch_nor_jax(clone: Path, tmp_path: Path) -> None:
+    for name in ("torch", "jax"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} was imported')\n")
+    environment = {"PYTHONPATH": str(tmp_path)}
+    imported = subprocess.run([sys.executable, "-c", "import torch"], env=environment, check=False)
+    assert imported.returncode != 0  # the trap works
+    result = run_snakemake(clone, "--dry-run", "--config", "preset=paper", environment=environment)
+    assert result.returncode == 0, result.stdout
+
+
+def test_rule_script_log_and_benchmark_have_one_name() -> None:
+    names = []
+    for path in (ROOT / "rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            name = rule.split(":")[0]
+            if "script:" in rule:
+                names.append(name)
+                assert f'"../workflow/scripts/{name}.py"' in rule
+                assert f'"results/{{study}}/logs/{name}/' in rule
+                assert f'"results/{{study}}/benchmarks/{name}/' in rule
+    scripts = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
+    assert scripts == {*names, "entry"}
