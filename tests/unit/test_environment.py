@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+
 from trama.config.model import Env, Problem
 from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
 from trama.errors import TramaError

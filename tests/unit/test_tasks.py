@@ -1,6 +1,7 @@
 """Tasks: names, order, unit combinations."""
 
 import pytest
+
 from trama.config.model import Env, Problem
 from trama.errors import TramaError
 from trama.tasks import parse_units, tasks_of

@@ -52,7 +52,7 @@ def fit_clusters(
     Raises:
         TramaError: fewer different embeddings than clusters.
     """
-    different = _count_different(embedding)
+    different = count_different(embedding)
     if different < n_classes:
         raise TramaError(
             f"K-means: {different} different trajectory embeddings cannot fill {n_classes} "
@@ -71,7 +71,7 @@ def fit_clusters(
     return Clusters(labels.astype(np.int64), kmeans.cluster_centers_)
 
 
-def _count_different(embedding: np.ndarray) -> int:
+def count_different(embedding: np.ndarray) -> int:
     """Different rows of [M, d]; means of equal vectors differ by rounding, which does not count."""
     order = np.argsort(embedding, axis=0)
     gaps = np.diff(np.take_along_axis(embedding, order, 0), axis=0)

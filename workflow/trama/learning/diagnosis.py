@@ -54,7 +54,8 @@ def class_swap(policy: Policy, batch: Batch, n_classes: int) -> tuple[float, flo
 
     Returns:
         Mean absolute change of the available action values over their standard deviation, and the
-        share of greedy actions that change. Agents with one available action do not count.
+        share of greedy actions that change. Agents with one available action do not count; both
+        are 0 where nobody has a choice.
     """
     current = batch.packing.current
     inputs = policy.history_inputs(batch.obs, batch.last_action)
@@ -63,8 +64,10 @@ def class_swap(policy: Policy, batch: Batch, n_classes: int) -> tuple[float, flo
     own = policy.action_values(inputs, batch.classes, sizes)[current]
     swapped = policy.action_values(inputs, (batch.classes + 1) % n_classes, sizes)[current]
     free = available.sum(2) > 1
+    if not free.any():
+        return 0.0, 0.0
     counted = available & free.unsqueeze(2)
-    change = (own - swapped)[counted].abs().mean() / own[counted].std()
+    change = (own - swapped)[counted].abs().mean() / own[counted].std().clamp(min=1e-6)
     changed = (greedy(own, available) != greedy(swapped, available))[free].float().mean()
     return float(change), float(changed)
 

@@ -1,5 +1,6 @@
 """Trajectory classes during training: labels of episodes, and how they are kept up to date."""
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
@@ -11,6 +12,7 @@ from trama.config.model import Cluster, Representation, Train
 from trama.learning.clustering import (
     Clusters,
     cluster_quality,
+    count_different,
     fit_clusters,
     label_consistency,
 )
@@ -18,6 +20,8 @@ from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.replay import NO_LABEL, Batch, ReplayBuffer
 from trama.networks.classifier import Classifier
 from trama.seeds import derive_seed
+
+logger = logging.getLogger("trama")
 
 EMBEDDING_BATCH = 256
 """Episodes that are embedded at a time; bounds the memory, changes no result."""
@@ -166,6 +170,14 @@ class ClusterLabels(Labels):
         seed = derive_seed(self.seed, "recluster", self._number)
         embedding = self.embed(replay, slots, device)
         points = embedding.cpu().numpy()
+        if count_different(points) < self.n_classes:
+            logger.warning(
+                "after %d env steps: the trajectory embeddings have collapsed to fewer than %d "
+                "different ones; the classes stay as they are",
+                env_steps,
+                self.n_classes,
+            )
+            return None
         previous = self.centroids if when.initialisation == "centroids" else None
         clusters = fit_clusters(points, self.n_classes, seed, self.cluster.n_init, previous)
         if not clusters.accepted:

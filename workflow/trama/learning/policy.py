@@ -56,7 +56,6 @@ class Policy(nn.Module):
         history_size = sizes.obs_size + sizes.n_actions + sizes.n_agents
         self.predictor: RecurrentNetwork | None = None
         self.class_representation: ClassRepresentation | None = None
-        agent_input = history_size
         if sizes.n_classes is not None:
             self.predictor = RecurrentNetwork(
                 history_size, sizes.predictor_hidden_size, sizes.n_classes
@@ -66,23 +65,21 @@ class Policy(nn.Module):
                 sizes.representation_kind,
                 sizes.representation_hidden_size,
                 sizes.representation_size,
+                sizes.hidden_size,
             )
-            agent_input += self.class_representation.size
-        self.agent = RecurrentNetwork(agent_input, sizes.hidden_size, sizes.n_actions)
+        self.agent = RecurrentNetwork(history_size, sizes.hidden_size, sizes.n_actions)
 
     def history_inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
-        """Inputs [R, A, F] of the predictor, and of the agent before the class is added."""
+        """Inputs [R, A, F] of predictor and agent."""
         return history_inputs(obs, last_action, self.sizes.n_actions)
 
-    def with_class(self, inputs: Tensor, classes: Tensor) -> Tensor:
-        """Inputs of the agent: the history's, and the representation of its class."""
-        if self.class_representation is None:
-            return inputs
-        return torch.cat([inputs, self.class_representation(classes)], dim=2)
+    def told(self, classes: Tensor) -> Tensor | None:
+        """What the classes [R, A] add to the agent's first layer; None without classes."""
+        return None if self.class_representation is None else self.class_representation(classes)
 
     def action_values(self, inputs: Tensor, classes: Tensor, batch_sizes: list[int]) -> Tensor:
         """Q_i [R, A, U] over whole episodes from `history_inputs` [R, A, F], classes [R, A]."""
-        return self.agent(self.with_class(inputs, classes), batch_sizes)
+        return self.agent(inputs, batch_sizes, self.told(classes))
 
     def initial_state(self, n_envs: int, device: torch.device) -> PolicyState:
         """State at the start of N episodes."""
@@ -124,12 +121,12 @@ class Policy(nn.Module):
                 classes = logits.argmax(2)
             else:
                 classes = _sample(logits.softmax(2), generator)
-        values, state.agent = self.agent.step(self.with_class(inputs, classes), state.agent)
+        values, state.agent = self.agent.step(inputs, state.agent, self.told(classes))
         actions = greedy(values, available)
         if generator is not None:
             explore = torch.rand(actions.shape, generator=generator, device=obs.device) < epsilon
             actions = torch.where(explore, _sample(available.float(), generator), actions)
-        state.last_action = actions
+        state.last_action = actions.clone()  # `restart` writes into it
         return actions, classes
 
     def save(self, path: Path, **extra: Any) -> None:

@@ -1,6 +1,7 @@
 """Playing episodes with a policy: many environments in lockstep, written straight into replay."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -29,6 +30,12 @@ class Episodes:
             won=replay.won[slots],
             task=replay.task[slots],
         )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Episodes"]) -> "Episodes":
+        """All episodes of the parts, of which there is at least one, in their order."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 class Rollout:

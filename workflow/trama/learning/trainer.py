@@ -65,12 +65,9 @@ class Trainer:
         done = min(1.0, self.env_steps / config.epsilon_anneal_steps)
         return config.epsilon_start + done * (config.epsilon_finish - config.epsilon_start)
 
-    def play_random(self, n_episodes: int) -> np.ndarray:
-        """Play at least `n_episodes` random ones without learning; returns their slots."""
-        slots: list[int] = []
-        while len(slots) < n_episodes:
-            slots += self._play(epsilon=1.0).tolist()
-        return np.array(slots)
+    def play_random(self) -> np.ndarray:
+        """One step of all environments with random actions, no learning; returns finished slots."""
+        return self._play(epsilon=1.0)
 
     def step(self) -> np.ndarray:
         """One step of all environments and the updates that fall due; returns finished slots."""
@@ -88,7 +85,7 @@ class Trainer:
             self._episodes_since_update -= self.config.episodes_per_update
             self._update()
         if self._episodes_since_target >= self.config.target_update_episodes:
-            self._episodes_since_target = 0
+            self._episodes_since_target -= self.config.target_update_episodes
             self.learner.update_target()
         return finished
 

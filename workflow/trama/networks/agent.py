@@ -23,26 +23,35 @@ class RecurrentNetwork(nn.Module):
         self.head = nn.Linear(hidden_size, output_size)
         self.hidden_size = hidden_size
 
-    def forward(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+    def forward(self, inputs: Tensor, batch_sizes: list[int], told: Tensor | None = None) -> Tensor:
         """Whole histories.
 
         Args:
             inputs: [R, A, input_size], packed rows of episodes.
             batch_sizes: episodes that run at each step.
+            told: [R, A, H], added before the first ReLU: the part of the first layer whose inputs
+                are not in `inputs`.
 
         Returns:
             Outputs [R, A, output_size].
         """
         n_agents = inputs.shape[1]
-        encoded = F.relu(self.encoder(inputs.flatten(0, 1)))
+        encoded = self._encode(inputs, told)
         hidden = self.recurrence(encoded, [m * n_agents for m in batch_sizes])
         return self.head(hidden).unflatten(0, inputs.shape[:2])
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, inputs: Tensor, hidden: Tensor, told: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One step of [N, A, input_size] from hidden [N, A, H]; returns outputs and new hidden."""
-        encoded = F.relu(self.encoder(inputs.flatten(0, 1)))
+        encoded = self._encode(inputs, told)
         new_hidden = self.recurrence.step(encoded, hidden.flatten(0, 1))
         return self.head(new_hidden).unflatten(0, inputs.shape[:2]), new_hidden.view_as(hidden)
+
+    def _encode(self, inputs: Tensor, told: Tensor | None) -> Tensor:
+        """First layer, [R * A, H]."""
+        encoded = self.encoder(inputs.flatten(0, 1))
+        return F.relu(encoded if told is None else encoded + told.flatten(0, 1))
 
 
 def history_inputs(obs: Tensor, last_action: Tensor, n_actions: int) -> Tensor:
@@ -70,13 +79,16 @@ class ClassRepresentation(nn.Module):
     """f_g: what the policy is told about the trajectory class (paper section 4, METHOD section 5).
 
     `learned` is one-hot -> hidden -> size with ReLU, trained by the TD loss alone; `one_hot` is the
-    class itself.
+    class itself. It enters the agent's first layer beside the history's inputs; as the layer is
+    linear, its part is a sum of its own, which needs K rows instead of thousands.
     """
 
-    def __init__(self, n_classes: int, kind: str, hidden_size: int, size: int):
+    def __init__(
+        self, n_classes: int, kind: str, hidden_size: int, size: int, agent_hidden_size: int
+    ):
         super().__init__()
         self.n_classes = n_classes
-        self.size = size if kind == "learned" else n_classes
+        size = size if kind == "learned" else n_classes
         self.layers = (
             nn.Sequential(
                 nn.Linear(n_classes, hidden_size),
@@ -88,8 +100,13 @@ class ClassRepresentation(nn.Module):
             else nn.Identity()
         )
 
+        self.into_agent = nn.Linear(size, agent_hidden_size, bias=False)
+
+    def table(self) -> Tensor:
+        """g of each class, [K, size]."""
+        weight = self.into_agent.weight
+        return self.layers(torch.eye(self.n_classes, device=weight.device, dtype=weight.dtype))
+
     def forward(self, classes: Tensor) -> Tensor:
-        """Representation [..., size] of classes [...] int64."""
-        # All K representations at once, then a look-up: thousands of rows share K inputs.
-        table = self.layers(torch.eye(self.n_classes, device=classes.device))
-        return F.embedding(classes, table)
+        """What classes [..., A] int64 add to the agent's first layer, [..., A, H]."""
+        return F.embedding(classes, self.into_agent(self.table()))

@@ -67,19 +67,21 @@ def collect(
                     everything.add(_states(trainer.replay, slots))
                     n_written += len(slots)
 
-            keep(trainer.play_random(config.random_episodes))
+            while n_written < config.random_episodes:
+                keep(trainer.play_random())
             random_statistics = everything.result()
             learner.set_state_statistics(random_statistics)
-            recent: list[int] = []
+            recent: list[Episodes] = []
             interval = max(config.env_steps // RECORDS, 1)
             next_record = trainer.env_steps + interval
             while trainer.env_steps < config.env_steps:
                 finished = trainer.step()
                 keep(finished)
-                recent += finished.tolist()
+                if len(finished):
+                    recent.append(Episodes.of(trainer.replay, finished))
                 if trainer.env_steps >= next_record and recent:
                     next_record += interval
-                    played = Episodes.of(trainer.replay, np.array(recent))
+                    played = Episodes.concatenate(recent)
                     recent.clear()
                     log.at(trainer.env_steps, trainer.updates, trainer.episodes)
                     log.add("epsilon", trainer.epsilon)

@@ -87,7 +87,9 @@ def train(
         clusterings: list[Clustering] = []
         with Progress(description, config.env_steps, "env steps") as progress:
             while trainer.env_steps < config.env_steps:
-                run.recent += trainer.step().tolist()
+                finished = trainer.step()
+                if len(finished):
+                    run.recent.append(Episodes.of(trainer.replay, finished))
                 if labels is not None:
                     clustering = run.recluster(labels)
                     if clustering is not None:
@@ -146,7 +148,7 @@ class _Run:
         self.config, self.trainer, self.test_env, self.seed = params.train, trainer, test_env, seed
         self.offset = params.collect_env_steps or 0
         self.history = History()
-        self.recent: list[int] = []
+        self.recent: list[Episodes] = []
         self.next_test = 0
         self.tested_at = -1
         self.win_rate = 0.0
@@ -170,7 +172,7 @@ class _Run:
             history.add("epsilon", trainer.epsilon)
             history.add_episodes("test", played, tasks)
             if self.recent:
-                trained = Episodes.of(trainer.replay, np.array(self.recent))
+                trained = Episodes.concatenate(self.recent)
                 history.add_episodes("train", trained, tasks)
                 self.recent.clear()
             for name, value in trainer.losses.pop().items():

@@ -1,0 +1,122 @@
+"""K-means, label consistency and quality on points made by hand."""
+
+import numpy as np
+import pytest
+
+from trama.errors import TramaError
+from trama.learning.clustering import (
+    Clusters,
+    cluster_quality,
+    fit_clusters,
+    label_consistency,
+    majority_rate,
+)
+
+
+def _points(seed: int = 0, spread: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(300, 3)).astype(np.float32) * spread
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_centroid_initialisation_keeps_the_labels_of_unchanged_data(seed: int) -> None:
+    first = fit_clusters(_points(), 4, 0, n_init=10)
+    again = fit_clusters(_points(), 4, seed + 1, n_init=10, previous=first.centroids)
+    assert np.array_equal(first.labels, again.labels)
+    np.testing.assert_allclose(first.centroids, again.centroids, atol=1e-5)
+
+
+def test_centroid_initialisation_keeps_labels_of_data_in_another_order() -> None:
+    first = fit_clusters(_points(), 4, 0, n_init=10)
+    again = fit_clusters(_points()[::-1], 4, 1, n_init=10, previous=first.centroids)
+    assert np.array_equal(first.labels, again.labels[::-1])
+
+
+def test_random_initialisation_renames_the_classes() -> None:
+    first = fit_clusters(_points(), 4, 0, n_init=10)
+    kept = [
+        label_consistency(first.labels, fit_clusters(_points(), 4, s, n_init=1).labels)[0]
+        for s in range(1, 6)
+    ]
+    assert min(kept) < 0.5
+
+
+def test_drifting_clouds_keep_their_names() -> None:
+    rng = np.random.default_rng(1)
+    cloud = rng.integers(3, size=200)
+    centres = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]])
+    noise = rng.normal(size=(200, 2)) * 0.3
+    clusters = fit_clusters(centres[cloud] + noise, 3, 0, n_init=10)
+    names = clusters.labels
+    for shift in range(1, 6):
+        moved = centres[cloud] + noise + 1.5 * shift
+        clusters = fit_clusters(moved, 3, shift, n_init=10, previous=clusters.centroids)
+        assert np.array_equal(clusters.labels, names)
+
+
+def test_same_seed_same_clusters() -> None:
+    first, second = (fit_clusters(_points(), 5, 3, n_init=2) for _ in range(2))
+    assert np.array_equal(first.labels, second.labels)
+    assert first.centroids.tobytes() == second.centroids.tobytes()
+
+
+def test_seeds_of_63_bits_are_taken() -> None:
+    assert fit_clusters(_points(), 2, 2**63 - 1, n_init=1).n_used == 2
+
+
+def test_too_few_different_embeddings() -> None:
+    points = np.repeat(np.array([[0.0, 1.0], [2.0, 3.0]]), 50, axis=0)
+    with pytest.raises(TramaError, match=r"2 different .* cannot fill 3 clusters.*n_classes"):
+        fit_clusters(points, 3, 0, n_init=1)
+    assert fit_clusters(points, 2, 0, n_init=1).n_used == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_makes_no_difference(seed: int) -> None:
+    """The means of one code over 1 to 100 steps, as a collapsed codebook gives them."""
+    code = np.random.default_rng(seed).random(4, np.float32)
+    sums = np.cumsum(np.tile(code, (100, 1)), axis=0, dtype=np.float32)
+    points = sums / np.arange(1, 101, dtype=np.float32)[:, None]
+    assert len(np.unique(points, axis=0)) > 2
+    with pytest.raises(TramaError, match="1 different"):
+        fit_clusters(points, 2, 0, n_init=1)
+    assert fit_clusters(np.concatenate([points, points + 1e-3]), 2, 0, n_init=1).n_used == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_classes", "accepted"),
+    [([0, 1, 2], 4, True), ([0, 1, 1], 4, False), ([0, 1], 2, True), ([1, 1], 2, False)],
+)
+def test_acceptance(labels: list[int], n_classes: int, accepted: bool) -> None:
+    clusters = Clusters(np.array(labels), np.zeros((n_classes, 1)))
+    assert clusters.accepted == accepted
+
+
+def test_label_consistency_by_hand() -> None:
+    before, after = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2])
+    kept, chance = label_consistency(before, after)
+    assert kept == pytest.approx(3 / 5)
+    assert chance == pytest.approx((3 / 5) * (2 / 5) + (2 / 5) * (2 / 5))  # class 2 was empty
+    assert label_consistency(before, before) == (1.0, pytest.approx(9 / 25 + 4 / 25))
+
+
+def test_quality() -> None:
+    points = np.concatenate([_points(0, 0.1), _points(1, 0.1) + 5])
+    labels = np.repeat([0, 1], 300)
+    best = cluster_quality(points, labels, 1 - labels, 0)  # names do not matter
+    assert best["silhouette"] > 0.9 and best["ari"] == best["nmi"] == pytest.approx(1.0)
+    blind = cluster_quality(points, np.arange(600) % 2, labels, 0)
+    assert abs(blind["silhouette"]) < 0.05 and abs(blind["ari"]) < 0.01
+    one = cluster_quality(points, np.zeros(600, np.int64), labels, 0)
+    assert one["silhouette"] == 0.0 and one["ari"] == 0.0
+
+
+def test_true_tasks_only_measure() -> None:
+    points, labels = _points(), np.arange(300) % 3
+    first = cluster_quality(points, labels, labels, 0)
+    other = cluster_quality(points, labels, np.zeros(300, np.int64), 0)
+    assert first["silhouette"] == other["silhouette"]
+    assert first["ari"] != other["ari"]
+
+
+def test_majority_rate() -> None:
+    assert majority_rate(np.array([0, 2, 2, 2, 1])) == 0.6

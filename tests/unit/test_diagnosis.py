@@ -1,0 +1,152 @@
+"""Measurements of the trajectory classes by hand, and the warnings."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import CPU, make_spec, played_replay, random_env
+from trama.learning.diagnosis import (
+    class_swap,
+    predictor_accuracy,
+    training_warnings,
+)
+from trama.learning.history import History, RunningMeans
+from trama.learning.policy import Policy, PolicySizes
+from trama.learning.replay import ReplayBuffer
+
+
+def test_predictor_accuracy_by_hand() -> None:
+    replay = ReplayBuffer(make_spec(2, 1, 1, 2, episode_limit=3, n_tasks=1), 2, 1)
+    # Episode 0, label 1: right by both agents, one, none. Episode 1, label 0: right by one.
+    replay.length[:2], replay.label[:2] = [3, 1], [1, 0]
+    replay.classes[0, :4] = [[1, 1], [1, 0], [2, 0], [1, 1]]  # the last row is nobody's
+    replay.classes[1, :2] = [[0, 2], [0, 0]]
+    found = predictor_accuracy(replay.batch(np.array([0, 1]), CPU))
+    assert found.overall == pytest.approx((1 + 0.5 + 0 + 0.5) / 4)
+    assert found.balanced == pytest.approx((0.5 + 0.5) / 2)
+    assert found.by_step.tolist() == pytest.approx([0.75, 0.5, 0.0])
+    replay.label[0] = 2
+    found = predictor_accuracy(replay.batch(np.array([1, 0]), CPU))
+    assert found.overall == pytest.approx((0 + 0 + 0.5 + 0.5) / 4)
+    assert found.balanced == pytest.approx((1 / 6 + 0.5) / 2)
+
+
+def _policy(kind: str = "learned") -> Policy:
+    torch.manual_seed(0)
+    return Policy(PolicySizes(4, 3, 4, 8, 3, 7, kind, 6, 5))
+
+
+def test_class_swap_of_a_policy_that_ignores_its_class() -> None:
+    replay = played_replay(random_env(4), 12, seed=0, n_classes=3)
+    batch = replay.batch(replay.finished, CPU)
+    policy = _policy()
+    effect, changed = class_swap(policy, batch, 3)
+    assert effect > 0 and changed >= 0
+    with torch.no_grad():
+        assert policy.class_representation is not None
+        policy.class_representation.into_agent.weight.zero_()
+    assert class_swap(policy, batch, 3) == (0.0, 0.0)
+
+
+def test_class_swap_by_hand() -> None:
+    replay = ReplayBuffer(make_spec(2, 1, 1, 3, episode_limit=3, n_tasks=1), 1, 1)
+    replay.length[0] = 2
+    # Agent 0 uses classes 0 and 1; agent 1 has no choice at the first step.
+    replay.classes[0, :3] = [[0, 0], [1, 1], [1, 1]]
+    replay.available_actions[0, :3] = True
+    replay.available_actions[0, 0, 1] = [True, False, False]
+    replay.available_actions[0, 1, 1] = [False, True, True]
+    torch.manual_seed(0)
+    policy = Policy(PolicySizes(1, 2, 3, 4, 3))
+    table = torch.tensor([[3.0, 0.0, 1.0], [2.0, 6.0, 5.0], [1.0, 4.0, 5.0]])
+    policy.action_values = lambda inputs, classes, batch_sizes: table[classes]  # type: ignore[method-assign]
+    effect, changed = class_swap(policy, replay.batch(np.array([0]), CPU), 3)
+    # From class 0 to 1: |3-2|, |0-6|, |1-5|, argmax 0 to 1. From 1 to 2: |2-1|, |6-4|, |5-5|,
+    # argmax 1 to 2; for agent 1 of the second step, without action 0, the same.
+    own = np.array([3.0, 0, 1, 2, 6, 5, 6, 5])
+    assert effect == pytest.approx((1 + 6 + 4 + 1 + 2 + 0 + 2 + 0) / 8 / own.std(ddof=1))
+    assert changed == 1.0
+    table[2] = torch.tensor([1.0, 9.0, 5.0])  # agents of class 1 then keep action 1
+    _, changed = class_swap(policy, replay.batch(np.array([0]), CPU), 3)
+    assert changed == pytest.approx(1 / 3)
+
+
+# --- warnings ------------------------------------------------------------------------------------
+
+GOOD = {
+    "predictor_loss": [1.1, 0.9, 0.5, 0.2],
+    "silhouette": [0.1, 0.4],
+    "class_swap_actions": [0.0, 0.0, 0.3],
+}
+
+
+def _warnings(n_classes: int = 3, **metrics: list[float]) -> dict[str, str]:
+    history = History()
+    for name, values in (GOOD | metrics).items():
+        for value in values:
+            history.add(name, value)
+            history.add(name, 0.5, task="class 0")  # parts of a metric do not count
+    return training_warnings(history, n_classes)
+
+
+def test_a_good_training_has_no_warning() -> None:
+    assert _warnings() == {}
+    assert training_warnings(History(), 3) == {}
+
+
+def test_predictor_that_does_not_learn() -> None:
+    found = _warnings(predictor_loss=[1.1, 1.2, 1.1, 1.05])
+    assert set(found) == {"predictor"}
+    assert "1.10 at first, 1.05 now; guessing gives 1.10" in found["predictor"]
+    assert _warnings(predictor_loss=[1.1, 1.1, 1.1]) == {}  # too early to tell
+    low = 0.4 * math.log(3)
+    assert _warnings(predictor_loss=[low] * 5) == {}  # it was good from the first
+
+
+def test_overlapping_clusters() -> None:
+    found = _warnings(silhouette=[0.5, 0.1, 0.19])
+    assert set(found) == {"silhouette"} and "0.19" in found["silhouette"]
+    assert _warnings(silhouette=[0.1]) == {}
+    assert _warnings(silhouette=[0.1, 0.1, 0.21]) == {}
+
+
+def test_class_that_changes_nothing() -> None:
+    found = _warnings(class_swap_actions=[0.2, 0.0, 0.001, 0.004])
+    assert set(found) == {"class"} and "0.4 %" in found["class"]
+    assert _warnings(class_swap_actions=[0.0, 0.0]) == {}
+    assert _warnings(class_swap_actions=[0.0, 0.02, 0.0]) == {}
+
+
+def test_all_at_once() -> None:
+    found = _warnings(
+        4, predictor_loss=[1.4] * 4, silhouette=[0.0, 0.0], class_swap_actions=[0.0] * 3
+    )
+    assert set(found) == {"predictor", "silhouette", "class"}
+
+
+# --- the history ---------------------------------------------------------------------------------
+
+
+def test_history_values_are_overall_and_in_order() -> None:
+    history = History()
+    history.at(10, 1, 2)
+    history.add("q_mean", 1)
+    history.add("q_mean", 2, task="a")
+    history.add("q_mean", 3, step=0)
+    history.at(20, 2, 4)
+    history.add("q_mean", 4)
+    history.add("td_loss", 5)
+    assert history.values("q_mean") == [1.0, 4.0] and len(history) == 5
+    assert history.values("epsilon") == []
+
+
+def test_running_means() -> None:
+    means = RunningMeans()
+    first = torch.tensor(1.0)
+    means.add({"a": first, "b": torch.tensor(10.0)})
+    means.add({"a": torch.tensor(2.0)})
+    means.add({"a": torch.tensor(6.0)})
+    assert means.pop() == {"a": 3.0, "b": 10.0}
+    assert float(first) == 1.0 and means.pop() == {}

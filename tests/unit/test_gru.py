@@ -1,0 +1,78 @@
+"""The packed GRU against PyTorch's own, outputs and gradients."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from trama.networks.gru import PackedGRU
+
+SIZES = [[1], [5, 5, 3, 3, 1, 1], [4, 1, 1], [3, 3, 3], [6, 2]]
+
+
+def _gradients(output: Tensor, by: Tensor, gru: PackedGRU, rows: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(output, [rows, *gru.parameters()], by))
+
+
+@pytest.mark.parametrize("batch_sizes", SIZES)
+def test_outputs_and_gradients_of_torch(batch_sizes: list[int]) -> None:
+    torch.manual_seed(len(batch_sizes))
+    gru = PackedGRU(3, 4).double()
+    rows = torch.randn(sum(batch_sizes), 3, dtype=torch.float64, requires_grad=True)
+    own = gru(rows, batch_sizes)
+    theirs = gru.gru(PackedSequence(rows, torch.tensor(batch_sizes)))[0].data
+    torch.testing.assert_close(own, theirs, rtol=0, atol=1e-12)
+    by = torch.randn_like(own)
+    for mine, expected in zip(
+        _gradients(own, by, gru, rows), _gradients(theirs, by, gru, rows), strict=True
+    ):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-11)
+
+
+def test_numerical_gradients() -> None:
+    torch.manual_seed(0)
+    gru = PackedGRU(2, 3).double()
+    rows = torch.randn(8, 2, dtype=torch.float64, requires_grad=True)
+    names, weights = zip(*gru.named_parameters(), strict=True)
+
+    def run(rows: Tensor, *weights: Tensor) -> Tensor:
+        replaced = dict(zip(names, weights, strict=True))
+        return torch.func.functional_call(gru, replaced, (rows, [4, 3, 1]))
+
+    assert torch.autograd.gradcheck(run, (rows, *weights))
+
+
+@pytest.mark.parametrize("layout", ["transposed", "expanded"])
+def test_gradient_in_any_memory_layout(layout: str) -> None:
+    torch.manual_seed(1)
+    gru = PackedGRU(3, 4)
+    rows = torch.randn(9, 3, requires_grad=True)
+    output = gru(rows, [5, 3, 1])
+    by = torch.randn(4, 9).t() if layout == "transposed" else torch.randn(1, 4).expand(9, 4)
+    strided = _gradients(output, by, gru, rows)
+    plain = _gradients(gru(rows, [5, 3, 1]), by.contiguous(), gru, rows)
+    for a, b in zip(strided, plain, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_single_steps_equal_the_packed_form() -> None:
+    torch.manual_seed(2)
+    gru = PackedGRU(3, 4)
+    batch_sizes = [5, 3, 3, 1]
+    rows = torch.randn(sum(batch_sizes), 3)
+    hidden = torch.zeros(5, 4)
+    stepped = []
+    for part in rows.split(batch_sizes):
+        hidden = gru.step(part, hidden[: len(part)])
+        stepped.append(hidden)
+    torch.testing.assert_close(torch.cat(stepped), gru(rows, batch_sizes))
+
+
+def test_sequences_do_not_touch_each_other() -> None:
+    torch.manual_seed(3)
+    gru = PackedGRU(3, 4)
+    rows = torch.randn(9, 3)
+    changed = rows.clone()
+    changed[[1, 6]] += 1.0  # steps 0 and 1 of the second sequence
+    difference = (gru(rows, [5, 3, 1]) - gru(changed, [5, 3, 1])).abs().sum(1)
+    assert torch.nonzero(difference).flatten().tolist() == [1, 6]

@@ -1,0 +1,231 @@
+"""Trajectory classes during training: labelling, re-clustering and VQ-VAE updates."""
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import CPU, cluster_labels, played_replay, random_env, small_cluster, small_train
+from trama.config.model import Representation
+from trama.learning.clustering import Clusters, label_consistency
+from trama.learning.embedding import TrajectoryEmbedding
+from trama.learning.labels import ClusterLabels, TrueTaskLabels
+from trama.learning.replay import NO_LABEL, ReplayBuffer
+
+MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
+QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3)
+
+
+def _labels(
+    replay: ReplayBuffer, representation: Representation = MEAN_STATE, **clustering: object
+) -> ClusterLabels:
+    section = {"first_env_steps": 100, "interval_episodes": 40, "interval_env_steps": 50}
+    config = small_train(clustering=section | clustering)
+    return cluster_labels(replay, representation, config, small_cluster(), seed=0)
+
+
+def _same(labels: np.ndarray, tasks: np.ndarray) -> bool:
+    """Whether labels are tasks under other names."""
+    pairs = set(zip(labels.tolist(), tasks.tolist(), strict=True))
+    return len(pairs) == len(set(labels.tolist())) == len(set(tasks.tolist()))
+
+
+def test_labels_are_the_classes_of_the_embeddings() -> None:
+    replay = played_replay(random_env(4), 60, seed=0)
+    labels = _labels(replay)
+    slots = replay.finished[::-2]
+    labels.label(replay, slots, CPU)
+    assert _same(replay.label[slots], replay.task[slots])
+    assert (np.delete(replay.label, slots) == NO_LABEL).all()
+
+
+def test_embeddings_keep_the_order_of_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = played_replay(random_env(4), 30, seed=1)
+    labels = _labels(replay, QUANTISED)
+    slots = np.random.default_rng(0).permutation(replay.finished)
+    embedded = labels.embed(replay, slots, CPU)
+    for slot, row in zip(slots, embedded, strict=True):
+        torch.testing.assert_close(labels.embed(replay, np.array([slot]), CPU)[0], row)
+    monkeypatch.setattr("trama.learning.labels.EMBEDDING_BATCH", 7)
+    torch.testing.assert_close(labels.embed(replay, slots, CPU), embedded)
+
+
+@pytest.mark.parametrize("representation", [MEAN_STATE, QUANTISED])
+def test_unchanged_data_keep_their_labels(representation: Representation) -> None:
+    replay = played_replay(random_env(4), 50, seed=2)
+    labels = _labels(replay, representation)
+    labels.label(replay, replay.finished, CPU)
+    first = labels.recluster(replay, 100, 50, CPU)
+    assert first is not None
+    known = replay.label.copy()
+    shares = np.bincount(known[replay.finished], minlength=3) / len(replay)
+    for number in range(1, 7):
+        again = labels.recluster(replay, 100 + 50 * number, 50, CPU)
+        assert again is not None
+        assert again.metrics["label_consistency"] == 1.0
+        assert np.array_equal(replay.label, known)
+        np.testing.assert_allclose(again.class_share, shares)
+        assert again.metrics["label_consistency_chance"] == pytest.approx((shares**2).sum())
+
+
+def test_random_initialisation_need_not_keep_them() -> None:
+    replay = played_replay(random_env(4), 50, seed=2)
+    labels = _labels(replay, initialisation="random")
+    labels.label(replay, replay.finished, CPU)
+    consistency = []
+    for number in range(6):
+        clustering = labels.recluster(replay, 100 + 50 * number, 50, CPU)
+        assert clustering is not None
+        consistency.append(clustering.metrics["label_consistency"])
+    assert min(consistency[1:]) < 0.5
+
+
+def test_what_a_clustering_reports() -> None:
+    replay = played_replay(random_env(4), 70, seed=3)  # more than max_trajectories 60
+    labels = _labels(replay)
+    newest = replay.finished[-60:]
+    oldest = replay.label[replay.finished[:-60]].copy()
+    labels.label(replay, newest, CPU)
+    names = replay.label[newest].copy()
+    replay.label[newest] = 1
+    replay.label[newest[-5:]] = NO_LABEL
+    labels.centroids = labels.centroids[[1, 2, 0]]  # other names for the same clusters
+    clustering = labels.recluster(replay, 120, len(replay), CPU)
+    assert clustering is not None
+    found = clustering.clusters.labels
+    assert np.array_equal(found, (names + 2) % 3)
+    assert np.array_equal(replay.label[newest], found)
+    assert np.array_equal(replay.label[replay.finished[:-60]], oldest)
+    assert np.array_equal(clustering.task, replay.task[newest]) and _same(found, clustering.task)
+    assert clustering.episode.tolist() == list(range(len(replay) - 60, len(replay)))
+    assert clustering.metrics["ari"] == pytest.approx(1.0)
+    known = np.ones(55, np.int64)
+    kept, chance = label_consistency(known, found[:55])  # unlabelled episodes do not count
+    assert clustering.metrics["label_consistency"] == kept
+    assert clustering.metrics["label_consistency_chance"] == chance
+    assert clustering.embedding.shape == (60, 5) and clustering.env_steps == 120
+    labels.label(replay, newest, CPU)
+    assert np.array_equal(replay.label[newest], found)  # the classifier follows
+
+
+def test_when_a_clustering_is_due() -> None:
+    replay = played_replay(random_env(4), 50, seed=4)
+    labels = _labels(replay)  # first at 100 env steps; every 40 episodes or 50 env steps
+    labels.label(replay, replay.finished, CPU)
+
+    def due(env_steps: int, episodes: int) -> bool:
+        return labels.recluster(replay, env_steps, episodes, CPU) is not None
+
+    assert not due(99, 400)  # episodes do not hasten the first one
+    assert due(104, 400)
+    assert not due(153, 439)
+    assert due(154, 439)
+    assert due(155, 479)
+    assert not due(204, 518)
+    assert due(205, 480)
+
+
+def test_too_few_episodes_wait() -> None:
+    replay = played_replay(random_env(2), 7, seed=5)
+    more = played_replay(random_env(2), 30, seed=5)
+    labels = _labels(more)
+    labels.label(more, more.finished, CPU)
+    assert labels.recluster(replay, 100, 8, CPU) is None
+    assert labels.recluster(more, 101, 30, CPU) is not None
+
+
+def test_a_clustering_with_too_few_clusters_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replay = played_replay(random_env(4), 50, seed=6)
+    labels = _labels(replay)
+    labels.label(replay, replay.finished, CPU)
+    known, centroids = replay.label.copy(), labels.centroids.copy()
+    weights = [p.clone() for p in labels.classifier.parameters()]
+
+    def two_used(points: np.ndarray, *rest: object) -> Clusters:
+        return Clusters(np.arange(len(points)) % 2, np.zeros((3, points.shape[1])))
+
+    monkeypatch.setattr("trama.learning.labels.fit_clusters", two_used)
+    assert labels.recluster(replay, 100, 50, CPU) is None
+    assert np.array_equal(labels.centroids, centroids)
+    assert np.array_equal(replay.label, known)
+    after = labels.classifier.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(weights, after, strict=True))
+    monkeypatch.undo()
+    assert labels.recluster(replay, 149, 60, CPU) is None  # the next one is not due yet
+    assert labels.recluster(replay, 150, 60, CPU) is not None
+
+
+# --- online updates of the VQ-VAE ----------------------------------------------------------------
+
+
+def test_vqvae_learns_densely_then_every_so_many_episodes() -> None:
+    replay = played_replay(random_env(4), 40, seed=7)
+    labels = _labels(replay, QUANTISED)  # dense until 100 env steps, then every 4 episodes
+    labels.label(replay, replay.finished, CPU)
+    batch = replay.batch(replay.finished[:8], CPU)
+    calls = [(99, 10), (100, 10), (101, 10), (102, 13), (103, 14), (104, 15), (105, 21)]
+    vqvae = labels.embedding.vqvae
+    assert vqvae is not None
+    for (env_steps, episodes), expected in zip(
+        calls, [True, True, False, False, True, False, True], strict=True
+    ):
+        before = vqvae.codebook.detach().clone()
+        losses = labels.learn(batch, env_steps, episodes)
+        assert bool(losses) == expected
+        assert torch.equal(before, vqvae.codebook) != expected
+        if losses:
+            terms = ("loss", "reconstruction", "vq", "commitment", "coverage")
+            assert set(losses) == {f"vqvae_{term}" for term in terms}
+            assert not any(value.requires_grad for value in losses.values())
+
+
+def test_vqvae_learns_from_standardised_real_steps_and_their_labels() -> None:
+    replay = played_replay(random_env(4), 40, seed=8)
+    labels = _labels(replay, QUANTISED)
+    labels.label(replay, replay.finished, CPU)
+    batch = replay.batch(replay.finished[:8], CPU)
+    vqvae = labels.embedding.vqvae
+    assert vqvae is not None
+    states: list[torch.Tensor] = []
+    steps: list[int] = []
+    classes: list[int] = []
+    for slot in batch.slots:
+        length = int(replay.length[slot])
+        states.append(torch.from_numpy(replay.state[slot, :length]))
+        steps += range(length)
+        classes += [int(replay.label[slot])] * length
+    expected = vqvae.loss(
+        labels.embedding.scaler(torch.cat(states)),
+        torch.tensor(steps),
+        int(replay.length[batch.slots].max()),
+        torch.tensor(classes),
+    )
+    found = labels.learn(batch, 0, 0)
+    torch.testing.assert_close(found["vqvae_loss"], expected.total.detach())
+    torch.testing.assert_close(found["vqvae_coverage"], expected.coverage.detach())
+
+
+def test_mean_state_has_nothing_to_learn() -> None:
+    replay = played_replay(random_env(4), 20, seed=9)
+    assert _labels(replay).learn(replay.batch(replay.finished[:4], CPU), 0, 0) == {}
+
+
+# --- the oracle ----------------------------------------------------------------------------------
+
+
+def test_the_oracle_alone_reads_the_true_task() -> None:
+    replay = played_replay(random_env(4), 40, seed=10)
+    labels, oracle = _labels(replay), TrueTaskLabels(3)
+    slots = replay.finished
+    labels.label(replay, slots, CPU)
+    pseudo = replay.label[slots].copy()
+    oracle.label(replay, slots, CPU)
+    assert np.array_equal(replay.label[slots], replay.task[slots])
+    replay.task[slots] = (replay.task[slots] + 1) % 3
+    oracle.label(replay, slots, CPU)
+    assert np.array_equal(replay.label[slots], replay.task[slots])
+    labels.label(replay, slots, CPU)
+    assert np.array_equal(replay.label[slots], pseudo)
+    assert oracle.recluster(replay, 10**9, 10**9, CPU) is None
+    assert isinstance(labels.embedding, TrajectoryEmbedding)

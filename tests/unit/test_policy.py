@@ -1,0 +1,194 @@
+"""The policy: inputs, stepping, exploration, and its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import CPU, played_replay, random_env
+from trama.errors import TramaError
+from trama.learning.policy import Policy, PolicySizes, greedy
+from trama.networks.agent import ClassRepresentation, history_inputs
+
+PLAIN = PolicySizes(4, 3, 4, 8)
+CLASSES = PolicySizes(4, 3, 4, 8, 3, 7, "learned", 6, 5)
+ONE_HOT = PolicySizes(4, 3, 4, 8, 3, 7, "one_hot", 6, 5)
+
+
+def _policy(sizes: PolicySizes, seed: int = 0) -> Policy:
+    torch.manual_seed(seed)
+    return Policy(sizes)
+
+
+def test_history_inputs_by_hand() -> None:
+    obs = torch.tensor([[[0.5], [0.25]], [[1.0], [2.0]]])
+    inputs = history_inputs(obs, torch.tensor([[-1, -1], [2, 0]]), n_actions=3)
+    assert inputs.tolist() == [
+        [[0.5, 0, 0, 0, 1, 0], [0.25, 0, 0, 0, 0, 1]],
+        [[1.0, 0, 0, 1, 1, 0], [2.0, 1, 0, 0, 0, 1]],
+    ]
+
+
+def test_class_representation_is_a_network_on_the_one_hot_class() -> None:
+    torch.manual_seed(0)
+    learned = ClassRepresentation(3, "learned", 6, 5, agent_hidden_size=4)
+    classes = torch.tensor([[2, 0], [1, 1]])
+    expected = learned.layers(torch.nn.functional.one_hot(classes, 3).float())
+    assert learned.table().shape == (3, 5)
+    torch.testing.assert_close(learned(classes), learned.into_agent(expected))
+    one_hot = ClassRepresentation(3, "one_hot", 6, 5, agent_hidden_size=4)
+    assert one_hot.table().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    torch.testing.assert_close(one_hot(classes), one_hot.into_agent.weight.t()[classes])
+
+
+@pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT])
+def test_stepping_equals_replaying(sizes: PolicySizes) -> None:
+    """What `act` computes step by step is what the learner computes from the buffer."""
+    policy = _policy(sizes)
+    replay = played_replay(random_env(4), 8, seed=2, n_classes=3)
+    batch = replay.batch(replay.finished[:5], CPU)
+    inputs = policy.history_inputs(batch.obs, batch.last_action)
+    sizes_at = batch.packing.batch_sizes
+    expected = policy.action_values(inputs, batch.classes, sizes_at)
+    state = policy.initial_state(5, CPU)
+    for t, running in enumerate(sizes_at):
+        rows = torch.nonzero(batch.packing.step == t).flatten()
+        values, hidden = policy.agent.step(
+            inputs[rows], state.agent[:running], policy.told(batch.classes[rows])
+        )
+        torch.testing.assert_close(values, expected[rows])
+        state.agent = hidden
+
+
+def _seen(seed: int, n: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    available = rng.random((n, 3, 4)) < 0.5
+    available[..., 1] = True
+    obs = torch.tensor(rng.normal(size=(n, 3, 4)), dtype=torch.float32)
+    return obs, torch.from_numpy(available)
+
+
+def test_greedy_play_takes_the_argmax_class_and_action() -> None:
+    policy = _policy(CLASSES)
+    assert policy.predictor is not None
+    with torch.no_grad():
+        policy.predictor.head.weight *= 10  # so that the history decides, not the bias
+    state = policy.initial_state(6, CPU)
+    last = torch.full((6, 3), -1)
+    agent, predictor = torch.zeros(6, 3, 8), torch.zeros(6, 3, 7)
+    used = set()
+    for step in range(5):
+        obs, available = _seen(step)
+        inputs = policy.history_inputs(obs, last)
+        logits, predictor = policy.predictor.step(inputs, predictor)
+        classes = logits.argmax(2)
+        values, agent = policy.agent.step(inputs, agent, policy.told(classes))
+        last = values.masked_fill(~available, -torch.inf).argmax(2)
+        actions, found = policy.act(obs, available, state, 1.0, None)  # epsilon has no effect
+        assert torch.equal(actions, last) and torch.equal(found, classes)
+        used |= set(found.flatten().tolist())
+    assert len(used) > 1
+
+
+def test_training_draws_the_class_from_the_predicted_distribution() -> None:
+    policy = _policy(CLASSES)
+    assert policy.predictor is not None
+    n = 4000
+    obs, available = (part[:1].expand(n, -1, -1) for part in _seen(0))
+    state = policy.initial_state(n, CPU)
+    inputs = policy.history_inputs(obs, state.last_action)
+    expected = policy.predictor.step(inputs, torch.zeros(n, 3, 7))[0].softmax(2)[0]
+    _, classes = policy.act(obs, available, state, 0.0, torch.Generator().manual_seed(0))
+    share = torch.stack([(classes == k).float().mean(0) for k in range(3)], 1)
+    assert (share - expected).abs().max() < 0.035  # 4.4 standard deviations
+
+
+def test_exploration_rate_and_uniform_choice() -> None:
+    policy = _policy(PLAIN)
+    n = 4000
+    obs = _seen(1)[0][:1].expand(n, -1, -1)
+    available = torch.tensor([[True, True, False, True]]).expand(n, 3, -1)
+    best, _ = policy.act(obs, available, policy.initial_state(n, CPU), 0.0, None)
+    for epsilon in (0.0, 0.3, 1.0):
+        generator = torch.Generator().manual_seed(3)
+        actions, classes = policy.act(
+            obs, available, policy.initial_state(n, CPU), epsilon, generator
+        )
+        assert (actions != 2).all() and (classes == 0).all()
+        share = float((actions != best).float().mean())
+        assert share == pytest.approx(epsilon * 2 / 3, abs=0.02)
+
+
+def test_restart_forgets_one_environment() -> None:
+    policy = _policy(CLASSES)
+    state = policy.initial_state(6, CPU)
+    policy.act(*_seen(0), state, 0.0, None)
+    before = state.agent.clone()
+    state.restart(torch.tensor([1, 4]))
+    assert state.predictor is not None
+    for part in (state.agent, state.predictor):
+        assert not part[[1, 4]].any() and part[[0, 2, 3, 5]].any(2).all()
+    assert torch.equal(state.agent[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
+    assert (state.last_action[[1, 4]] == -1).all() and (state.last_action[[0, 2]] >= 0).all()
+
+
+def test_greedy_ignores_what_is_not_available() -> None:
+    values = torch.tensor([[5.0, 1.0, 2.0], [-9.0, -8.0, 7.0]])
+    available = torch.tensor([[False, True, True], [True, True, False]])
+    assert greedy(values, available).tolist() == [2, 1]
+
+
+# --- its file ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT])
+def test_file_round_trip(sizes: PolicySizes, tmp_path: Path) -> None:
+    policy = _policy(sizes)
+    path = tmp_path / "policy.pt"
+    policy.save(path, test_win_rate=0.25)
+    other, extra = Policy.load(path, CPU)
+    assert dict(extra) == {"test_win_rate": 0.25} and other.sizes == sizes
+    first, second = policy.initial_state(6, CPU), other.initial_state(6, CPU)
+    for step in range(3):
+        a, b = policy.act(*_seen(step), first, 0, None), other.act(*_seen(step), second, 0, None)
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    assert torch.equal(first.agent, second.agent)
+    torch.load(path, weights_only=True)
+
+
+def _foreign(path: Path, kind: str) -> None:
+    if kind == "text":
+        path.write_text("not a policy")
+    elif kind == "truncated":
+        _policy(PLAIN).save(path)
+        path.write_bytes(path.read_bytes()[:-200])
+    elif kind == "other content":
+        torch.save({"weights": {}}, path)
+    elif kind == "other sizes":
+        content = {"sizes": {"obs_size": 3}, "weights": {}}
+        torch.save(content, path)
+    elif kind == "other shape":
+        policy = _policy(PLAIN)
+        sizes = {**PLAIN.__dict__, "hidden_size": 9}
+        torch.save({"sizes": sizes, "weights": policy.state_dict()}, path)
+    elif kind == "a tensor":
+        torch.save(torch.zeros(3), path)
+    elif kind == "pickled code":
+        torch.save({"sizes": Path("x"), "weights": {}}, path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("missing", "text", "truncated", "other content", "other sizes", "other shape"),
+        *("a tensor", "pickled code"),
+    ],
+)
+def test_damaged_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.pt"
+    _foreign(path, kind)
+    with pytest.raises(TramaError) as caught:
+        Policy.load(path, CPU)
+    assert str(path) in str(caught.value)
+    assert "Run the target `train` again" in str(caught.value)

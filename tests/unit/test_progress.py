@@ -1,0 +1,52 @@
+"""Progress in the log file."""
+
+import logging
+
+import pytest
+
+from trama import progress
+from trama.progress import Progress
+
+
+class _Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> _Clock:
+    clock = _Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    caplog.set_level(logging.INFO, "trama")
+    monkeypatch.setattr(logging.getLogger("trama"), "propagate", True)
+    return clock
+
+
+def test_lines_at_the_start_now_and_then_and_at_the_end(
+    clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Progress("train", 1000, "env steps") as bar:
+        for done in range(100, 1001, 100):
+            clock.now += 10.0
+            bar.update(done, win_rate=done / 2000)
+    assert caplog.messages == [
+        "train: 0 of 1000 env steps",
+        "train: 300 of 1000 env steps, 10 per second, 70 s left, win_rate 0.15",
+        "train: 600 of 1000 env steps, 10 per second, 40 s left, win_rate 0.3",
+        "train: 900 of 1000 env steps, 10 per second, 10 s left, win_rate 0.45",
+        "train: 1000 of 1000 env steps, 10 per second, 0 s left, win_rate 0.5",
+    ]
+
+
+def test_overshooting_the_total(clock: _Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with Progress("collect", 10, "env steps") as bar:
+        clock.now += 1.0
+        bar.update(32)
+    assert caplog.messages[-1] == "collect: 32 of 10 env steps, 32 per second, 0 s left"
+
+
+def test_an_error_passes(clock: _Clock) -> None:
+    with pytest.raises(KeyError), Progress("x", 10, "updates"):
+        raise KeyError

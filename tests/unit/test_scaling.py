@@ -1,0 +1,51 @@
+"""State statistics and standardising."""
+
+import numpy as np
+import pytest
+import torch
+
+from trama.learning.scaling import StateScaler, StateStatistics, StatisticsAccumulator
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_pieces_equal_the_whole(offset: float) -> None:
+    rng = np.random.default_rng(0)
+    states = (rng.normal(size=(5000, 4)) * [1.0, 3.0, 0.2, 10.0] + offset).astype(np.float32)
+    accumulator = StatisticsAccumulator(4)
+    for piece in np.split(states, [1, 7, 7, 2000, 4999]):
+        if len(piece):
+            accumulator.add(piece)
+    found, exact = accumulator.result(), states.astype(np.float64)
+    assert accumulator.count == 5000
+    np.testing.assert_allclose(found.mean, exact.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found.std, exact.std(0), rtol=1e-5)
+    assert found.mean.dtype == found.std.dtype == np.float32
+
+
+def test_std_is_floored() -> None:
+    accumulator = StatisticsAccumulator(3)
+    accumulator.add(np.array([[7.0, 1.0, 0.0], [7.0, 1.001, 0.1]], np.float32))
+    np.testing.assert_allclose(accumulator.result().std, [0.01, 0.01, 0.05], rtol=1e-5)
+
+
+def test_adding_leaves_the_rows_alone() -> None:
+    states = np.ones((3, 2), np.float32)
+    StatisticsAccumulator(2).add(states)
+    assert (states == 1).all()
+
+
+def test_no_rows() -> None:
+    with pytest.raises(ValueError, match="no states"):
+        StatisticsAccumulator(3).result()
+
+
+def test_scaler_standardises_and_travels_with_its_network() -> None:
+    statistics = StateStatistics(
+        np.array([1.0, -2.0], np.float32), np.array([2.0, 0.5], np.float32)
+    )
+    scaler = StateScaler(statistics)
+    assert scaler(torch.tensor([[3.0, -2.0], [1.0, -1.0]])).tolist() == [[1.0, 0.0], [0.0, 2.0]]
+    other = StateScaler(StateStatistics(np.zeros(2, np.float32), np.ones(2, np.float32)))
+    other.load_state_dict(scaler.state_dict())
+    assert other(torch.tensor([[3.0, 0.0]])).tolist() == [[1.0, 4.0]]
+    assert not list(scaler.parameters())
