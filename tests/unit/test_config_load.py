@@ -180,7 +180,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     (
         "variants: {qmix: {train: {env_steps: 10}}}",
-        ["train.test_interval = 20000", "variants.qmix.train.env_steps = 10"],
+        ["train.test_interval = 25000", "variants.qmix.train.env_steps = 10"],
     ),
     ("variants: {own: {representation: vqvae}}", ["variants.own.mixer is missing", "vdn, qmix"]),
     ("problems: {Mine: {units: [3s2z, 2c2z]}}", ["problems.Mine.units[1]", "2c2z", "same size"]),
