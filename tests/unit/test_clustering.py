@@ -5,8 +5,10 @@ import pytest
 
 from trama.errors import TramaError
 from trama.learning.clustering import (
+    SILHOUETTE_SAMPLE,
     Clusters,
     cluster_quality,
+    count_different,
     fit_clusters,
     label_consistency,
     majority_rate,
@@ -120,3 +122,19 @@ def test_true_tasks_only_measure() -> None:
 
 def test_majority_rate() -> None:
     assert majority_rate(np.array([0, 2, 2, 2, 1])) == 0.6
+
+
+def test_a_lonely_trajectory_does_not_break_the_silhouette() -> None:
+    """The silhouette's sample of a large data set may miss a tiny class."""
+    embedding = np.random.default_rng(0).normal(size=(SILHOUETTE_SAMPLE + 500, 2))
+    for lonely in range(0, len(embedding), 250):
+        labels = np.zeros(len(embedding), np.int64)
+        labels[lonely] = 1
+        quality = cluster_quality(embedding, labels, labels, seed=0)
+        assert -1.0 <= quality["silhouette"] <= 1.0 and quality["ari"] == 1.0
+
+
+def test_close_embeddings_are_not_taken_for_equal_ones() -> None:
+    close = 0.5 + np.random.default_rng(0).uniform(0, 1e-3, size=(5000, 4)).astype(np.float32)
+    assert count_different(close) > 4000
+    assert count_different(np.full((50, 4), 0.25676015) + 3e-8 * np.arange(50)[:, None] / 50) == 1

@@ -113,15 +113,22 @@ def test_overlapping_clusters() -> None:
 
 
 def test_class_that_changes_nothing() -> None:
-    found = _warnings(class_swap_actions=[0.2, 0.0, 0.001, 0.004])
-    assert set(found) == {"class"} and "0.4 %" in found["class"]
-    assert _warnings(class_swap_actions=[0.0, 0.0]) == {}
-    assert _warnings(class_swap_actions=[0.0, 0.02, 0.0]) == {}
+    found = _warnings(
+        class_swap_effect=[0.2, 0.0, 0.001, 0.004], class_swap_actions=[0.2, 0.0, 0.0, 0.003]
+    )
+    assert set(found) == {"class"}
+    assert "0.4 % of their spread" in found["class"] and "0.3 %" in found["class"]
+    assert _warnings(class_swap_effect=[0.0] * 2, class_swap_actions=[0.0] * 2) == {}
+    assert _warnings(class_swap_effect=[0.0, 0.02, 0.0], class_swap_actions=[0.0] * 3) == {}
 
 
 def test_all_at_once() -> None:
     found = _warnings(
-        4, predictor_loss=[1.4] * 4, silhouette=[0.0, 0.0], class_swap_actions=[0.0] * 3
+        4,
+        predictor_loss=[1.4] * 4,
+        silhouette=[0.0, 0.0],
+        class_swap_effect=[0.0] * 3,
+        class_swap_actions=[0.0] * 3,
     )
     assert set(found) == {"predictor", "silhouette", "class"}
 

@@ -32,12 +32,12 @@ def test_history_inputs_by_hand() -> None:
 
 def test_class_representation_is_a_network_on_the_one_hot_class() -> None:
     torch.manual_seed(0)
-    learned = ClassRepresentation(3, "learned", 6, 5, agent_hidden_size=4)
+    learned = ClassRepresentation(3, "learned", 6, 5, history_size=7, agent_hidden_size=4)
     classes = torch.tensor([[2, 0], [1, 1]])
     expected = learned.layers(torch.nn.functional.one_hot(classes, 3).float())
     assert learned.table().shape == (3, 5)
     torch.testing.assert_close(learned(classes), learned.into_agent(expected))
-    one_hot = ClassRepresentation(3, "one_hot", 6, 5, agent_hidden_size=4)
+    one_hot = ClassRepresentation(3, "one_hot", 6, 5, history_size=7, agent_hidden_size=4)
     assert one_hot.table().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     torch.testing.assert_close(one_hot(classes), one_hot.into_agent.weight.t()[classes])
 

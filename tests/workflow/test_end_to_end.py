@@ -78,9 +78,11 @@ def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished_study: Path) -> None:
     results = finished_study / "results/tiny"
-    jobs = {path.relative_to(results / "logs").with_suffix("") for path in results.glob("logs/*/*")}
+    jobs = {
+        path.relative_to(results / "logs").with_suffix("") for path in results.glob("logs/**/*.log")
+    }
     assert len(jobs) == 15
-    measured = results.glob("benchmarks/*/*.tsv")
+    measured = results.glob("benchmarks/**/*.tsv")
     assert {path.relative_to(results / "benchmarks").with_suffix("") for path in measured} == jobs
 
 
@@ -93,5 +95,5 @@ def test_a_broken_input_ends_in_one_clear_message(copied_study: Path) -> None:
     assert "Traceback" not in result.stdout
     assert f"ERROR: results/tiny/{seed}/trajectories.parquet" in result.stdout
     # Snakemake removes what a failed job was to write, and repeats its log, which stays.
-    log = "results/tiny/logs/pretrain_representation/SurComb3_vqvae_seed_0.log"
+    log = "results/tiny/logs/pretrain_representation/SurComb3/vqvae/seed_0.log"
     assert "trajectories.parquet" in (copied_study / log).read_text()

@@ -40,6 +40,8 @@ class Progress:
 
     def update(self, done: int, **figures: float) -> None:
         """Show that `done` of the total is reached, with current figures such as a win rate."""
+        if figures:
+            self._bar.set_postfix(figures, refresh=False)
         self._bar.update(done - self._done)
         self._done = done
         now = time.monotonic()
@@ -57,8 +59,6 @@ class Progress:
                 max(self.total - done, 0) / max(rate, 1e-9),
                 shown,
             )
-        if figures:
-            self._bar.set_postfix(figures, refresh=False)
 
     def __enter__(self) -> Self:
         return self

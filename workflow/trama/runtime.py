@@ -4,6 +4,10 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -49,7 +53,7 @@ def _open_log(log: Path) -> None:
     logger.propagate = False
 
 
-def torch_device(name: str):  # type: ignore[no-untyped-def]  # torch is imported late
+def torch_device(name: str) -> "torch.device":
     """Return the torch device for the config key `device` (auto, cpu or cuda).
 
     Raises:

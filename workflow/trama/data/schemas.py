@@ -84,6 +84,9 @@ METRICS: dict[str, str] = {
         "Share that would keep its label if the new labels were dealt at random in the same "
         "numbers."
     ),
+    "classifier_accuracy": (
+        "Share of the clustered trajectories to which the classifier gives their new label."
+    ),
     "silhouette": "Mean silhouette of the embeddings under the current labels, from -1 to 1.",
     "ari": "Adjusted Rand index of the labels against the true tasks; 0 is chance, 1 is identity.",
     "nmi": "Normalised mutual information of the labels and the true tasks, from 0 to 1.",

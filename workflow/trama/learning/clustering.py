@@ -14,6 +14,11 @@ from sklearn.metrics import (
 
 from trama.errors import TramaError
 
+SILHOUETTE_SAMPLE = 2_000
+"""Trajectories that the silhouette is computed on, at most: its cost is quadratic."""
+LOW_SILHOUETTE = 0.2
+"""Below this, clusters overlap more than they stand apart."""
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -73,12 +78,9 @@ def fit_clusters(
 
 def count_different(embedding: np.ndarray) -> int:
     """Different rows of [M, d]; means of equal vectors differ by rounding, which does not count."""
-    order = np.argsort(embedding, axis=0)
-    gaps = np.diff(np.take_along_axis(embedding, order, 0), axis=0)
-    group = np.zeros(embedding.shape, np.int64)
-    starts = gaps > 1e-5 * np.abs(embedding).max()
-    np.put_along_axis(group, order[1:], starts.cumsum(0), 0)
-    return len(np.unique(group, axis=0))
+    centred = embedding - embedding.mean(0)
+    grain = 1e-5 * max(float(np.abs(embedding).max()), 1e-30)
+    return len(np.unique(np.round(centred / grain).astype(np.int64), axis=0))
 
 
 def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
@@ -95,19 +97,16 @@ def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, flo
 def cluster_quality(
     embedding: np.ndarray, labels: np.ndarray, task: np.ndarray, seed: int
 ) -> dict[str, float]:
-    """Silhouette (on at most 2,000 trajectories), ARI and NMI against the true tasks.
+    """Silhouette (of a sample), ARI and NMI against the true tasks.
 
     The true tasks serve to measure; nothing is chosen or trained by them.
     """
-    sample = min(2_000, len(embedding))
-    several = 1 < len(np.unique(labels)) < len(labels)
+    rng = np.random.default_rng(seed)
+    sample = rng.choice(len(embedding), min(SILHOUETTE_SAMPLE, len(embedding)), replace=False)
+    several = 1 < len(np.unique(labels[sample])) < len(sample)
     return {
         "silhouette": (
-            float(
-                silhouette_score(embedding, labels, sample_size=sample, random_state=seed % 2**32)
-            )
-            if several
-            else 0.0
+            float(silhouette_score(embedding[sample], labels[sample])) if several else 0.0
         ),
         "ari": float(adjusted_rand_score(task, labels)),
         "nmi": float(normalized_mutual_info_score(task, labels)),

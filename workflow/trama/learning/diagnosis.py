@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from trama.learning.clustering import LOW_SILHOUETTE
 from trama.learning.history import History
 from trama.learning.policy import Policy, greedy
 from trama.learning.replay import Batch
 
-LOW_SILHOUETTE = 0.2
-"""Below this, clusters overlap more than they stand apart."""
 UNUSED_CLASS = 0.01
-"""Below this share of changed greedy actions, the policy ignores its class."""
+"""Below this relative change of the action values, the policy ignores its class."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,12 @@ def training_warnings(history: History, n_classes: int) -> dict[str, str]:
             f"the silhouette of the trajectory clusters stays low ({silhouette[-1]:.2f}): the "
             "classes overlap; try another n_classes, longer pretraining, or mean_state"
         )
-    changed = history.values("class_swap_actions")
-    if len(changed) >= 3 and max(changed[-3:]) < UNUSED_CLASS:
+    effect = history.values("class_swap_effect")
+    if len(effect) >= 3 and max(effect[-3:]) < UNUSED_CLASS:
+        changed = history.values("class_swap_actions")[-1]
         found["class"] = (
-            f"swapping the trajectory class changes {100 * changed[-1]:.1f} % of the greedy "
-            "actions: the policy does not use its class"
+            "swapping the trajectory class leaves the action values unchanged (by "
+            f"{100 * effect[-1]:.1f} % of their spread, with {100 * changed:.1f} % of the greedy "
+            "actions): the policy does not use its class"
         )
     return found

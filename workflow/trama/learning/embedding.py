@@ -7,6 +7,9 @@ from trama.learning.scaling import StateScaler
 from trama.networks.packing import Packing
 from trama.networks.vqvae import VQVAE
 
+ROWS_AT_ONCE = 65_536
+"""States that are quantised at a time; bounds the memory, changes no result."""
+
 
 class TrajectoryEmbedding(nn.Module):
     """Mean over an episode's real steps: of its quantised vectors, or of its standardised states.
@@ -41,4 +44,5 @@ class TrajectoryEmbedding(nn.Module):
         """How many codes are nearest to some raw state of [R, S]; 0 without a codebook."""
         if self.vqvae is None:
             return 0
-        return len(torch.unique(self.vqvae.quantise(self.scaler(state))[1]))
+        parts = [self.vqvae.quantise(self.scaler(part))[1] for part in state.split(ROWS_AT_ONCE)]
+        return len(torch.unique(torch.cat(parts)))

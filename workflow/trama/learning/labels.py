@@ -161,9 +161,9 @@ class ClusterLabels(Labels):
         due = env_steps >= self._next_env_steps or (
             not first and episodes - self._last_episodes >= when.interval_episodes
         )
-        slots = replay.finished[-self.cluster.max_trajectories :]
-        if not due or len(slots) < self.cluster.min_trajectories:
+        if not due or len(replay) < self.cluster.min_trajectories:
             return None
+        older, slots = np.split(replay.finished, [-self.cluster.max_trajectories])
         self._next_env_steps = env_steps + when.interval_env_steps
         self._last_episodes = episodes
         self._number += 1
@@ -181,6 +181,12 @@ class ClusterLabels(Labels):
         previous = self.centroids if when.initialisation == "centroids" else None
         clusters = fit_clusters(points, self.n_classes, seed, self.cluster.n_init, previous)
         if not clusters.accepted:
+            logger.warning(
+                "after %d env steps: only %d of %d clusters are used; the classes stay as they are",
+                env_steps,
+                clusters.n_used,
+                self.n_classes,
+            )
             return None
         before = replay.label[slots]
         known = before != NO_LABEL
@@ -188,9 +194,14 @@ class ClusterLabels(Labels):
         self.centroids = clusters.centroids
         replay.label[slots] = clusters.labels
         generator = torch.Generator().manual_seed(seed)
-        self.classifier.fit(embedding, torch.from_numpy(clusters.labels).to(device), generator)
+        accuracy = self.classifier.fit(
+            embedding, torch.from_numpy(clusters.labels).to(device), generator
+        )
+        if len(older):
+            self.label(replay, older, device)
         metrics = cluster_quality(points, clusters.labels, replay.task[slots], seed)
         metrics |= {
+            "classifier_accuracy": accuracy,
             "label_consistency": kept,
             "label_consistency_chance": chance,
             "codes_in_use": self.embedding.codes_in_use(

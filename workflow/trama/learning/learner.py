@@ -37,6 +37,9 @@ class Learner:
         self.predictor_weight = predictor_weight
         self.target_policy = copy.deepcopy(policy).requires_grad_(False)
         self.target_mixer = copy.deepcopy(mixer).requires_grad_(False)
+        for module in self.target_policy.modules():
+            if isinstance(module, nn.GRU):
+                module.flatten_parameters()  # a copy's are scattered, which cuDNN repairs each call
         predictor = policy.predictor
         self._predictor_parameters = [] if predictor is None else list(predictor.parameters())
         skip = {id(p) for p in self._predictor_parameters}

@@ -65,6 +65,7 @@ class Policy(nn.Module):
                 sizes.representation_kind,
                 sizes.representation_hidden_size,
                 sizes.representation_size,
+                history_size,
                 sizes.hidden_size,
             )
         self.agent = RecurrentNetwork(history_size, sizes.hidden_size, sizes.n_actions)

@@ -56,8 +56,8 @@ class StateScaler(nn.Module):
 
     def __init__(self, statistics: StateStatistics):
         super().__init__()
-        self.register_buffer("mean", torch.from_numpy(statistics.mean))
-        self.register_buffer("std", torch.from_numpy(statistics.std))
+        self.register_buffer("mean", torch.tensor(statistics.mean))
+        self.register_buffer("std", torch.tensor(statistics.std))
 
     def forward(self, state: Tensor) -> Tensor:
         return (state - self.mean) / self.std

@@ -85,7 +85,7 @@ class Trainer:
             self._episodes_since_update -= self.config.episodes_per_update
             self._update()
         if self._episodes_since_target >= self.config.target_update_episodes:
-            self._episodes_since_target -= self.config.target_update_episodes
+            self._episodes_since_target %= self.config.target_update_episodes
             self.learner.update_target()
         return finished
 

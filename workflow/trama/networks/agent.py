@@ -84,7 +84,13 @@ class ClassRepresentation(nn.Module):
     """
 
     def __init__(
-        self, n_classes: int, kind: str, hidden_size: int, size: int, agent_hidden_size: int
+        self,
+        n_classes: int,
+        kind: str,
+        hidden_size: int,
+        size: int,
+        history_size: int,
+        agent_hidden_size: int,
     ):
         super().__init__()
         self.n_classes = n_classes
@@ -101,6 +107,8 @@ class ClassRepresentation(nn.Module):
         )
 
         self.into_agent = nn.Linear(size, agent_hidden_size, bias=False)
+        bound = (history_size + size) ** -0.5  # as in one layer on history and g together
+        nn.init.uniform_(self.into_agent.weight, -bound, bound)
 
     def table(self) -> Tensor:
         """g of each class, [K, size]."""

@@ -10,13 +10,18 @@ from trama.config.model import Pretrain
 from trama.config.params import ClusterParams
 from trama.data.parquet import Provenance, write_table
 from trama.learning.build import load_embedding, read_statistics, save_weights
-from trama.learning.clustering import cluster_quality, fit_clusters
+from trama.learning.clustering import LOW_SILHOUETTE, cluster_quality, fit_clusters
 from trama.networks.classifier import Classifier
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
 from trama.stages.trajectory_states import embed_trajectories, read_states
 
 logger = logging.getLogger("trama")
+
+SMALL_CLASS = 0.1
+"""A class with a smaller share of the trajectories is reported."""
+LOW_ACCURACY = 0.95
+"""A classifier that agrees less often with K-means is reported."""
 
 
 def cluster(
@@ -67,6 +72,7 @@ def cluster(
     if embedding.vqvae is not None:
         metrics["codes_in_use"] = embedding.codes_in_use(data.state.to(device))
     logger.info("clusters: %s, sizes %s", metrics, sizes.tolist())
+    _warn(metrics, sizes / len(chosen))
 
     save_weights(network, classifier)
     write_table(
@@ -100,3 +106,24 @@ def cluster(
         },
         provenance,
     )
+
+
+def _warn(metrics: dict[str, float], share: np.ndarray) -> None:
+    """Say in plain words what looks wrong with a clustering."""
+    if metrics["silhouette"] < LOW_SILHOUETTE:
+        logger.warning(
+            "the silhouette of the trajectory clusters is low (%.2f): the classes overlap; try "
+            "another n_classes, longer pretraining, or more episodes",
+            metrics["silhouette"],
+        )
+    if share.min() < SMALL_CLASS:
+        logger.warning(
+            "the smallest class holds %.1f %% of the trajectories: n_classes may be too large",
+            100 * share.min(),
+        )
+    if metrics["classifier_accuracy"] < LOW_ACCURACY:
+        logger.warning(
+            "the classifier agrees with K-means on %.0f %% of the trajectories only: raise "
+            "cluster.classifier.epochs",
+            100 * metrics["classifier_accuracy"],
+        )

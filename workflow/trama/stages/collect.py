@@ -8,6 +8,7 @@ import torch
 from trama.config.params import CollectParams
 from trama.data.parquet import Provenance, TableWriter, write_table
 from trama.environments import EnvSpec, make_env
+from trama.errors import TramaError
 from trama.learning.build import build_learner
 from trama.learning.history import History
 from trama.learning.replay import ReplayBuffer
@@ -67,11 +68,18 @@ def collect(
                     everything.add(_states(trainer.replay, slots))
                     n_written += len(slots)
 
-            while n_written < config.random_episodes:
+            while n_written < config.random_episodes and trainer.env_steps < config.env_steps:
                 keep(trainer.play_random())
+                progress.update(trainer.env_steps)
+            if n_written == 0:
+                raise TramaError(
+                    f"config key collect.env_steps: no episode ended within {config.env_steps} env "
+                    f"steps of {config.n_envs} environments. Raise it, or lower collect.n_envs."
+                )
             random_statistics = everything.result()
             learner.set_state_statistics(random_statistics)
             recent: list[Episodes] = []
+            win_rate = 0.0
             interval = max(config.env_steps // RECORDS, 1)
             next_record = trainer.env_steps + interval
             while trainer.env_steps < config.env_steps:
@@ -88,8 +96,8 @@ def collect(
                     log.add_episodes("train", played, spec.tasks)
                     for name, value in trainer.losses.pop().items():
                         log.add(name, value)
-                    progress.update(trainer.env_steps, win_rate=float(played.won.mean()))
-            progress.update(trainer.env_steps)
+                    win_rate = float(played.won.mean())
+                progress.update(trainer.env_steps, win_rate=win_rate)
         if not len(log):
             log.at(trainer.env_steps, trainer.updates, trainer.episodes)
             log.add("epsilon", trainer.epsilon)

@@ -74,12 +74,12 @@ def pretrain(
             drawn = rng.choice(len(data), batch_size, replace=False)
             state, packing, order = data.rows(drawn)
             current = packing.current
-            label = torch.from_numpy(classes[order])[packing.episode[current]]
+            label = torch.from_numpy(classes[order])[packing.episode[current]] if by_class else None
             loss = network.loss(
                 embedding.scaler(state[current].to(device)),
                 packing.step[current].to(device),
                 packing.n_steps - 1,
-                label.to(device),
+                None if label is None else label.to(device),
             )
             optimiser.zero_grad()
             loss.total.backward()

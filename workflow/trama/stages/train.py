@@ -50,9 +50,9 @@ def train(
 ) -> None:
     """Train to `train.env_steps` and write the last policy, the best tested one, and the history.
 
-    Environments, exploration and tests of a seed are the same for all variants. Env steps in the
-    history start at those of collect where the variant learns from the collected trajectories
-    (its classes); a baseline takes only the scale of each state feature from them.
+    The seeds of environments and tests depend on the run's seed alone, not on the variant. Env
+    steps in the history start at those of collect where the variant learns from the collected
+    trajectories (its classes); a baseline takes only the scale of each state feature from them.
 
     Args:
         vqvae, centroids, classifier, embeddings: None for a variant that does not use them.
@@ -63,7 +63,7 @@ def train(
     def seed(purpose: str) -> int:
         return derive_seed(params.study_seed, "train", params.problem_name, params.seed, purpose)
 
-    torch.manual_seed(seed("networks"))
+    torch.manual_seed(seed("labels"))
     statistics = read_statistics(state_statistics)
     with (
         make_env(params.problem, params.env, config.n_envs, threads) as env,
@@ -72,6 +72,7 @@ def train(
         labels = _labels(
             params, statistics, vqvae, centroids, classifier, env, seed("labels"), device
         )
+        torch.manual_seed(seed("networks"))
         learner = build_learner(
             env.spec,
             params.variant.mixer,
@@ -100,10 +101,8 @@ def train(
         if trainer.env_steps != run.tested_at:
             run.test()
         learner.policy.save(policy_last, test_win_rate=run.win_rate)
-        last_weights = learner.policy.state_dict()
         learner.policy.load_state_dict(run.best_weights)
         learner.policy.save(policy_best, test_win_rate=run.best[0])
-        learner.policy.load_state_dict(last_weights)
         if embeddings is not None:
             _write_embeddings(embeddings, clusterings, env.spec.tasks, run.offset, provenance)
     run.history.write(history, provenance)
@@ -160,7 +159,8 @@ class _Run:
         """Play the test episodes, log what is measured, and keep the policy if it is the best."""
         trainer, history = self.trainer, self.history
         policy = trainer.learner.policy
-        self.next_test = trainer.env_steps + self.config.test_interval
+        while self.next_test <= trainer.env_steps:
+            self.next_test += self.config.test_interval
         self.tested_at = trainer.env_steps
         tasks = self.test_env.spec.tasks
         with trainer.timed("test"):
