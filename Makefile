@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 CORES ?= all
+# GPUs of this machine that jobs may use at the same time.
+GPUS ?= 1
 # PRESET: laptop, paper; without it the one that config/config.yaml names.
 PRESET ?=
 
@@ -17,7 +19,8 @@ test: export OMP_NUM_THREADS = 1
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
-	$(RUN) snakemake --cores $(CORES) $(if $(PRESET),--config preset=$(PRESET))
+	$(RUN) snakemake --cores $(CORES) --resources gpu=$(GPUS) --rerun-incomplete \
+	    $(if $(PRESET),--config preset=$(PRESET))
 
 venv: $(INSTALLED)  ## make .venv with the exact versions of requirements.txt
 

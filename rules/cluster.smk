@@ -22,11 +22,12 @@ rule cluster_representation:
         classifier="results/{study}/{problem}/representation/{representation}/seed_{seed}/classifier.pt",
         cluster_metrics="results/{study}/{problem}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
     log:
-        "results/{study}/logs/cluster_representation/{problem}_{representation}_seed_{seed}.log",
+        "results/{study}/logs/cluster_representation/{problem}/{representation}/seed_{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/cluster_representation/{problem}_{representation}_seed_{seed}.tsv"
+        "results/{study}/benchmarks/cluster_representation/{problem}/{representation}/seed_{seed}.tsv"
     conda:
         "../envs/trama.yaml"
+    priority: 1 # what the longest jobs wait for comes first
     threads: CONFIG.resources.cluster.threads
     resources:
         mem_mb=CONFIG.resources.cluster.mem_mb,

@@ -17,9 +17,9 @@ rule collect_problem:
         history="results/{study}/{problem}/collect/seed_{seed}/history.parquet",
         timing="results/{study}/{problem}/collect/seed_{seed}/timing.parquet",
     log:
-        "results/{study}/logs/collect_problem/{problem}_seed_{seed}.log",
+        "results/{study}/logs/collect_problem/{problem}/seed_{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/collect_problem/{problem}_seed_{seed}.tsv"
+        "results/{study}/benchmarks/collect_problem/{problem}/seed_{seed}.tsv"
     conda:
         "../envs/trama.yaml"
     threads: CONFIG.resources.collect.threads

@@ -18,9 +18,9 @@ rule evaluate_variant:
     output:
         episodes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
     log:
-        "results/{study}/logs/evaluate_variant/{problem}_{variant}_seed_{seed}.log",
+        "results/{study}/logs/evaluate_variant/{problem}/{variant}/seed_{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/evaluate_variant/{problem}_{variant}_seed_{seed}.tsv"
+        "results/{study}/benchmarks/evaluate_variant/{problem}/{variant}/seed_{seed}.tsv"
     conda:
         "../envs/trama.yaml"
     threads: CONFIG.resources.evaluate.threads

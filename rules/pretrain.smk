@@ -19,11 +19,12 @@ rule pretrain_representation:
         vqvae="results/{study}/{problem}/representation/{representation}/seed_{seed}/vqvae.pt",
         vqvae_history="results/{study}/{problem}/representation/{representation}/seed_{seed}/vqvae_history.parquet",
     log:
-        "results/{study}/logs/pretrain_representation/{problem}_{representation}_seed_{seed}.log",
+        "results/{study}/logs/pretrain_representation/{problem}/{representation}/seed_{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/pretrain_representation/{problem}_{representation}_seed_{seed}.tsv"
+        "results/{study}/benchmarks/pretrain_representation/{problem}/{representation}/seed_{seed}.tsv"
     conda:
         "../envs/trama.yaml"
+    priority: 1 # what the longest jobs wait for comes first
     threads: CONFIG.resources.pretrain.threads
     resources:
         mem_mb=CONFIG.resources.pretrain.mem_mb,
