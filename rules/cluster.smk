@@ -25,9 +25,9 @@ rule cluster_representation:
         "results/{study}/logs/cluster_representation/{problem}/{representation}/seed_{seed}.log",
     benchmark:
         "results/{study}/benchmarks/cluster_representation/{problem}/{representation}/seed_{seed}.tsv"
+    priority: 1  # what the longest jobs wait for comes first
     conda:
         "../envs/trama.yaml"
-    priority: 1 # what the longest jobs wait for comes first
     threads: CONFIG.resources.cluster.threads
     resources:
         mem_mb=CONFIG.resources.cluster.mem_mb,

@@ -8,20 +8,23 @@ STUDY = CONFIG.study.name
 PROBLEMS = CONFIG.study.problems
 VARIANTS = CONFIG.study.variants
 SEEDS = CONFIG.study.seeds
-# All variants that are defined: those that learn classes of a representation, and the others.
-WITH_CLASSES = [name for name, variant in CONFIG.variants.items() if variant.representation]
-BASELINES = [name for name in CONFIG.variants if name not in WITH_CLASSES]
-# What the study uses of them; each representation once, in the order of the variants.
-CLASS_VARIANTS = [name for name in VARIANTS if name in WITH_CLASSES]
-REPRESENTATIONS = list(dict.fromkeys(CONFIG.variants[v].representation for v in CLASS_VARIANTS))
+# All variants that are defined: those that start from a representation, and the others.
+WITH_REPRESENTATION = [name for name, variant in CONFIG.variants.items() if variant.representation]
+WITHOUT_REPRESENTATION = [name for name in CONFIG.variants if name not in WITH_REPRESENTATION]
+# What the study uses of them: those with a predictor (an oracle has one too), and representations.
+CLASS_VARIANTS = [name for name in VARIANTS if CONFIG.variants[name].has_classes]
+REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
 FIGURES = ["learning_curves"]
 TABLES = ["results"]
 TABLE_FORMATS = ["tex", "csv", "md"]
 if REPRESENTATIONS:
-    FIGURES += ["embeddings", "predictor_accuracy"]
-    TABLES += ["clusters", "predictor"]
+    FIGURES += ["embeddings"]
+    TABLES += ["clusters"]
+if CLASS_VARIANTS:
+    FIGURES += ["predictor_accuracy"]
+    TABLES += ["predictor"]
 
 
 def any_of(names):
@@ -50,8 +53,8 @@ def cluster_vqvae(wildcards):
     return representation_files(wildcards.representation, wildcards, names)
 
 
-def train_representation(wildcards):
-    """The representation that the training of a variant with classes starts from."""
+def initial_representation(wildcards):
+    """The representation that the training of a variant starts from."""
     representation = CONFIG.variants[wildcards.variant].representation
     names = ["centroids", "classifier"] + ["vqvae"] * (representation in QUANTISED)
     return representation_files(representation, wildcards, names)

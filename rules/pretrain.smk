@@ -22,9 +22,9 @@ rule pretrain_representation:
         "results/{study}/logs/pretrain_representation/{problem}/{representation}/seed_{seed}.log",
     benchmark:
         "results/{study}/benchmarks/pretrain_representation/{problem}/{representation}/seed_{seed}.tsv"
+    priority: 1  # what the longest jobs wait for comes first
     conda:
         "../envs/trama.yaml"
-    priority: 1 # what the longest jobs wait for comes first
     threads: CONFIG.resources.pretrain.threads
     resources:
         mem_mb=CONFIG.resources.pretrain.mem_mb,

@@ -11,7 +11,7 @@ rule train:
         "All variants are trained."
 
 
-rule train_baseline:
+rule train_without_representation:
     input:
         state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
     output:
@@ -20,42 +20,11 @@ rule train_baseline:
         history="results/{study}/{problem}/train/{variant}/seed_{seed}/history.parquet",
         timing="results/{study}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
     log:
-        "results/{study}/logs/train_baseline/{problem}_{variant}_seed_{seed}.log",
+        "results/{study}/logs/train_without_representation/{problem}/{variant}/seed_{seed}.log",
     benchmark:
-        "results/{study}/benchmarks/train_baseline/{problem}_{variant}_seed_{seed}.tsv"
+        "results/{study}/benchmarks/train_without_representation/{problem}/{variant}/seed_{seed}.tsv"
     wildcard_constraints:
-        variant=any_of(BASELINES),
-    conda:
-        "../envs/trama.yaml"
-    threads: CONFIG.resources.train.threads
-    resources:
-        mem_mb=CONFIG.resources.train.mem_mb,
-        runtime=CONFIG.resources.train.runtime,
-        gpu=CONFIG.resources.train.gpu,
-    params:
-        settings=train_settings,
-    message:
-        "Train baseline {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/train_baseline.py"
-
-
-rule train_trama:
-    input:
-        unpack(train_representation),
-        state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
-    output:
-        policy_last="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",
-        policy_best="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_best.pt",
-        history="results/{study}/{problem}/train/{variant}/seed_{seed}/history.parquet",
-        embeddings="results/{study}/{problem}/train/{variant}/seed_{seed}/embeddings.parquet",
-        timing="results/{study}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
-    log:
-        "results/{study}/logs/train_trama/{problem}_{variant}_seed_{seed}.log",
-    benchmark:
-        "results/{study}/benchmarks/train_trama/{problem}_{variant}_seed_{seed}.tsv"
-    wildcard_constraints:
-        variant=any_of(WITH_CLASSES),
+        variant=any_of(WITHOUT_REPRESENTATION),
     conda:
         "../envs/trama.yaml"
     threads: CONFIG.resources.train.threads
@@ -68,4 +37,36 @@ rule train_trama:
     message:
         "Train {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
     script:
-        "../workflow/scripts/train_trama.py"
+        "../workflow/scripts/train_without_representation.py"
+
+
+rule train_with_representation:
+    input:
+        unpack(initial_representation),
+        state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
+    output:
+        policy_last="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",
+        policy_best="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_best.pt",
+        history="results/{study}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+        embeddings="results/{study}/{problem}/train/{variant}/seed_{seed}/embeddings.parquet",
+        timing="results/{study}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
+    log:
+        "results/{study}/logs/train_with_representation/{problem}/{variant}/seed_{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/train_with_representation/{problem}/{variant}/seed_{seed}.tsv"
+    wildcard_constraints:
+        variant=any_of(WITH_REPRESENTATION),
+    priority: 1  # the longest jobs come first
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.train.threads
+    resources:
+        mem_mb=CONFIG.resources.train.mem_mb,
+        runtime=CONFIG.resources.train.runtime,
+        gpu=CONFIG.resources.train.gpu,
+    params:
+        settings=train_settings,
+    message:
+        "Train {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/train_with_representation.py"

@@ -158,13 +158,25 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["representations.mean_state.code_dim = 4", "mean_state", "remove it"],
     ),
     (
-        "representations: {vqvae: {coverage: time}}",
+        "representations: {vqvae: {coverage: time, relabel_rounds: 2}}",
         ["representations.vqvae.relabel_rounds = 2", 'coverage = "time"', "remove it"],
     ),
-    ("variants: {qmix: {labels: true_task}}", ["variants.qmix.labels", "needs a representation"]),
+    ("representations: {vqvae: {n_classes: 300}}", ["n_classes = 300", "n_codes = 256"]),
+    (
+        "variants: {qmix: {labels: clusters}}",
+        ['variants.qmix.labels = "clusters"', "no effect without a representation"],
+    ),
+    (
+        "variants: {trama: {labels: true_task}}",
+        ['variants.trama.representation = "vqvae"', "oracle", 'labels = "true_task"'],
+    ),
+    (
+        "variants: {trama_oracle: {train: {clustering: {interval_episodes: 9}}}}",
+        ["variants.trama_oracle.train.clustering", "labels true_task", "remove it"],
+    ),
     (
         "variants: {qmix: {train: {class_representation: {kind: one_hot}}}}",
-        ["variants.qmix.train.class_representation", "no representation"],
+        ["variants.qmix.train.class_representation", "no trajectory classes"],
     ),
     (
         "variants: {qmix: {train: {qplex: {heads: 2}}}}",
@@ -195,7 +207,12 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ("problems: {Mine: [3s2z]}", ["problems.Mine", "must be a mapping"]),
     ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),
     ("train: {env_steps: 1.5}", ["train.env_steps = 1.5", "a whole number of at least 1"]),
-    ("train: {env_steps: '9'}", ['train.env_steps = "9"', "a whole number of at least 1"]),
+    ("train: {env_steps: '30000'}", ['train.env_steps = "30000"', "write 30000, without quotes"]),
+    ("train: {env_steps: 1e6}", ['train.env_steps = "1e6"', "as text: write 1000000."]),
+    ("train: {env_steps: 30000.0}", ["train.env_steps = 30000.0", "at least 1. Write 30000."]),
+    ("train: {gamma: '0.9'}", ['train.gamma = "0.9"', "write 0.9, without quotes"]),
+    ("train: {grad_clip: '5'}", ['train.grad_clip = "5"', "write 5, without quotes"]),
+    ("study: {seeds: [1e1]}", ['study.seeds[0] = "1e1"', "write 10."]),
     ("train: {gamma: 1.5}", ["train.gamma = 1.5", "a number from 0 to 1"]),
     ("train: {gamma: .nan}", ["train.gamma = NaN", "a number from 0 to 1"]),
     ("train: {learning_rate: 0}", ["train.learning_rate = 0", "a number above 0"]),
@@ -209,6 +226,14 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["collect.batch_size = 64", "collect.buffer_size = 40"],
     ),
     ("train: {buffer_size: 8, batch_size: 4}", ["train.n_envs = 32", "train.buffer_size = 8"]),
+    (
+        "train: {buffer_size: 400}",
+        ["cluster.min_trajectories = 500", "never clusters again", "train.buffer_size = 400"],
+    ),
+    (
+        "variants: {trama: {train: {buffer_size: 400}}}",
+        ["cluster.min_trajectories = 500", "variants.trama.train.buffer_size = 400"],
+    ),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",
@@ -224,7 +249,15 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     ("evaluate: {policies: [best]}", ['tables.policy = "last"', 'evaluate.policies = ["best"]']),
     ("figures: {formats: [svg]}", ["figures.formats[0]", '"svg"', "pdf or png"]),
-    ("3: x", ["[3]", "no such key"]),
+    ("3: x", ["line 1: 3: YAML reads this key as a number", "in quotes"]),
+    ("problems: {true: {units: [1s]}}", ["line 1: problems.true: YAML", "true or false", "names"]),
+    ("variants:\n  ~: {mixer: vdn}", ["line 2: variants.~: YAML reads this key as nothing"]),
+    ("gamma: 0.9", ["gamma = 0.9", "key of this name is collect.gamma, train.gamma."]),
+    (
+        "train: {predictor: {n_codes: 3}}",
+        ["train.predictor.n_codes = 3", "of this name is representations.<name>.n_codes."],
+    ),
+    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, batch_size,", " and 15 more."]),
     (
         "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
         ["line 3", "train stands twice", "line 1"],
@@ -283,13 +316,48 @@ def test_preset_cannot_name_a_preset(tmp_path: Path) -> None:
         load_config(CONFIG, tmp_path, [], {"preset": "mine"})
 
 
-def test_missing_section_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("study", ["", "\nstudy: {variants: [v]}"])
+def test_a_missing_key_belongs_in_config_yaml(study: str, tmp_path: Path) -> None:
+    """And not in the preset, although that has a section study, too."""
     base = tmp_path / "config.yaml"
-    base.write_text("variants: {v: {mixer: vdn}}")
+    base.write_text("variants: {v: {mixer: vdn}}" + study)
     with pytest.raises(TramaError) as caught:
-        load_config(base, PRESETS)
-    assert "problems is missing" in str(caught.value)
-    assert "study.problems is missing: a list" in str(caught.value)
+        load_config(base, PRESETS, [], {"study": {"seed": "3"}})
+    message = str(caught.value)
+    line = ", line 2" if study else ""
+    assert f"- {base}{line}: study.problems is missing: a list" in message
+    assert f"- {base}: problems is missing: a mapping from names" in message
+
+
+def test_a_missing_key_belongs_where_its_definition_is(tmp_path: Path) -> None:
+    with pytest.raises(TramaError, match=r"extra\.yaml, line 1: variants\.own\.mixer is missing"):
+        _load("variants: {own: {representation: vqvae}}", {"variants": {"own": {}}}, tmp_path)
+
+
+def test_another_coverage_needs_no_other_change() -> None:
+    for coverage in ("none", "time"):
+        config = _load(overrides={"representations": {"vqvae": {"coverage": coverage}}})
+        assert config.representations["vqvae"].coverage == coverage
+
+
+def test_a_variant_becomes_a_baseline_or_an_oracle(tmp_path: Path) -> None:
+    variants = _load(
+        "variants: {trama: {representation: null}, qmix: {labels: true_task}}", None, tmp_path
+    ).variants
+    assert not variants["trama"].has_classes
+    assert variants["qmix"].has_classes
+
+
+def test_classes_are_checked_against_the_room_for_them_once() -> None:
+    change = {"representations": {"vqvae": {"n_classes": "300"}}}
+    with pytest.raises(TramaError) as caught:
+        _load(overrides={"preset": "tiny", **change})  # too many for the trajectories as well
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_small_buffer_is_no_matter_without_clusters() -> None:
+    overrides = {"train": {"buffer_size": "400"}, "study": {"variants": ["qmix", "trama_oracle"]}}
+    assert _load(overrides=overrides).train.buffer_size == 400
 
 
 def test_loading_is_light() -> None:

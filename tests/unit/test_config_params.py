@@ -1,36 +1,55 @@
 """Params: a changed key reaches exactly the stages whose results depend on it."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trama.config.load import load_config
-from trama.config.model import Config
+from trama.config.model import Config, Section
 from trama.config.params import (
+    SOURCES,
     ClusterParams,
     CollectParams,
     EvaluateParams,
-    FiguresParams,
+    FigureParams,
     PretrainParams,
-    StageParams,
-    TablesParams,
+    TableParams,
     TrainParams,
     cluster_params,
+    clusters_params,
     collect_params,
+    embeddings_params,
     evaluate_params,
-    figures_params,
+    learning_curves_params,
     params_hash,
+    predictor_accuracy_params,
+    predictor_params,
     pretrain_params,
-    tables_params,
+    results_params,
+    sources,
     train_params,
 )
 
 ROOT = Path(__file__).parents[2]
-VARIANTS = ("vdn", "qmix", "qplex", "trama", "trama_mean_state", "trama_onehot")
+VARIANTS = ("vdn", "qmix", "qplex", "trama", "trama_mean_state", "trama_onehot", "trama_oracle")
+UNIT = {
+    "speed": 3,
+    "damage": 9,
+    "range": 5,
+    "sight": 9,
+    "radius": 0.4,
+    "health": 45,
+    "cooldown": 0.6,
+}
 BASE: dict[str, Any] = {
     "study": {"variants": list(VARIANTS)},
+    # Afresh: k-means++ starts count for this variant.
+    "variants": {"trama_onehot": {"train": {"clustering": {"initialisation": "random"}}}},
     "representations": {
         "uncovered": {"coverage": "none"},
         "timed": {"coverage": "time", "n_codes": 3, "n_classes": 3},
@@ -58,8 +77,12 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
     """Every stage's params, of one problem and one seed."""
     params = {
         "collect": collect_params(config, "SurComb3", 0),
-        "figures": figures_params(config),
-        "tables": tables_params(config),
+        "figure learning_curves": learning_curves_params(config),
+        "figure embeddings": embeddings_params(config),
+        "figure predictor_accuracy": predictor_accuracy_params(config),
+        "table results": results_params(config),
+        "table clusters": clusters_params(config),
+        "table predictor": predictor_params(config),
     }
     for name, representation in config.representations.items():
         if representation.embedding == "quantised":
@@ -75,28 +98,37 @@ TRAIN = {f"train {name}" for name in VARIANTS}
 EVALUATE = {f"evaluate {name}" for name in VARIANTS}
 PRETRAIN = {f"pretrain {name}" for name in ("vqvae", "uncovered", "timed")}
 CLUSTER = {f"cluster {name}" for name in ("vqvae", "uncovered", "timed", "mean_state")}
-WITH_CLASSES = {"train trama", "train trama_mean_state", "train trama_onehot"}
 WITH_VQVAE = {"train trama", "train trama_onehot"}
+WITH_CLUSTERS = {"train trama_mean_state", *WITH_VQVAE}
+WITH_CLASSES = {"train trama_oracle", *WITH_CLUSTERS}
 QPLEX = {"train qplex", *WITH_CLASSES}
 JOBS = {"collect", *PRETRAIN, *CLUSTER, *TRAIN, *EVALUATE}
-REPORTS = {"figures", "tables"}
+FIGURES = {f"figure {name}" for name in ("learning_curves", "embeddings", "predictor_accuracy")}
+TABLES = {f"table {name}" for name in ("results", "clusters", "predictor")}
+OF_VARIANTS = {"figure learning_curves", "figure predictor_accuracy", "table results"}
 
 NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"study": {"name": "other"}}, set()),
     ({"study": {"problems": ["SurComb4"]}}, set()),
-    ({"study": {"seeds": [0, 1, 2]}}, REPORTS),
-    ({"study": {"variants": [*VARIANTS, "trama_oracle"]}}, REPORTS),
-    ({"study": {"seed": 9}}, JOBS | REPORTS),
+    ({"study": {"seeds": [0, 1, 2]}}, FIGURES | TABLES),
+    ({"study": {"variants": [*VARIANTS[1:], "vdn"]}}, OF_VARIANTS),
+    ({"study": {"variants": [*VARIANTS, "trama_qmix"]}}, OF_VARIANTS | {"table predictor"}),
+    (
+        {"study": {"variants": [name for name in VARIANTS if name != "trama_mean_state"]}},
+        FIGURES | TABLES,
+    ),
+    ({"study": {"seed": 9}}, JOBS),
     ({"device": "cpu"}, JOBS),
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
     ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),
     ({"env": {"roster": {"zealot": {"health": 151}}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"env": {"max_steps": 50}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}, set()),
     ({"collect": {"gamma": 0.9}}, {"collect"}),
     ({"collect": {"qplex": {"heads": 2}}}, {"collect"}),
     ({"collect": {"qmix": {"mixing_size": 8}}}, set()),
-    ({"collect": {"env_steps": 50_000}}, {"collect", *WITH_CLASSES}),
+    ({"collect": {"env_steps": 50_000}}, {"collect", *WITH_CLUSTERS}),
     (
         {"representations": {"vqvae": {"n_classes": 4}}},
         {"pretrain vqvae", "cluster vqvae", *WITH_VQVAE},
@@ -115,8 +147,10 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
         {"pretrain vqvae", "pretrain timed", *WITH_VQVAE},
     ),
     ({"pretrain": {"hidden_size": 8}}, PRETRAIN | WITH_VQVAE | CLUSTER - {"cluster mean_state"}),
-    ({"cluster": {"n_init": 3}}, {"pretrain vqvae", *CLUSTER, *WITH_CLASSES}),
-    ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLASSES),
+    ({"cluster": {"n_init": 3}}, {"pretrain vqvae", *CLUSTER, "train trama_onehot"}),
+    ({"cluster": {"min_trajectories": 400}}, WITH_CLUSTERS),
+    ({"cluster": {"max_trajectories": 600}}, CLUSTER | WITH_CLUSTERS),
+    ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLUSTERS),
     ({"train": {"gamma": 0.9}}, TRAIN),
     ({"train": {"test_episodes": 8}}, TRAIN),
     ({"train": {"qplex": {"heads": 2}}}, QPLEX),
@@ -124,12 +158,14 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
     ({"train": {"class_representation": {"size": 8}}}, WITH_CLASSES - {"train trama_onehot"}),
     ({"train": {"vqvae_updates": {"interval_episodes": 5}}}, WITH_VQVAE),
-    ({"train": {"clustering": {"initialisation": "random"}}}, WITH_CLASSES),
+    ({"train": {"clustering": {"interval_episodes": 90}}}, WITH_CLUSTERS),
     ({"variants": {"qmix": {"train": {"gamma": 0.9}}}}, {"train qmix"}),
-    ({"variants": {"trama": {"labels": "true_task"}}}, {"train trama"}),
     ({"evaluate": {"episodes": 9}}, EVALUATE),
-    ({"figures": {"dpi": 100}}, {"figures"}),
-    ({"tables": {"decimals": 3}}, {"tables"}),
+    ({"figures": {"dpi": 100}}, FIGURES),
+    ({"figures": {"smoothing": 3}}, {"figure learning_curves"}),
+    ({"figures": {"formats": ["pdf"]}}, set()),  # another format is another output
+    ({"tables": {"decimals": 3}}, TABLES),
+    ({"tables": {"policy": "best"}}, {"table results"}),
 ]
 
 
@@ -140,14 +176,14 @@ def test_a_key_changes_the_stages_that_read_it(change: dict[str, Any], expected:
 
 
 def test_params_are_plain_data_and_round_trip() -> None:
-    models: dict[str, type[StageParams]] = {
+    models: dict[str, type[Section]] = {
         "collect": CollectParams,
         "pretrain": PretrainParams,
         "cluster": ClusterParams,
         "train": TrainParams,
         "evaluate": EvaluateParams,
-        "figures": FiguresParams,
-        "tables": TablesParams,
+        "figure": FigureParams,
+        "table": TableParams,
     }
     for name, params in _all_params(_config()).items():
         assert json.loads(json.dumps(params)) == params, name
@@ -161,13 +197,59 @@ def test_train_params_hold_what_training_reads() -> None:
     assert trama.train.gamma == 0.9
     assert (trama.problem, trama.env, trama.seed) == (config.problems["SurComb3"], config.env, 3)
     assert trama.representation == config.representations["vqvae"]
-    assert trama.cluster == config.cluster
+    assert trama.cluster == config.cluster  # the starts of k-means++ are the default, and not read
     assert trama.pretrain is not None
     assert trama.pretrain.coverage_weight == config.pretrain.coverage_weight
     assert trama.collect_env_steps == config.collect.env_steps
     qmix = TrainParams.model_validate(train_params(config, "SurComb3", "qmix", 3))
     assert (qmix.representation, qmix.pretrain, qmix.cluster) == (None, None, None)
     assert (qmix.representation_name, qmix.collect_env_steps) == (None, None)
+    assert qmix.variant.labels is None
+
+
+def test_an_oracle_takes_nothing_from_a_representation() -> None:
+    params = train_params(_config(), "SurComb3", "trama_oracle", 3)
+    assert {"predictor", "class_representation"} <= params["train"].keys()
+    assert not {"vqvae_updates", "clustering"} & params["train"].keys()
+    oracle = TrainParams.model_validate(params)
+    assert oracle.variant.labels == "true_task"
+    assert (oracle.representation, oracle.pretrain, oracle.cluster) == (None, None, None)
+    assert (oracle.representation_name, oracle.collect_env_steps) == (None, None)
+
+
+def test_clustering_of_fewer_trajectories_than_the_default_minimum() -> None:
+    config = _config({"cluster": {"min_trajectories": 8, "max_trajectories": 9}})
+    params = ClusterParams.model_validate(cluster_params(config, "SurComb3", "vqvae", 0))
+    assert params.cluster.max_trajectories == 9
+
+
+def test_an_environment_has_the_unit_types_of_its_problem() -> None:
+    config = _config({"problems": {"Two": {"units": ["3z1s", "2z2s"]}}})
+    params = CollectParams.model_validate(collect_params(config, "Two", 0))
+    assert list(params.env.roster) == ["stalker", "zealot"]  # in the roster's order
+    assert params.env.roster["zealot"] == config.env.roster["zealot"]
+
+
+@pytest.mark.parametrize("stage", SOURCES)
+def test_sources_are_all_modules_of_the_report(stage: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys; import trama.reporting.{stage}; "
+        "print(*sorted(m.split('.')[2] for m in sys.modules if m.startswith('trama.reporting.')))"
+    )
+    env = {"PYTHONPATH": str(ROOT / "workflow"), "HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    )
+    assert tuple(run.stdout.split()) == SOURCES[stage]
+
+
+def test_sources_change_with_a_text(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "workflow/trama/reporting", tmp_path, dirs_exist_ok=True)
+    assert sources("figures", tmp_path) == sources("figures")
+    style = tmp_path / "style.py"
+    style.write_text(style.read_text() + "# edited\n")
+    assert sources("figures", tmp_path) != sources("figures")
+    assert sources("tables", tmp_path) == sources("tables")
 
 
 def test_params_hash_ignores_the_order_of_keys() -> None:

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from trama import environments
 from trama.config.model import Env, Problem
 from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
 from trama.errors import TramaError
@@ -487,14 +488,25 @@ print(names.count("tf_XLAEigen"))
     assert (run.stdout, run.stderr) == ("1\n", "")
 
 
+def test_every_backend_of_the_config_can_be_made() -> None:
+    assert set(environments.BACKENDS) == set(get_args(Env.model_fields["backend"].annotation))
+
+
+def test_the_backend_of_the_config_is_the_one_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setitem(environments.BACKENDS, "smax", lambda *arguments: made.append(arguments))
+    make(MIXED, ENV, 3, "3s2z surrounded")
+    assert made == [(MIXED, ENV, 3, 2, "3s2z surrounded")]
+
+
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax_runtime.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TramaError, match="'jax', which is not installed"):
         jax_runtime.configure_jax("cpu", 1)
 
 
-def test_absent_gpu_is_named() -> None:
-    script = "from trama.environments.jax_runtime import configure_jax; configure_jax('gpu', 1)"
+def test_an_absent_gpu_is_named() -> None:
+    script = "from trama.environments.jax_runtime import configure_jax; configure_jax('cuda', 1)"
     run = subprocess.run(
         [sys.executable, "-c", script],
         env={"PYTHONPATH": "workflow", "HOME": str(Path.home()), "CUDA_VISIBLE_DEVICES": ""},
@@ -502,7 +514,7 @@ def test_absent_gpu_is_named() -> None:
         capture_output=True,
         text=True,
     )
-    assert "TramaError: env.device: gpu is not what JAX offers here" in run.stderr
+    assert "TramaError: env.device: cuda is not what JAX offers here" in run.stderr
 
 
 def test_compilation_cache_is_kept_per_cpu_model(monkeypatch: pytest.MonkeyPatch) -> None:

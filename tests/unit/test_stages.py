@@ -111,7 +111,8 @@ def _represent(folder: Path, representation: Representation) -> Path | None:
             vqvae=vqvae,
             vqvae_history=folder / "vqvae_history.parquet",
         )
-    section = {"pretrain": PRETRAIN if quantised else None, "cluster": small_cluster()}
+    cluster_keys = small_cluster().model_dump(exclude={"min_trajectories"})
+    section = {"pretrain": PRETRAIN if quantised else None, "cluster": cluster_keys}
     cluster(
         ClusterParams.model_validate(named | section),
         PROVENANCE,
@@ -129,9 +130,10 @@ def _represent(folder: Path, representation: Representation) -> Path | None:
 def _train(
     folder: Path,
     representation: Representation | None,
-    labels: str = "clusters",
+    labels: str | None = None,
     **changes: object,
 ) -> None:
+    labels = labels or ("clusters" if representation else None)
     quantised = representation is not None and representation.embedding == "quantised"
     params = TrainParams.model_validate(
         JOB
@@ -148,18 +150,17 @@ def _train(
             "collect_env_steps": 250 if representation else None,
         }
     )
-    by_clusters = representation is not None and labels == "clusters"
     train(
         params,
         PROVENANCE,
         state_statistics=folder / "state_statistics.parquet",
-        vqvae=folder / "vqvae.pt" if by_clusters and quantised else None,
-        centroids=folder / "centroids.parquet" if by_clusters else None,
-        classifier=folder / "classifier.pt" if by_clusters else None,
+        vqvae=folder / "vqvae.pt" if quantised else None,
+        centroids=folder / "centroids.parquet" if representation else None,
+        classifier=folder / "classifier.pt" if representation else None,
         policy_last=folder / "policy_last.pt",
         policy_best=folder / "policy_best.pt",
         history=folder / "history.parquet",
-        embeddings=folder / "train_embeddings.parquet" if by_clusters else None,
+        embeddings=folder / "train_embeddings.parquet" if representation else None,
         timing=folder / "timing.parquet",
         threads=1,
     )
@@ -178,11 +179,11 @@ def _history(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def _chain(folder: Path, representation: Representation, labels: str = "clusters") -> None:
+def _chain(folder: Path, representation: Representation) -> None:
     folder.mkdir()
     _collect(folder)
     _represent(folder, representation)
-    _train(folder, representation, labels)
+    _train(folder, representation)
 
 
 @pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE])
@@ -220,9 +221,12 @@ def test_the_oracle_is_not_blind(use_env: Callable[[Report], list[_Env]], tmp_pa
         use_env(report)
         (tmp_path / name).mkdir()
         _collect(tmp_path / name)
-        _train(tmp_path / name, QUANTISED, "true_task")
+        _train(tmp_path / name, None, "true_task")
     first, other = _files(tmp_path / "a"), _files(tmp_path / "b")
     assert first["policy_last.pt"] != other["policy_last.pt"]
+    history = _history(tmp_path / "a")
+    assert {"predictor_balanced_accuracy", "majority_rate"} <= history.keys()
+    assert history["predictor_accuracy"][0][0] == 0  # no env steps of collect
 
 
 @pytest.mark.parametrize("buffer_size", [64, 8])

@@ -12,7 +12,7 @@ from clones import ROOT, planned_jobs, run_snakemake
 COLLECT = {"collect_problem": 1}
 PRETRAIN = {**COLLECT, "pretrain_representation": 1}
 CLUSTER = {**PRETRAIN, "cluster_representation": 1}
-TRAIN = {**CLUSTER, "train_baseline": 2, "train_trama": 1}
+TRAIN = {**CLUSTER, "train_without_representation": 2, "train_with_representation": 1}
 EVALUATE = {**TRAIN, "evaluate_variant": 3}
 FIGURES = {"figure_learning_curves": 1, "figure_embeddings": 1, "figure_predictor_accuracy": 1}
 TABLES = {"table_results": 1, "table_clusters": 1, "table_predictor": 1}
@@ -41,7 +41,7 @@ def test_a_study_without_classes_plans_no_representation(clone: Path) -> None:
     planned = planned_jobs(clone, "--config", "preset=tiny", "study={variants: [vdn, qmix]}")
     assert planned == {
         "collect_problem": 1,
-        "train_baseline": 2,
+        "train_without_representation": 2,
         "evaluate_variant": 2,
         "figure_learning_curves": 1,
         "table_results": 1,
@@ -51,14 +51,31 @@ def test_a_study_without_classes_plans_no_representation(clone: Path) -> None:
 def test_mean_states_need_no_pretraining(clone: Path) -> None:
     study = "study={variants: [trama_mean_state]}"
     planned = planned_jobs(clone, "--config", "preset=tiny", study, "--", "train")
-    assert planned == {"collect_problem": 1, "cluster_representation": 1, "train_trama": 1}
+    assert planned == {
+        "collect_problem": 1,
+        "cluster_representation": 1,
+        "train_with_representation": 1,
+    }
     assert planned_jobs(clone, "--config", "preset=tiny", study, "--", "pretrain") == {}
 
 
 def test_variants_share_their_representation(clone: Path) -> None:
-    study = "study={variants: [trama, trama_onehot, trama_oracle]}"
+    study = "study={variants: [trama, trama_onehot, trama_qmix]}"
     planned = planned_jobs(clone, "--config", "preset=tiny", study, "--", "train")
-    assert planned == {**CLUSTER, "train_trama": 3}
+    assert planned == {**CLUSTER, "train_with_representation": 3}
+
+
+def test_an_oracle_has_a_predictor_and_no_representation(clone: Path) -> None:
+    planned = planned_jobs(clone, "--config", "preset=tiny", "study={variants: [trama_oracle]}")
+    assert planned == {
+        "collect_problem": 1,
+        "train_without_representation": 1,
+        "evaluate_variant": 1,
+        "figure_learning_curves": 1,
+        "figure_predictor_accuracy": 1,
+        "table_results": 1,
+        "table_predictor": 1,
+    }
 
 
 def test_sources_of_the_configuration_in_their_order(clone: Path) -> None:
@@ -68,7 +85,7 @@ def test_sources_of_the_configuration_in_their_order(clone: Path) -> None:
     assert n_seeds() == 2  # the laptop preset
     assert n_seeds("--config", "preset=paper") == 5
     config = clone / "config/config.yaml"
-    config.write_text(config.read_text().replace("# seeds: [0, 1] ", "seeds: [0, 1, 2]"))
+    config.write_text(config.read_text().replace("# seeds: [0] ", "seeds: [0, 1, 2]"))
     assert n_seeds("--config", "preset=paper") == 3
     (clone / "four.yaml").write_text("study: {seeds: [0, 1, 2, 3]}\n")
     assert n_seeds("--configfile", "four.yaml") == 4

@@ -5,11 +5,11 @@ from pathlib import Path
 from entry import stage
 
 with stage("figures", snakemake) as provenance:
-    from trama.config.params import FiguresParams
+    from trama.config.params import FigureParams
     from trama.reporting.figures import embeddings
     from trama.reporting.statistics import by_name_and_seed
 
-    params = FiguresParams.model_validate(snakemake.params.settings)
+    params = FigureParams.model_validate(snakemake.params.settings)
     embeddings(
         by_name_and_seed(map(Path, snakemake.input.embeddings)),
         by_name_and_seed(map(Path, snakemake.input.cluster_metrics)),

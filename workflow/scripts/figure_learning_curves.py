@@ -5,15 +5,15 @@ from pathlib import Path
 from entry import stage
 
 with stage("figures", snakemake) as provenance:
-    from trama.config.params import FiguresParams
+    from trama.config.params import FigureParams
     from trama.reporting.figures import learning_curves
     from trama.reporting.statistics import by_name_and_seed
 
-    params = FiguresParams.model_validate(snakemake.params.settings)
+    params = FigureParams.model_validate(snakemake.params.settings)
     learning_curves(
         by_name_and_seed(map(Path, snakemake.input.histories)),
         problem=snakemake.wildcards.problem,
-        variants=list(params.variants),
+        variants=params.names,
         figures=params.figures,
         provenance=provenance,
         outputs=[Path(file) for file in snakemake.output],

@@ -1,20 +1,18 @@
 """Plain words for what may stand at a key; for error messages and for config/README.md."""
 
+import operator
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trama.config.model import Config, KeyPath, Train
+from trama.config.model import Config, Train, Words
+from trama.config.trees import KeyPath
 
-_PATTERNS = {
-    r"^[A-Za-z0-9_]+$": "a name of letters, digits and underscores",
-    r"^[a-z]$": "one lower-case letter",
-    r"^([1-9][0-9]*[a-z])+$": "counts and unit symbols such as 3s2z",
-}
+_BOUNDS = ((Ge, "ge", operator.ge), (Gt, "gt", operator.gt), (Le, "le", operator.le))
 
 
 class Place(NamedTuple):
@@ -89,6 +87,28 @@ def is_mapping(place: Place) -> bool:
     return bool(names(place)) or get_origin(place.annotation) is dict
 
 
+def allows(place: Place, number: float) -> bool:
+    """Whether a number lies within the bounds of a key."""
+    return all(
+        compare(number, getattr(bound, name))
+        for bound in place.metadata
+        for kind, name, compare in _BOUNDS
+        if isinstance(bound, kind)
+    )
+
+
+def places_of(key: str, model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+    """Key paths of all keys of that name, such as "variants.<name>.mixer"."""
+    for name, field in model.model_fields.items():
+        if name == key:
+            yield f"{prefix}{name}"
+        annotation = field.annotation
+        if get_origin(annotation) is dict:
+            annotation, name = get_args(annotation)[1], f"{name}.<name>"
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from places_of(key, annotation, f"{prefix}{name}.")
+
+
 def plain(place: Place) -> str:
     """In plain words, such as "a whole number of at least 1"."""
     annotation, metadata = place
@@ -98,8 +118,7 @@ def plain(place: Place) -> str:
     if annotation in (int, float):
         return ("a whole number" if annotation is int else "a number") + _range(metadata)
     if annotation is str:
-        pattern = next((p for m in metadata if (p := getattr(m, "pattern", None))), None)
-        return "text" if pattern is None else _PATTERNS[pattern]
+        return next((m.text for m in metadata if isinstance(m, Words)), "text")
     if origin is Literal:
         values = choices(place)
         return " or ".join(values) if len(values) < 3 else f"one of {', '.join(values)}"

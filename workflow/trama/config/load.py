@@ -2,7 +2,7 @@
 
 import difflib
 import json
-import re
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +11,27 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from trama.config.describe import choices, is_mapping, names, place_at, plain
-from trama.config.model import Config, KeyPath, deep_merge, has_path, value_at
+from trama.config.describe import (
+    Place,
+    allows,
+    choices,
+    is_mapping,
+    names,
+    place_at,
+    places_of,
+    plain,
+)
+from trama.config.model import Config
+from trama.config.trees import KeyPath, deep_merge, has_path, value_at
 from trama.errors import TramaError
 
 COMMAND_LINE = "--config"
 
-_NUMBER_AS_TEXT = re.compile(r"[+-]?[0-9]*\.?[0-9]+[eE][+-]?[0-9]+")
+_LISTED = 8
+"""Most valid names that a message shows."""
+
+# What YAML reads a key as that is not text.
+_KEY_KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing"}
 
 
 class Layer(NamedTuple):
@@ -113,13 +127,20 @@ def _read(path: Path) -> Layer:
 
 
 def _index(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: str) -> None:
-    """Note the line of every key path below `node`; a key that stands twice is an error."""
+    """Note the line of every key path below `node`; keys must be text and stand there once."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue  # a list or mapping as a key: the constructor rejects it
             inner = (*path, key.value)
             line = key.start_mark.line + 1
+            kind = key.tag.rpartition(":")[2]
+            if kind not in ("str", "merge"):
+                raise TramaError(
+                    f"{source}, line {line}: {_path(inner)}: YAML reads this key as "
+                    f"{_KEY_KINDS.get(kind, kind)}, but keys are names: write another one, or put "
+                    "it in quotes."
+                )
             if inner in lines:
                 raise TramaError(
                     f"{source}, line {line}: {_path(inner)} stands twice, first in line "
@@ -188,16 +209,16 @@ def _problem(error: ErrorDetails, merged: Mapping[str, Any], layers: Sequence[La
     if kind == "missing":
         place = place_at(path)
         expected = "" if place is None else f": {plain(place)}"
-        return f"{_where(path[:-1], layers)}: {_path(path)} is missing{expected}."
+        return f"{_home(path[:-1], layers)}: {_path(path)} is missing{expected}."
     given = has_path(merged, located)
     value = value_at(merged, located) if given else error["input"]
     start = f"{_where(located, layers)}: {_path(located)} = {_show(value)}: "
     if bad_name:
         return f"{start}the name must be letters, digits and underscores."
-    if kind in ("extra_forbidden", "invalid_key"):
+    if kind == "extra_forbidden":
         section = place_at(path[:-1])
         valid = () if section is None else names(section)
-        return f"{start}there is no such key.{_nearest(path[-1], valid)}"
+        return f"{start}there is no such key.{_nearest_key(str(path[-1]), valid)}"
     if kind == "rule":
         prefix = path[: len(path) - len(context["path"])]
         others = "".join(
@@ -208,10 +229,7 @@ def _problem(error: ErrorDetails, merged: Mapping[str, Any], layers: Sequence[La
         return f"{start}{context['message']}.{_nearest(value, context['valid'])}{others}"
     place = place_at(path)
     assert place is not None  # pydantic reports a wrong value only at keys that it knows
-    hint = ""
-    if isinstance(value, str) and _NUMBER_AS_TEXT.fullmatch(value):
-        hint = f" YAML reads this as text: write {_with_point(value)}."
-    return f"{start}must be {plain(place)}.{hint}{_near(value, choices(place))}"
+    return f"{start}must be {plain(place)}.{_number(value, place)}{_near(value, choices(place))}"
 
 
 def _in_force(path: KeyPath, merged: Mapping[str, Any]) -> KeyPath:
@@ -232,8 +250,17 @@ def _where(path: KeyPath, layers: Sequence[Layer]) -> str:
     return layers[1].source  # config.yaml, where the key belongs
 
 
+def _home(path: KeyPath, layers: Sequence[Layer]) -> str:
+    """Where a key that is missing in `path` belongs: config.yaml, or where a definition begins."""
+    in_definition = len(path) > 1
+    for layer in layers[1:] if in_definition else layers[1:2]:
+        if path and has_path(layer.values, path):
+            return _source(layer, path)
+    return layers[1].source
+
+
 def _source(layer: Layer, path: KeyPath) -> str:
-    line = layer.lines.get(tuple(k if isinstance(k, int) else str(k) for k in path))
+    line = layer.lines.get(path)
     return layer.source if line is None else f"{layer.source}, line {line}"
 
 
@@ -248,9 +275,15 @@ def _show(value: Any) -> str:
 
 
 def _nearest(name: Any, valid: Sequence[str]) -> str:
-    """The nearest valid name; where none is near, all of them."""
-    listing = f" There are: {', '.join(valid)}." if valid else ""
-    return _near(name, valid) or listing
+    """The nearest valid name; where none is near, a few of them."""
+    return _near(name, valid) or _listing(valid)
+
+
+def _nearest_key(key: str, valid: Sequence[str]) -> str:
+    """The nearest key of a section, and where else a key of exactly this name stands."""
+    places = list(places_of(key))
+    elsewhere = f" A key of this name is {_some(places)}." if places else ""
+    return _near(key, valid) + elsewhere or _listing(valid)
 
 
 def _near(name: Any, valid: Sequence[str]) -> str:
@@ -260,8 +293,37 @@ def _near(name: Any, valid: Sequence[str]) -> str:
     return f" Did you mean '{folded[near[0]]}'?" if near else ""
 
 
+def _listing(valid: Sequence[str]) -> str:
+    return f" There are: {_some(valid)}." if valid else ""
+
+
+def _some(options: Sequence[str]) -> str:
+    rest = len(options) - _LISTED
+    return ", ".join(options[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _number(value: Any, place: Place) -> str:
+    """What to write for a number that did not come as one, or not as a whole one."""
+    kind = place.annotation
+    if kind not in (int, float) or not isinstance(value, str | float):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    whole = number.is_integer()
+    if not math.isfinite(number) or not allows(place, number) or (kind is int and not whole):
+        return ""
+    if not isinstance(value, str):
+        return f" Write {int(number)}."
+    if isinstance(yaml.safe_load(value), int if kind is int else int | float):
+        return f" This is text: write {value.strip()}, without quotes."
+    written = str(int(number)) if kind is int else _with_point(value)
+    return f" YAML reads this as text: write {written}."
+
+
 def _with_point(number: str) -> str:
     """A number that YAML 1.1 reads as one: a point in the mantissa, a sign in the exponent."""
-    mantissa, exponent = re.split("[eE]", number)
+    mantissa, _, exponent = number.strip().lower().partition("e")
     mantissa += "" if "." in mantissa else ".0"
-    return f"{mantissa}e{exponent}" if exponent[0] in "+-" else f"{mantissa}e+{exponent}"
+    return f"{mantissa}e{exponent if exponent[:1] in ('+', '-') else '+' + exponent}"

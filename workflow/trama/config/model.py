@@ -6,103 +6,40 @@ code) wherever there are any.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-KeyPath = tuple[str | int, ...]
+from trama.config.relations import broken_relations
+from trama.config.trees import deep_merge
+from trama.config.validation import Broken, at_most, duplicates, report
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+
+@dataclass(frozen=True)
+class Words:
+    """What may stand at a key, in words, where its type and bounds do not tell."""
+
+    text: str
+
+
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_]+$"), Words("a name of letters, digits and underscores")
+]
 """A name that becomes part of a path."""
 
-Symbol = Annotated[str, Field(pattern=r"^[a-z]$")]
-UnitCombination = Annotated[str, Field(pattern=r"^([1-9][0-9]*[a-z])+$")]
+Symbol = Annotated[str, Field(pattern=r"^[a-z]$"), Words("one lower-case letter")]
+UnitCombination = Annotated[
+    str,
+    Field(pattern=r"^([1-9][0-9]*[a-z])+$"),
+    Words("counts and unit symbols such as 3s2z"),
+]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-
-
-class Broken(NamedTuple):
-    """A rule between keys that does not hold.
-
-    `path` is where to mend it, `message` what is wrong; `valid` are the names that could stand
-    there, `others` the other keys that the rule reads. Paths are relative to the section whose
-    validator reports the rule.
-    """
-
-    path: KeyPath
-    message: str
-    value: Any
-    valid: tuple[str, ...] = ()
-    others: tuple[KeyPath, ...] = ()
-
-
-def _detail(broken: Broken) -> InitErrorDetails:
-    context = broken._asdict()
-    return InitErrorDetails(
-        type=PydanticCustomError("rule", "{message}", context), loc=broken.path, input=broken.value
-    )
-
-
-def _report(
-    section: str, problems: Sequence[Broken], details: Sequence[InitErrorDetails] = ()
-) -> None:
-    """Raise one `ValidationError` that holds all `problems` and `details`; none: return."""
-    if problems or details:
-        raise ValidationError.from_exception_data(section, [*map(_detail, problems), *details])
-
-
-def _nested(prefix: KeyPath, error: ValidationError) -> list[InitErrorDetails]:
-    """The line errors of `error`, with `prefix` before their paths."""
-    details = []
-    for item in error.errors():
-        context = item.get("ctx", {})
-        kind: str | PydanticCustomError = item["type"]
-        if kind == "rule":
-            kind = PydanticCustomError("rule", "{message}", context)
-        details.append(
-            InitErrorDetails(
-                type=kind, loc=(*prefix, *item["loc"]), input=item["input"], ctx=context
-            )
-        )
-    return details
-
-
-def _duplicates(path: KeyPath, values: Sequence[Any]) -> list[Broken]:
-    return [
-        Broken((*path, i), "stands in the list twice", value)
-        for i, value in enumerate(values)
-        if value in values[:i]
-    ]
-
-
-def _at_most(section: BaseModel, smaller: str, larger: str) -> list[Broken]:
-    """The rule that key `smaller` of `section` is at most key `larger`."""
-    low, high = getattr(section, smaller), getattr(section, larger)
-    if low <= high:
-        return []
-    message = f"{smaller} ({low}) must not be larger than {larger} ({high})"
-    return [Broken((smaller,), message, low, others=((larger,),))]
 
 
 def unit_counts(combination: str) -> list[tuple[str, int]]:
     """Symbols and their counts of a unit combination: "3s2z" -> [("s", 3), ("z", 2)]."""
     return [(symbol, int(n)) for n, symbol in re.findall(r"([0-9]+)([a-z])", combination)]
-
-
-def deep_merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `override`: mappings merge key by key, all else replaces.
-
-    An empty value (`key:` with nothing after it) does not wipe out a mapping.
-    """
-    merged = dict(base)
-    for key, value in override.items():
-        old = merged.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            merged[key] = deep_merge(old, value)
-        elif not (isinstance(old, Mapping) and value is None):
-            merged[key] = value
-    return merged
 
 
 class Section(BaseModel):
@@ -136,12 +73,12 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        _report(
+        report(
             "study",
             [
-                *_duplicates(("problems",), self.problems),
-                *_duplicates(("variants",), self.variants),
-                *_duplicates(("seeds",), self.seeds),
+                *duplicates(("problems",), self.problems),
+                *duplicates(("variants",), self.variants),
+                *duplicates(("seeds",), self.seeds),
             ],
         )
         return self
@@ -160,14 +97,14 @@ class Problem(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        problems = [*_duplicates(("units",), self.units), *_duplicates(("starts",), self.starts)]
-        compositions = [dict(unit_counts(units)) for units in self.units]
+        problems = [*duplicates(("units",), self.units), *duplicates(("starts",), self.starts)]
+        teams = self.teams
         for i, units in enumerate(self.units):
             pairs = unit_counts(units)
             if len({symbol for symbol, _ in pairs}) < len(pairs):
                 problems.append(Broken(("units", i), "names a unit symbol twice", units))
-            elif units not in self.units[:i] and compositions[i] in compositions[:i]:
-                twin = self.units[compositions.index(compositions[i])]
+            elif units not in self.units[:i] and teams[i] in teams[:i]:
+                twin = self.units[teams.index(teams[i])]
                 problems.append(Broken(("units", i), f"is the same team as {twin!r}", units))
         sizes = [sum(n for _, n in unit_counts(units)) for units in self.units]
         for i, size in enumerate(sizes):
@@ -180,8 +117,13 @@ class Problem(Section):
                         self.units[i],
                     )
                 )
-        _report("problem", problems)
+        report("problem", problems)
         return self
+
+    @property
+    def teams(self) -> list[dict[str, int]]:
+        """Unit symbols and their counts of each unit combination."""
+        return [dict(unit_counts(units)) for units in self.units]
 
     @property
     def team_size(self) -> int:
@@ -244,7 +186,7 @@ class Representation(Section):
                     others=(("coverage",),),
                 )
             )
-        _report("representation", problems)
+        report("representation", problems)
         return self
 
 
@@ -254,17 +196,48 @@ class Variant(Section):
     mixer: Literal["vdn", "qmix", "qplex"] = Field(..., description="Value factorisation.")
     representation: Name | None = Field(
         default=None,
-        description="Representation, by its name in `representations`, that gives the trajectory "
-        "classes; without one the variant is a plain baseline.",
+        description="Representation, by its name in `representations`, whose clusters are the "
+        "trajectory classes; a variant without one, and without labels true_task, is a baseline.",
     )
     labels: Literal["clusters", "true_task"] = Field(
         default="clusters",
-        description="Labels that the predictor learns: clusters, or the true task as an oracle.",
+        description="Labels that the predictor learns: clusters of the representation, or the true "
+        "task as an oracle, which has no representation.",
     )
     train: dict[str, Any] = Field(
         default={},
         description="Overrides of keys of section `train`, in its own shape, for this variant.",
     )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = []
+        if self.representation is not None and self.labels == "true_task":
+            problems.append(
+                Broken(
+                    ("representation",),
+                    "an oracle (labels true_task) reads no representation: set it to null, or "
+                    "remove labels",
+                    self.representation,
+                    others=(("labels",),),
+                )
+            )
+        elif not self.has_classes and "labels" in self.model_fields_set:
+            problems.append(
+                Broken(
+                    ("labels",),
+                    "labels clusters has no effect without a representation: remove it, or set "
+                    "representation",
+                    self.labels,
+                )
+            )
+        report("variant", problems)
+        return self
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether it learns trajectory classes: of a representation, or the true task."""
+        return self.representation is not None or self.labels == "true_task"
 
 
 class UnitType(Section):
@@ -304,7 +277,9 @@ class Env(Section):
     """The environment."""
 
     backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
-    device: Literal["cpu", "gpu"] = Field(default="cpu", description="JAX platform that steps it.")
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="JAX's device, which steps it; cuda needs JAX with CUDA support."
+    )
     max_steps: int = Field(
         default=100, ge=1, le=10_000, description="Time limit of an episode, env steps."
     )
@@ -315,11 +290,14 @@ class Env(Section):
         default=0.5,
         gt=0,
         le=1,
-        description="How far out surrounding enemies start, as a share of the way from the centre "
-        "to the corner.",
+        description="How far from the centre units may start, in x and in y, as a share of the "
+        "half map: groups of surrounding enemies, and both teams of reflected starts.",
     )
     roster: dict[Name, UnitType] = Field(
-        default=_ROSTER, min_length=1, description="Unit types that unit combinations can name."
+        default=_ROSTER,
+        min_length=1,
+        description="Unit types; a problem's environment has those that its unit combinations "
+        "name.",
     )
 
     @model_validator(mode="after")
@@ -337,7 +315,7 @@ class Env(Section):
                         others=(("roster", other, "symbol"),),
                     )
                 )
-        _report("env", problems)
+        report("env", problems)
         return self
 
 
@@ -433,14 +411,14 @@ class RL(Section):
 
     def _broken(self) -> list[Broken]:
         return [
-            *_at_most(self, "batch_size", "buffer_size"),
-            *_at_most(self, "n_envs", "buffer_size"),
-            *_at_most(self, "epsilon_finish", "epsilon_start"),
+            *at_most(self, "batch_size", "buffer_size"),
+            *at_most(self, "n_envs", "buffer_size"),
+            *at_most(self, "epsilon_finish", "epsilon_start"),
         ]
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        _report("rl", self._broken())
+        report("rl", self._broken())
         return self
 
 
@@ -502,7 +480,7 @@ class Classifier(Section):
     epochs: int = Field(
         default=20, ge=1, description="Passes over the embeddings after each clustering."
     )
-    batch_size: int = Field(default=256, ge=1, description="Embeddings in a batch.")
+    batch_size: int = Field(default=32, ge=1, description="Embeddings in a batch.")
 
 
 class Cluster(Section):
@@ -512,7 +490,7 @@ class Cluster(Section):
         default=5000, ge=2, description="Most trajectories in a clustering (published: 5000)."
     )
     min_trajectories: int = Field(
-        default=1000, ge=2, description="Fewest trajectories for a clustering (published: 1000)."
+        default=1000, ge=2, description="Fewest trajectories for a re-clustering (published: 1000)."
     )
     n_init: int = Field(
         default=10, ge=1, description="k-means++ starts of a fit that has no previous centroids."
@@ -523,7 +501,7 @@ class Cluster(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        _report("cluster", _at_most(self, "min_trajectories", "max_trajectories"))
+        report("cluster", at_most(self, "min_trajectories", "max_trajectories"))
         return self
 
 
@@ -614,7 +592,7 @@ class Train(RL):
     clustering: Clustering = Field(default=Clustering(), description="Re-clustering.")
 
     def _broken(self) -> list[Broken]:
-        return [*super()._broken(), *_at_most(self, "test_interval", "env_steps")]
+        return [*super()._broken(), *at_most(self, "test_interval", "env_steps")]
 
 
 Policy = Literal["last", "best"]
@@ -630,7 +608,7 @@ class Evaluate(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        _report("evaluate", _duplicates(("policies",), self.policies))
+        report("evaluate", duplicates(("policies",), self.policies))
         return self
 
 
@@ -649,7 +627,7 @@ class Figures(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        _report("figures", _duplicates(("formats",), self.formats))
+        report("figures", duplicates(("formats",), self.formats))
         return self
 
 
@@ -663,14 +641,18 @@ class Tables(Section):
 class RuleResources(Section):
     """What one job of a rule may use."""
 
-    threads: int = Field(default=1, ge=1, description="Threads.")
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="Threads; another number may change results by rounding.",
+    )
     mem_mb: int = Field(default=4000, ge=100, description="Memory, MB.")
     runtime: int = Field(default=60, ge=1, description="Longest run time, minutes.")
     gpu: int = Field(default=0, ge=0, le=8, description="GPUs.")
 
 
 class Resources(Section):
-    """Resources of each rule's jobs."""
+    """Resources of each rule's jobs; a change re-runs nothing."""
 
     collect: RuleResources = Field(default=RuleResources(), description="Jobs of rule collect.")
     pretrain: RuleResources = Field(default=RuleResources(), description="Jobs of rule pretrain.")
@@ -679,51 +661,6 @@ class Resources(Section):
     evaluate: RuleResources = Field(default=RuleResources(), description="Jobs of rule evaluate.")
     figures: RuleResources = Field(default=RuleResources(), description="Jobs of rule figures.")
     tables: RuleResources = Field(default=RuleResources(), description="Jobs of rule tables.")
-
-
-def unused_train_keys(
-    mixer: str, representation: Representation | None, kind: str
-) -> list[tuple[tuple[str, ...], str]]:
-    """Key paths of section train that have no effect, each with the reason in words.
-
-    `representation` is the variant's (None: a baseline), `kind` its class_representation.kind.
-    """
-    unused: list[tuple[tuple[str, ...], str]] = [
-        ((other,), f"mixer {mixer}") for other in ("qmix", "qplex") if other != mixer
-    ]
-    if representation is None:
-        class_sections = ("predictor", "class_representation", "vqvae_updates", "clustering")
-        return unused + [((key,), "no representation") for key in class_sections]
-    if representation.embedding == "mean_state":
-        unused.append((("vqvae_updates",), "embedding mean_state"))
-    if kind == "one_hot":
-        unused += [
-            (("class_representation", key), "kind one_hot") for key in ("hidden_size", "size")
-        ]
-    return unused
-
-
-def has_path(tree: Any, path: Iterable[str | int]) -> bool:
-    """Whether the nested mappings and lists of `tree` hold a value at `path`."""
-    for key in path:
-        if isinstance(tree, Mapping):
-            if key not in tree:
-                return False
-        elif not (isinstance(tree, list | tuple) and isinstance(key, int) and key < len(tree)):
-            return False
-        tree = tree[key]
-    return True
-
-
-def value_at(tree: Any, path: Iterable[str | int]) -> Any:
-    """The value at `path` of nested mappings and lists."""
-    for key in path:
-        tree = tree[key]
-    return tree
-
-
-def _unknown(path: KeyPath, kind: str, name: str, definitions: Iterable[str]) -> Broken:
-    return Broken(path, f"there is no {kind} of this name", name, valid=tuple(definitions))
 
 
 class Config(Section):
@@ -756,116 +693,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        problems = [*self._study_rules(), *self._problem_rules(), *self._representation_rules()]
-        overrides: list[InitErrorDetails] = []
-        for name, variant in self.variants.items():
-            problems += self._variant_rules(name, variant)
-            try:
-                train = self.train_for(variant)
-            except ValidationError as error:
-                overrides += _nested(("variants", name, "train"), error)
-            else:
-                problems += self._override_rules(name, variant, train)
-        if self.tables.policy not in self.evaluate.policies:
-            problems.append(
-                Broken(
-                    ("tables", "policy"),
-                    f"{self.tables.policy!r} is not among evaluate.policies",
-                    self.tables.policy,
-                    others=(("evaluate", "policies"),),
-                )
-            )
-        _report("config", problems, overrides)
+        report("config", *broken_relations(self))
         return self
 
-    def _study_rules(self) -> list[Broken]:
-        return [
-            _unknown(("study", f"{kind}s", i), kind, name, definitions)
-            for kind, names, definitions in (
-                ("problem", self.study.problems, self.problems),
-                ("variant", self.study.variants, self.variants),
-            )
-            for i, name in enumerate(names)
-            if name not in definitions
-        ]
-
-    def _problem_rules(self) -> list[Broken]:
-        symbols = {unit.symbol: name for name, unit in self.env.roster.items()}
-        legend = ", ".join(f"{symbol} ({name})" for symbol, name in symbols.items())
-        return [
-            Broken(
-                ("problems", name, "units", i),
-                f"no unit type of env.roster has symbol {symbol!r}; there are {legend}",
-                units,
-            )
-            for name, problem in self.problems.items()
-            for i, units in enumerate(problem.units)
-            for symbol, _ in unit_counts(units)
-            if symbol not in symbols
-        ]
-
-    def _representation_rules(self) -> list[Broken]:
-        problems = []
-        for name, rep in self.representations.items():
-            path = ("representations", name, "n_classes")
-            if rep.embedding == "quantised" and rep.n_classes > rep.n_codes:
-                problems.append(
-                    Broken(
-                        path,
-                        f"class count larger than the codebook: n_classes ({rep.n_classes}) must "
-                        f"not be larger than n_codes ({rep.n_codes})",
-                        rep.n_classes,
-                        others=(("representations", name, "n_codes"),),
-                    )
-                )
-            if rep.n_classes > self.cluster.min_trajectories:
-                problems.append(
-                    Broken(
-                        path,
-                        f"n_classes ({rep.n_classes}) must not be larger than "
-                        f"cluster.min_trajectories ({self.cluster.min_trajectories})",
-                        rep.n_classes,
-                        others=(("cluster", "min_trajectories"),),
-                    )
-                )
-        return problems
-
-    def _variant_rules(self, name: str, variant: Variant) -> list[Broken]:
-        path: KeyPath = ("variants", name)
-        used = variant.representation
-        if used is None and variant.labels == "true_task":
-            message = f"labels true_task needs a representation: set variants.{name}.representation"
-            return [Broken((*path, "labels"), message, variant.labels)]
-        if used is not None and used not in self.representations:
-            return [
-                _unknown((*path, "representation"), "representation", used, self.representations)
-            ]
-        return []
-
-    def _override_rules(self, name: str, variant: Variant, train: Train) -> list[Broken]:
-        """Overrides of `variant` that its merged section `train` does not read."""
-        if variant.representation is None:
-            representation = None
-        elif variant.representation in self.representations:
-            representation = self.representations[variant.representation]
-        else:
-            return []
-        unused = unused_train_keys(variant.mixer, representation, train.class_representation.kind)
-        return [
-            Broken(
-                ("variants", name, "train", *key),
-                f"{'.'.join(key)} has no effect in a variant with {reason}: remove it",
-                value_at(variant.train, key),
-            )
-            for key, reason in unused
-            if has_path(variant.train, key)
-        ]
-
-    def representation_of(self, variant: Variant) -> Representation | None:
-        """The representation that `variant` uses; None for a baseline."""
-        if variant.representation is None:
-            return None
-        return self.representations[variant.representation]
+    @property
+    def used_representations(self) -> list[str]:
+        """Representations of the study's variants, each once, in the variants' order."""
+        used = [self.variants[name].representation for name in self.study.variants]
+        return [name for name in dict.fromkeys(used) if name is not None]
 
     def train_for(self, variant: Variant | str) -> Train:
         """Section train with the overrides of `variant` (a definition or its name) merged in.

@@ -8,12 +8,14 @@ back, which nothing reads.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from trama.config.model import (
+    Classifier,
     Cluster,
     Collect,
     Config,
@@ -29,8 +31,8 @@ from trama.config.model import (
     Tables,
     Train,
     Variant,
-    unused_train_keys,
 )
+from trama.config.relations import unused_train_keys
 
 Params = dict[str, Any]
 
@@ -40,8 +42,6 @@ ALGORITHM_VERSIONS: dict[str, int] = {
     "cluster": 1,
     "train": 1,
     "evaluate": 1,
-    "figures": 1,
-    "tables": 1,
 }
 """One number per stage; raise it with a library change that alters the stage's results."""
 
@@ -50,16 +50,20 @@ Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 
-class StageParams(Section):
-    """What every stage's params hold."""
+SOURCES: dict[str, tuple[str, ...]] = {
+    "figures": ("figures", "statistics", "style"),
+    "tables": ("statistics", "tables"),
+}
+"""Modules of trama.reporting that make the figures and the tables, which are cheap to make anew."""
+
+_REPORTING = Path(__file__).parents[1] / "reporting"
+
+
+class JobParams(Section):
+    """Params of a stage that runs once per problem and seed on the PyTorch device."""
 
     algorithm_version: int
     study_seed: Seed
-
-
-class JobParams(StageParams):
-    """Params of a stage that runs once per problem and seed on the PyTorch device."""
-
     problem_name: Name
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
@@ -82,20 +86,31 @@ class PretrainParams(JobParams):
     cluster_n_init: int | None
 
 
+class FirstCluster(Section):
+    """Section cluster without min_trajectories, which only the re-clusterings of train read."""
+
+    max_trajectories: int
+    n_init: int
+    classifier: Classifier
+
+
 class ClusterParams(JobParams):
     """Params of stage cluster; `pretrain` (hidden_size alone is kept) is None for mean_state."""
 
     representation_name: Name
     representation: Representation
     pretrain: Pretrain | None
-    cluster: Cluster
+    cluster: FirstCluster
 
 
 class TrainVariant(Section):
-    """The part of a variant's definition that is not in its merged section train."""
+    """The part of a variant's definition that is not in its merged section train.
+
+    `labels` is None for a baseline.
+    """
 
     mixer: Literal["vdn", "qmix", "qplex"]
-    labels: Literal["clusters", "true_task"]
+    labels: Literal["clusters", "true_task"] | None
 
 
 class TrainParams(JobParams):
@@ -126,19 +141,27 @@ class EvaluateParams(JobParams):
     evaluate: Evaluate
 
 
-class FiguresParams(StageParams):
-    """Params of stage figures; `variants` maps each variant to its representation or None."""
+class ReportParams(Section):
+    """Params of a figure or table.
 
+    `names` (variants or representations) and `seeds` fix the order in which they are shown, and
+    `sources` is a hash of the library that shows them.
+    """
+
+    sources: str
+    names: Names
     seeds: Seeds
-    variants: dict[Name, Name | None]
+
+
+class FigureParams(ReportParams):
+    """Params of a figure; of section figures the keys that it reads."""
+
     figures: Figures
 
 
-class TablesParams(StageParams):
-    """Params of stage tables."""
+class TableParams(ReportParams):
+    """Params of a table; of section tables the keys that it reads."""
 
-    seeds: Seeds
-    variants: Names
     tables: Tables
 
 
@@ -177,7 +200,7 @@ def cluster_params(config: Config, problem: str, representation: str, seed: int)
         "representation_name": representation,
         "representation": _representation(definition),
         "pretrain": _pretrain_part(config, definition, {"hidden_size"}),
-        "cluster": _dump(config.cluster),
+        "cluster": _dump(config.cluster, {("min_trajectories",)}),
     }
 
 
@@ -188,12 +211,15 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     representation = None if name is None else config.representations[name]
     train = config.train_for(variant)
     kind = train.class_representation.kind
-    unused = {path for path, _ in unused_train_keys(definition.mixer, representation, kind)}
+    unused = {path for path, _ in unused_train_keys(definition, representation, kind)}
     params = {
         **_job("train", config, problem, seed),
         **_environment(config, problem),
         "variant_name": variant,
-        "variant": {"mixer": definition.mixer, "labels": definition.labels},
+        "variant": {
+            "mixer": definition.mixer,
+            "labels": definition.labels if definition.has_classes else None,
+        },
         "train": _dump(train, unused),
         "representation_name": name,
         "representation": None,
@@ -205,7 +231,9 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         loss = {"hidden_size", "vq_weight", "commitment_weight", "coverage_weight"}
         params["representation"] = _representation(representation)
         params["pretrain"] = _pretrain_part(config, representation, loss)
-        params["cluster"] = _dump(config.cluster)
+        # Without k-means++ there are no starts to count.
+        continued = train.clustering.initialisation == "centroids"
+        params["cluster"] = _dump(config.cluster, {("n_init",)} if continued else ())
         params["collect_env_steps"] = config.collect.env_steps
     return params
 
@@ -220,24 +248,38 @@ def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Pa
     }
 
 
-def figures_params(config: Config) -> Params:
-    """Params of stage figures."""
-    return {
-        **_stage("figures", config),
-        "seeds": list(config.study.seeds),
-        "variants": {name: config.variants[name].representation for name in config.study.variants},
-        "figures": _dump(config.figures),
-    }
+def learning_curves_params(config: Config) -> Params:
+    """Params of the learning curves."""
+    return _report("figures", config, config.study.variants, {"dpi", "smoothing"})
 
 
-def tables_params(config: Config) -> Params:
-    """Params of stage tables."""
-    return {
-        **_stage("tables", config),
-        "seeds": list(config.study.seeds),
-        "variants": list(config.study.variants),
-        "tables": _dump(config.tables),
-    }
+def embeddings_params(config: Config) -> Params:
+    """Params of the figure of embeddings."""
+    return _report("figures", config, config.used_representations, {"dpi"})
+
+
+def predictor_accuracy_params(config: Config) -> Params:
+    """Params of the figure of the predictor's accuracy.
+
+    All variants count, as a variant has the same colour as in the learning curves.
+    """
+    return _report("figures", config, config.study.variants, {"dpi"})
+
+
+def results_params(config: Config) -> Params:
+    """Params of the table of results."""
+    return _report("tables", config, config.study.variants, {"decimals", "policy"})
+
+
+def clusters_params(config: Config) -> Params:
+    """Params of the table of clusters."""
+    return _report("tables", config, config.used_representations, {"decimals"})
+
+
+def predictor_params(config: Config) -> Params:
+    """Params of the table of the predictor."""
+    names = [name for name in config.study.variants if config.variants[name].has_classes]
+    return _report("tables", config, names, {"decimals"})
 
 
 def params_hash(params: Mapping[str, Any]) -> str:
@@ -246,21 +288,48 @@ def params_hash(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _stage(stage: str, config: Config) -> Params:
-    return {"algorithm_version": ALGORITHM_VERSIONS[stage], "study_seed": config.study.seed}
+def sources(stage: str, folder: Path = _REPORTING) -> str:
+    """16 hexadecimal digits that tell the texts of the modules of figures or tables apart."""
+    digest = hashlib.sha256()
+    for module in SOURCES[stage]:
+        digest.update(hashlib.sha256((folder / f"{module}.py").read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def _job(stage: str, config: Config, problem: str, seed: int) -> Params:
     return {
-        **_stage(stage, config),
+        "algorithm_version": ALGORITHM_VERSIONS[stage],
+        "study_seed": config.study.seed,
         "problem_name": problem,
         "seed": seed,
         "device": config.device,
     }
 
 
+def _report(
+    stage: Literal["figures", "tables"], config: Config, names: Sequence[str], keys: set[str]
+) -> Params:
+    """Params of a figure or table that reads those `keys` of section figures or tables.
+
+    Snakemake compares the inputs of two runs as sets: the order of names and seeds stands here.
+    """
+    section: Section = getattr(config, stage)
+    return {
+        "sources": sources(stage),
+        "names": list(names),
+        "seeds": list(config.study.seeds),
+        stage: section.model_dump(mode="json", include=keys),
+    }
+
+
 def _environment(config: Config, problem: str) -> Params:
-    return {"problem": _dump(config.problems[problem]), "env": _dump(config.env)}
+    """The problem, and section env with the unit types that it names."""
+    definition = config.problems[problem]
+    named = set().union(*definition.teams)
+    others = {
+        ("roster", name) for name, unit in config.env.roster.items() if unit.symbol not in named
+    }
+    return {"problem": _dump(definition), "env": _dump(config.env, others)}
 
 
 def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:

@@ -10,11 +10,12 @@ from typing import Literal
 
 from trama.errors import TramaError
 
-_PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}
+# Of each `env.device`: the platforms that JAX may use, and what it calls the first of them.
+_PLATFORMS = {"cpu": ("cpu", "cpu"), "cuda": ("cuda,cpu", "gpu")}
 _CPU_FIELDS = ("vendor_id", "cpu family", "model", "model name", "flags", "Features")
 
 
-def configure_jax(device: Literal["cpu", "gpu"], threads: int) -> None:
+def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
     """Set JAX up for this process; call it before anything imports jax.
 
     XLA reads its thread count and platform once, at its first computation: a later call with
@@ -36,18 +37,19 @@ def configure_jax(device: Literal["cpu", "gpu"], threads: int) -> None:
             )
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     os.environ["NPROC"] = str(threads)
-    os.environ["JAX_PLATFORMS"] = _PLATFORMS[device]
+    platforms, expected = _PLATFORMS[device]
+    os.environ["JAX_PLATFORMS"] = platforms
 
     import jax
 
-    jax.config.update("jax_platforms", _PLATFORMS[device])
+    jax.config.update("jax_platforms", platforms)
     jax.config.update("jax_compilation_cache_dir", str(compilation_cache()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
         found = jax.default_backend()
     except RuntimeError as error:
         found = str(error)
-    if found != device:
+    if found != expected:
         raise TramaError(
             f"env.device: {device} is not what JAX offers here ({found}). For a GPU, install jax "
             "with CUDA support; or set env.device: cpu."

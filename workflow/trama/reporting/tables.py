@@ -153,7 +153,10 @@ def predictor(
     ]
     tidy = pd.DataFrame(records, columns=["problem", "variant", "seed", *header])
     rows = _rows(tidy, "variant", header, tables.decimals)
-    title = f"{problem}: class predictor against the pseudo-labels at the end of training"
+    title = (
+        f"{problem}: class predictor against the pseudo-labels (of an oracle: the true tasks) at "
+        "the end of training"
+    )
     _write(outputs, title, ["Variant", "Seed", *header.values()], rows, tidy, provenance)
 
 

@@ -52,7 +52,7 @@ def train(
 
     The seeds of environments and tests depend on the run's seed alone, not on the variant. Env
     steps in the history start at those of collect where the variant learns from the collected
-    trajectories (its classes); a baseline takes only the scale of each state feature from them.
+    trajectories (its classes); others take only the scale of each state feature from them.
 
     Args:
         vqvae, centroids, classifier, embeddings: None for a variant that does not use them.

@@ -1,4 +1,4 @@
-"""Train one variant with trajectory classes on one problem and seed."""
+"""Train one variant without a representation (a baseline or an oracle) on one problem and seed."""
 
 from entry import paths, stage
 
@@ -9,7 +9,11 @@ with stage("train", snakemake) as provenance:
     train(
         TrainParams.model_validate(snakemake.params.settings),
         provenance,
-        **paths(snakemake.input, optional=["vqvae"]),
+        vqvae=None,
+        centroids=None,
+        classifier=None,
+        embeddings=None,
+        **paths(snakemake.input),
         **paths(snakemake.output),
         threads=snakemake.threads,
     )

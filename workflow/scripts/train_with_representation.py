@@ -1,4 +1,4 @@
-"""Train one variant without classes on one problem and seed."""
+"""Train one variant that starts from a representation on one problem and seed."""
 
 from entry import paths, stage
 
@@ -9,11 +9,7 @@ with stage("train", snakemake) as provenance:
     train(
         TrainParams.model_validate(snakemake.params.settings),
         provenance,
-        vqvae=None,
-        centroids=None,
-        classifier=None,
-        embeddings=None,
-        **paths(snakemake.input),
+        **paths(snakemake.input, optional=["vqvae"]),
         **paths(snakemake.output),
         threads=snakemake.threads,
     )
