@@ -1,16 +1,3 @@
-rule cluster:
-    input:
-        expand(
-            "results/{study}/{problem}/representation/{representation}/seed_{seed}/embeddings.parquet",
-            study=STUDY,
-            problem=PROBLEMS,
-            representation=REPRESENTATIONS,
-            seed=SEEDS,
-        ),
-    message:
-        "All representations are clustered."
-
-
 rule cluster_representation:
     input:
         unpack(cluster_vqvae),
@@ -39,3 +26,16 @@ rule cluster_representation:
         "Cluster {wildcards.representation} on {wildcards.problem}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/cluster_representation.py"
+
+
+rule cluster:
+    input:
+        expand(
+            rules.cluster_representation.output,
+            study=STUDY,
+            problem=PROBLEMS,
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    message:
+        "All representations are clustered."

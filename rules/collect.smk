@@ -1,15 +1,3 @@
-rule collect:
-    input:
-        expand(
-            "results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
-            study=STUDY,
-            problem=PROBLEMS,
-            seed=SEEDS,
-        ),
-    message:
-        "All baseline trajectories are there."
-
-
 rule collect_problem:
     output:
         trajectories="results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
@@ -33,3 +21,15 @@ rule collect_problem:
         "Collect baseline trajectories of {wildcards.problem}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/collect_problem.py"
+
+
+rule collect:
+    input:
+        expand(
+            rules.collect_problem.output,
+            study=STUDY,
+            problem=PROBLEMS,
+            seed=SEEDS,
+        ),
+    message:
+        "All baseline trajectories are there."

@@ -1,16 +1,3 @@
-rule pretrain:
-    input:
-        expand(
-            "results/{study}/{problem}/representation/{representation}/seed_{seed}/vqvae.pt",
-            study=STUDY,
-            problem=PROBLEMS,
-            representation=PRETRAINED,
-            seed=SEEDS,
-        ),
-    message:
-        "All representations with a VQ-VAE are pretrained."
-
-
 rule pretrain_representation:
     input:
         trajectories="results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
@@ -36,3 +23,16 @@ rule pretrain_representation:
         "Pretrain {wildcards.representation} on {wildcards.problem}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/pretrain_representation.py"
+
+
+rule pretrain:
+    input:
+        expand(
+            rules.pretrain_representation.output,
+            study=STUDY,
+            problem=PROBLEMS,
+            representation=PRETRAINED,
+            seed=SEEDS,
+        ),
+    message:
+        "All representations with a VQ-VAE are pretrained."

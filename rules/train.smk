@@ -1,16 +1,3 @@
-rule train:
-    input:
-        expand(
-            "results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",
-            study=STUDY,
-            problem=PROBLEMS,
-            variant=VARIANTS,
-            seed=SEEDS,
-        ),
-    message:
-        "All variants are trained."
-
-
 rule train_without_representation:
     input:
         state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
@@ -70,3 +57,23 @@ rule train_with_representation:
         "Train {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/train_with_representation.py"
+
+
+rule train:
+    input:
+        expand(
+            rules.train_without_representation.output,
+            study=STUDY,
+            problem=PROBLEMS,
+            variant=[name for name in VARIANTS if name in WITHOUT_REPRESENTATION],
+            seed=SEEDS,
+        ),
+        expand(
+            rules.train_with_representation.output,
+            study=STUDY,
+            problem=PROBLEMS,
+            variant=[name for name in VARIANTS if name in WITH_REPRESENTATION],
+            seed=SEEDS,
+        ),
+    message:
+        "All variants are trained."
