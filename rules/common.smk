@@ -88,6 +88,15 @@ def evaluate_settings(wildcards):
     )
 
 
+def of_problem(params):
+    """Params of a figure or table, by that function of trama.config.params, for the wildcards."""
+
+    def settings(wildcards):
+        return params(CONFIG, wildcards.problem)
+
+    return settings
+
+
 def in_report(path, category, name, suffix):
     """That output, with its caption and its place in Snakemake's report."""
     caption = f"../workflow/report/{name}.rst"

@@ -32,7 +32,7 @@ rule figure_learning_curves:
         runtime=CONFIG.resources.figures.runtime,
         gpu=CONFIG.resources.figures.gpu,
     params:
-        settings=stage_params.learning_curves_params(CONFIG),
+        settings=of_problem(stage_params.learning_curves_params),
     message:
         "Draw the learning curves on {wildcards.problem}"
     script:
@@ -65,7 +65,7 @@ rule figure_embeddings:
         runtime=CONFIG.resources.figures.runtime,
         gpu=CONFIG.resources.figures.gpu,
     params:
-        settings=stage_params.embeddings_params(CONFIG),
+        settings=of_problem(stage_params.embeddings_params),
     message:
         "Draw the embeddings on {wildcards.problem}"
     script:
@@ -93,7 +93,7 @@ rule figure_predictor_accuracy:
         runtime=CONFIG.resources.figures.runtime,
         gpu=CONFIG.resources.figures.gpu,
     params:
-        settings=stage_params.predictor_accuracy_params(CONFIG),
+        settings=of_problem(stage_params.predictor_accuracy_params),
     message:
         "Draw the predictor's accuracy on {wildcards.problem}"
     script:

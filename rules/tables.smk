@@ -32,7 +32,7 @@ rule table_results:
         runtime=CONFIG.resources.tables.runtime,
         gpu=CONFIG.resources.tables.gpu,
     params:
-        settings=stage_params.results_params(CONFIG),
+        settings=of_problem(stage_params.results_params),
     message:
         "Write the table of results on {wildcards.problem}"
     script:
@@ -60,7 +60,7 @@ rule table_clusters:
         runtime=CONFIG.resources.tables.runtime,
         gpu=CONFIG.resources.tables.gpu,
     params:
-        settings=stage_params.clusters_params(CONFIG),
+        settings=of_problem(stage_params.clusters_params),
     message:
         "Write the table of clusters on {wildcards.problem}"
     script:
@@ -88,7 +88,7 @@ rule table_predictor:
         runtime=CONFIG.resources.tables.runtime,
         gpu=CONFIG.resources.tables.gpu,
     params:
-        settings=stage_params.predictor_params(CONFIG),
+        settings=of_problem(stage_params.predictor_params),
     message:
         "Write the table of the predictor on {wildcards.problem}"
     script:

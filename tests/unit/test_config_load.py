@@ -191,7 +191,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     (
         "variants: {qmix: {train: {env_steps: 10}}}",
-        ["train.test_interval = 25000", "variants.qmix.train.env_steps = 10"],
+        ["train.test_interval = 20000", "variants.qmix.train.env_steps = 10"],
     ),
     ("variants: {own: {representation: vqvae}}", ["variants.own.mixer is missing", "vdn, qmix"]),
     ("problems: {Mine: {units: [3s2z, 2c2z]}}", ["problems.Mine.units[1]", "2c2z", "same size"]),
@@ -205,10 +205,13 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     ("problems: {Mine: [3s2z]}", ["problems.Mine", "must be a mapping"]),
     ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),
-    ("train: {env_steps: 1.5}", ["train.env_steps = 1.5", "a whole number of at least 1"]),
+    (
+        "train: {env_steps: 1.5}",
+        ["train.env_steps = 1.5", "a whole number from 1 to 1000000000000"],
+    ),
     ("train: {env_steps: '30000'}", ['train.env_steps = "30000"', "write 30000, without quotes"]),
     ("train: {env_steps: 1e6}", ['train.env_steps = "1e6"', "as text: write 1000000."]),
-    ("train: {env_steps: 30000.0}", ["train.env_steps = 30000.0", "at least 1. Write 30000."]),
+    ("train: {env_steps: 30000.0}", ["train.env_steps = 30000.0", "1000000000000. Write 30000."]),
     ("train: {gamma: '0.9'}", ['train.gamma = "0.9"', "write 0.9, without quotes"]),
     ("train: {grad_clip: '5'}", ['train.grad_clip = "5"', "write 5, without quotes"]),
     ("study: {seeds: [1e1]}", ['study.seeds[0] = "1e1"', "write 10."]),
@@ -233,6 +236,43 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "variants: {trama: {train: {buffer_size: 400}}}",
         ["cluster.min_trajectories = 500", "variants.trama.train.buffer_size = 400"],
     ),
+    (
+        "train: {env_steps: 30000}",
+        ["first_env_steps = 40000", "train.env_steps (30000)", "before it clusters again"],
+    ),
+    (
+        "variants: {trama: {train: {clustering: {first_env_steps: 200001}}}}",
+        [
+            "variants.trama.train.clustering.first_env_steps = 200001",
+            "than train.env_steps (200000)",
+        ],
+    ),
+    (
+        "collect: {env_steps: 3231}",
+        ["collect.env_steps = 3231", "at least n_envs x (env.max_steps + 1) = 3232", "no episode"],
+    ),
+    (
+        "env: {max_steps: 2000}",
+        ["collect.env_steps = 40000", "64032", "[env.max_steps = 2000 in"],
+    ),
+    (
+        "collect: {random_episodes: 400}",
+        ["collect.random_episodes = 400", "42016 env steps", "[collect.env_steps = 40000 in"],
+    ),
+    ("train: {rmsprop_alpha: 1}", ["train.rmsprop_alpha = 1", "of at least 0 and below 1"]),
+    (
+        "variants: {qmix: {train: {rmsprop_eps: 0.1}}}",
+        ["variants.qmix.train.rmsprop_eps = 0.1", "optimiser adam", "remove it"],
+    ),
+    (
+        "train: {epsilon_anneal_steps: 1000000000001}",
+        ["train.epsilon_anneal_steps = 1000000000001", "from 1 to 1000000000000"],
+    ),
+    ("problems: {Mine: {units: [21s]}}", ["problems.Mine.units[0]", "team of 21", "at most 20"]),
+    ("env: {roster: {zealot: {radius: 5}}}", ["zealot.radius = 5", "above 0 and at most 4"]),
+    ("env: {roster: {zealot: {sight: 33}}}", ["zealot.sight = 33", "at most 32"]),
+    ("env: {roster: {zealot: {range: 33}}}", ["zealot.range = 33", "at most 32"]),
+    ("env: {roster: {zealot: {speed: 33}}}", ["zealot.speed = 33", "from 0 to 32"]),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",
@@ -256,7 +296,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "train: {predictor: {n_codes: 3}}",
         ["train.predictor.n_codes = 3", "of this name is representations.<name>.n_codes."],
     ),
-    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, batch_size,", " and 15 more."]),
+    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, batch_size,", " and 17 more."]),
     (
         "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
         ["line 3", "train stands twice", "line 1"],
@@ -287,6 +327,44 @@ def test_all_problems_stand_in_one_message(tmp_path: Path) -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "The configuration has 4 problems:"
     assert [line for line in lines if line.startswith("- --config: study.seed")]
+
+
+def test_unknown_names_stand_beside_wrong_types(tmp_path: Path) -> None:
+    text = "study: {problems: [SurComb5, 3], variants: [qplx]}\ntrain: {gamma: 2}"
+    with pytest.raises(TramaError) as caught:
+        _load(text, None, tmp_path)
+    message = str(caught.value)
+    assert message.startswith("The configuration has 4 problems:")
+    for part in ('study.problems[0] = "SurComb5"', "study.problems[1] = 3", '"qplx"', "gamma = 2"):
+        assert message.count(part) == 1, message
+    assert "Did you mean 'qplex'?" in message
+
+
+def test_an_empty_text_on_the_command_line_is_shown() -> None:
+    with pytest.raises(TramaError, match=r'--config: study\.name = "": must be a name'):
+        _load(overrides={"study": {"name": ""}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path"),
+    [
+        ({"variants": {"trama": "null"}}, "variants.trama"),
+        ({"representations": {"vqvae": "~"}}, "representations.vqvae"),
+        ({"train": {"clustering": "null"}}, "train.clustering"),
+        ({"train": None}, "train"),
+    ],
+)
+def test_null_for_a_mapping_on_the_command_line(overrides: dict[str, Any], path: str) -> None:
+    with pytest.raises(TramaError) as caught:
+        _load(overrides={**overrides, "device": "tpu"})
+    lines = str(caught.value).splitlines()
+    assert lines[1].startswith(f"- --config: {path} = null: a section or definition cannot be null")
+    assert "device" in lines[2] and len(lines) == 3
+
+
+def test_a_training_too_short_to_cluster_is_no_matter_without_clusters() -> None:
+    overrides = {"train": {"env_steps": "30000"}, "study": {"variants": ["qmix", "trama_oracle"]}}
+    assert _load(overrides=overrides).train.env_steps == 30_000
 
 
 def test_error_names_the_source_that_decided() -> None:

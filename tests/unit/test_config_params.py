@@ -77,12 +77,12 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
     """Every stage's params, of one problem and one seed."""
     params = {
         "collect": collect_params(config, "SurComb3", 0),
-        "figure learning_curves": learning_curves_params(config),
-        "figure embeddings": embeddings_params(config),
-        "figure predictor_accuracy": predictor_accuracy_params(config),
-        "table results": results_params(config),
-        "table clusters": clusters_params(config),
-        "table predictor": predictor_params(config),
+        "figure learning_curves": learning_curves_params(config, "SurComb3"),
+        "figure embeddings": embeddings_params(config, "SurComb3"),
+        "figure predictor_accuracy": predictor_accuracy_params(config, "SurComb3"),
+        "table results": results_params(config, "SurComb3"),
+        "table clusters": clusters_params(config, "SurComb3"),
+        "table predictor": predictor_params(config, "SurComb3"),
     }
     for name, representation in config.representations.items():
         if representation.embedding == "quantised":
@@ -107,6 +107,24 @@ FIGURES = {f"figure {name}" for name in ("learning_curves", "embeddings", "predi
 TABLES = {f"table {name}" for name in ("results", "clusters", "predictor")}
 OF_VARIANTS = {"figure learning_curves", "figure predictor_accuracy", "table results"}
 
+USED = {"cluster vqvae", "cluster mean_state"}
+# What each stage takes inputs from, in the order of the stages.
+INPUTS: dict[str, set[str]] = {
+    **{name: {"collect"} for name in PRETRAIN},
+    **{f"cluster {n}": {"collect", f"pretrain {n}"} for n in ("vqvae", "uncovered", "timed")},
+    "cluster mean_state": {"collect"},
+    **{name: {"collect"} for name in TRAIN - WITH_CLUSTERS},
+    **{name: {"collect", "cluster vqvae"} for name in WITH_VQVAE},
+    "train trama_mean_state": {"collect", "cluster mean_state"},
+    **{f"evaluate {name}": {f"train {name}"} for name in VARIANTS},
+    "figure learning_curves": TRAIN,
+    "figure embeddings": USED,
+    "figure predictor_accuracy": WITH_CLASSES,
+    "table results": EVALUATE,
+    "table clusters": USED,
+    "table predictor": WITH_CLASSES,
+}
+
 NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"study": {"name": "other"}}, set()),
     ({"study": {"problems": ["SurComb4"]}}, set()),
@@ -128,6 +146,9 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"collect": {"gamma": 0.9}}, {"collect"}),
     ({"collect": {"qplex": {"heads": 2}}}, {"collect"}),
     ({"collect": {"qmix": {"mixing_size": 8}}}, set()),
+    ({"collect": {"std_floor": 0.02}}, {"collect"}),
+    ({"collect": {"rmsprop_alpha": 0.9}}, set()),  # the preset chooses adam
+    ({"collect": {"optimiser": "rmsprop"}}, {"collect"}),
     ({"collect": {"env_steps": 50_000}}, {"collect", *WITH_CLUSTERS}),
     (
         {"representations": {"vqvae": {"n_classes": 4}}},
@@ -149,6 +170,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"pretrain": {"hidden_size": 8}}, PRETRAIN | WITH_VQVAE | CLUSTER - {"cluster mean_state"}),
     ({"cluster": {"n_init": 3}}, {"pretrain vqvae", *CLUSTER, "train trama_onehot"}),
     ({"cluster": {"min_trajectories": 400}}, WITH_CLUSTERS),
+    ({"cluster": {"min_clusters": 2}}, WITH_CLUSTERS),
     ({"cluster": {"max_trajectories": 600}}, CLUSTER | WITH_CLUSTERS),
     ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLUSTERS),
     ({"train": {"gamma": 0.9}}, TRAIN),
@@ -160,6 +182,8 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"vqvae_updates": {"interval_episodes": 5}}}, WITH_VQVAE),
     ({"train": {"clustering": {"interval_episodes": 90}}}, WITH_CLUSTERS),
     ({"variants": {"qmix": {"train": {"gamma": 0.9}}}}, {"train qmix"}),
+    ({"train": {"rmsprop_eps": 0.1}}, set()),
+    ({"variants": {"qmix": {"train": {"optimiser": "rmsprop"}}}}, {"train qmix"}),
     ({"evaluate": {"episodes": 9}}, EVALUATE),
     ({"figures": {"dpi": 100}}, FIGURES),
     ({"figures": {"smoothing": 3}}, {"figure learning_curves"}),
@@ -171,8 +195,40 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
 
 @pytest.mark.parametrize(("change", "expected"), NARROW, ids=[str(change) for change, _ in NARROW])
 def test_a_key_changes_the_stages_that_read_it(change: dict[str, Any], expected: set[str]) -> None:
+    """In their own params; in `upstream` it changes what takes inputs from them, and no more."""
     before, after = _all_params(_config()), _all_params(_config(change))
-    assert {name for name in before if before[name] != after[name]} == expected
+    assert {name for name in before if _own(before[name]) != _own(after[name])} == expected
+    rerun = set(expected)
+    for name in INPUTS:
+        if INPUTS[name] & rerun:
+            rerun.add(name)
+    assert {name for name in before if before[name] != after[name]} == rerun
+
+
+def _own(params: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in params.items() if key != "upstream"}
+
+
+def test_upstream_has_the_hashes_of_the_inputs() -> None:
+    params = _all_params(_config({"study": {"seeds": [0]}}))
+    hashes = {name: params_hash(values) for name, values in params.items()}
+    assert "upstream" not in params["collect"]
+    assert params["train trama"]["upstream"] == {
+        "collect": hashes["collect"],
+        "cluster": hashes["cluster vqvae"],
+    }
+    assert params["train qmix"]["upstream"] == {"collect": hashes["collect"]}
+    assert params["cluster mean_state"]["upstream"] == {"collect": hashes["collect"]}
+    assert params["evaluate vdn"]["upstream"] == {"train": hashes["train vdn"]}
+
+
+def test_a_report_follows_its_problem_and_all_seeds() -> None:
+    config = _config({"problems": {"SurComb4": {"starts": ["reflected"]}}})
+    for build in (learning_curves_params, embeddings_params, results_params, predictor_params):
+        assert build(config, "SurComb3") == build(_config(), "SurComb3")
+        assert build(config, "SurComb4") != build(_config(), "SurComb4")
+        seeds = [build(_config({"study": {"seeds": [0, s]}}), "SurComb3") for s in (1, 2)]
+        assert seeds[0]["upstream"] != seeds[1]["upstream"]
 
 
 def test_params_are_plain_data_and_round_trip() -> None:

@@ -5,14 +5,19 @@ import types
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from trama.config.model import Config, Train, Words
 from trama.config.trees import KeyPath
 
-_BOUNDS = ((Ge, "ge", operator.ge), (Gt, "gt", operator.gt), (Le, "le", operator.le))
+_BOUNDS = (
+    (Ge, "ge", operator.ge),
+    (Gt, "gt", operator.gt),
+    (Le, "le", operator.le),
+    (Lt, "lt", operator.lt),
+)
 
 
 class Place(NamedTuple):
@@ -134,12 +139,15 @@ def plain(place: Place) -> str:
 
 def _range(metadata: Sequence[Any]) -> str:
     lower = next((m for m in metadata if isinstance(m, Ge | Gt)), None)
-    upper = next((m.le for m in metadata if isinstance(m, Le)), None)
-    if isinstance(lower, Gt):
-        return f" above {lower.gt}" + ("" if upper is None else f" and at most {upper}")
-    if lower is None:
-        return ""
-    return f" of at least {lower.ge}" if upper is None else f" from {lower.ge} to {upper}"
+    upper = next((m for m in metadata if isinstance(m, Le | Lt)), None)
+    if isinstance(lower, Ge) and isinstance(upper, Le):
+        return f" from {lower.ge} to {upper.le}"
+    parts = []
+    if lower is not None:
+        parts.append(f"of at least {lower.ge}" if isinstance(lower, Ge) else f"above {lower.gt}")
+    if upper is not None:
+        parts.append(f"at most {upper.le}" if isinstance(upper, Le) else f"below {upper.lt}")
+    return f" {' and '.join(parts)}" if parts else ""
 
 
 def _least(metadata: Sequence[Any]) -> str:

@@ -31,7 +31,8 @@ first:
    or `tiny` for the tests;
 3. `config.yaml`; a key that is a comment there shows its default, which the preset may replace;
 4. each `--configfile more.yaml` of the command line;
-5. `--config` of the command line, such as `--config preset=paper 'train={gamma: 0.98}'`.
+5. `--config` of the command line, such as `--config preset=paper 'train={gamma: 0.98}'`. A key in a
+   section is written in braces: Snakemake does not know `--config train.gamma=0.98` with a dot.
 
 Mappings are merged key by key; lists and all other values are replaced. The merged configuration
 is checked before anything runs: a wrong key, type or range, an unknown name or a broken rule

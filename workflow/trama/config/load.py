@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from trama.config.describe import (
     plain,
 )
 from trama.config.model import Config
+from trama.config.relations import unknown_names
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
 from trama.errors import TramaError
 
@@ -62,15 +63,19 @@ def load_config(
     """
     layers = [_read(base), *(_read(path) for path in extra_files)]
     layers.append(Layer(COMMAND_LINE, _typed(overrides or {}), {}))
+    problems = list(_nulls(layers[-1].values))
     layers.insert(0, _preset(layers, presets_dir))
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = deep_merge(merged, layer.values)
     merged = _filled(merged)
     try:
-        return Config.model_validate(merged)
+        config = Config.model_validate(merged)
     except ValidationError as error:
-        problems = _problems(error.errors(), merged, layers)
+        problems += _problems([*error.errors(), *_unknown_names(error, merged)], merged, layers)
+    else:
+        if not problems:
+            return config
     count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise TramaError(f"The configuration has {count}:\n" + "\n".join(f"- {p}" for p in problems))
 
@@ -172,7 +177,7 @@ def _typed(value: Any) -> Any:
         return {key: _typed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_typed(item) for item in value]
-    if isinstance(value, str):
+    if isinstance(value, str) and value.strip():
         try:
             scalar = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -180,6 +185,22 @@ def _typed(value: Any) -> Any:
         # Anything but a scalar was text already: Snakemake has parsed the rest.
         return scalar if isinstance(scalar, bool | int | float | None) else value
     return value
+
+
+def _nulls(values: Mapping[str, Any], path: KeyPath = ()) -> Iterator[str]:
+    """Problems with --config: null in place of a mapping, which would change nothing.
+
+    In a file it is a section whose keys are all comments.
+    """
+    for key, value in values.items():
+        inner = (*path, key)
+        if isinstance(value, Mapping):
+            yield from _nulls(value, inner)
+        elif value is None and (place := place_at(inner)) is not None and is_mapping(place):
+            yield (
+                f"{COMMAND_LINE}: {_path(inner)} = null: a section or definition cannot be null: "
+                "give its keys, or leave it out."
+            )
 
 
 # --- error messages ------------------------------------------------------------------------------
@@ -195,6 +216,24 @@ def _problems(
         _problem(error, merged, layers)
         for error in errors
         if not (error["type"] == "too_short" and error["loc"] in bad_items)
+    ]
+
+
+def _unknown_names(error: ValidationError, merged: Mapping[str, Any]) -> list[ErrorDetails]:
+    """Names in section study without definition: wrong types keep the model from looking."""
+    reported = {tuple(item["loc"]) for item in error.errors()}
+    found = []
+    for kind in ("problem", "variant"):
+        path, definitions = ("study", f"{kind}s"), merged.get(f"{kind}s")
+        listed = value_at(merged, path) if has_path(merged, path) else None
+        if isinstance(listed, list) and isinstance(definitions, Mapping):
+            found += unknown_names(kind, listed, definitions)
+    return [
+        ErrorDetails(
+            type="rule", loc=name.path, msg=name.message, input=name.value, ctx=name._asdict()
+        )
+        for name in found
+        if name.path not in reported
     ]
 
 

@@ -35,6 +35,11 @@ UnitCombination = Annotated[
     Words("counts and unit symbols such as 3s2z"),
 ]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+EnvSteps = Annotated[int, Field(le=10**12)]
+MAP_SIDE = 32
+"""Side of SMAX's map, cells: what no unit needs to see, reach or cross in a second."""
+MOST_UNITS = 20
+"""Units of the largest team."""
 
 
 def unit_counts(combination: str) -> list[tuple[str, int]]:
@@ -108,7 +113,15 @@ class Problem(Section):
                 problems.append(Broken(("units", i), f"is the same team as {twin!r}", units))
         sizes = [sum(n for _, n in unit_counts(units)) for units in self.units]
         for i, size in enumerate(sizes):
-            if size != sizes[0]:
+            if size > MOST_UNITS:
+                problems.append(
+                    Broken(
+                        ("units", i),
+                        f"is a team of {size}: a team has at most {MOST_UNITS} units",
+                        self.units[i],
+                    )
+                )
+            elif size != sizes[0]:
                 problems.append(
                     Broken(
                         ("units", i),
@@ -244,11 +257,11 @@ class UnitType(Section):
     """Combat values of a unit type, in SMAX's units: map cells, hit points, seconds."""
 
     symbol: Symbol = Field(..., description="Lower-case letter that names it in unit combinations.")
-    speed: float = Field(..., ge=0, description="Speed, cells per second.")
+    speed: float = Field(..., ge=0, le=MAP_SIDE, description="Speed, cells per second.")
     damage: float = Field(..., gt=0, description="Damage of one attack, hit points.")
-    range: float = Field(..., gt=0, description="Range of an attack, cells.")
-    sight: float = Field(..., gt=0, description="Sight range, cells.")
-    radius: float = Field(..., gt=0, description="Radius of the unit, cells.")
+    range: float = Field(..., gt=0, le=MAP_SIDE, description="Range of an attack, cells.")
+    sight: float = Field(..., gt=0, le=MAP_SIDE, description="Sight range, cells.")
+    radius: float = Field(..., gt=0, le=4, description="Radius of the unit, cells.")
     health: float = Field(..., gt=0, description="Health at the start, hit points.")
     cooldown: float = Field(..., gt=0, description="Time between two attacks, seconds.")
 
@@ -371,6 +384,18 @@ class RL(Section):
     learning_rate: float = Field(
         default=5e-4, gt=0, description="Its learning rate (published: 5e-4)."
     )
+    rmsprop_alpha: float = Field(
+        default=0.99,
+        ge=0,
+        lt=1,
+        description="Decay of RMSprop's mean of squared gradients (published: 0.99). Only for "
+        "rmsprop.",
+    )
+    rmsprop_eps: float = Field(
+        default=1e-5,
+        gt=0,
+        description="Added to RMSprop's denominator (published: 1e-5). Only for rmsprop.",
+    )
     gamma: float = Field(
         default=0.99, ge=0, le=1, description="Discount per env step (published: 0.99)."
     )
@@ -400,7 +425,7 @@ class RL(Section):
         le=1,
         description="Chance of a random action after annealing (published: 0.05).",
     )
-    epsilon_anneal_steps: int = Field(
+    epsilon_anneal_steps: EnvSteps = Field(
         default=50_000, ge=1, description="Env steps of the linear annealing (published: 50000)."
     )
     hidden_size: int = Field(
@@ -431,10 +456,16 @@ class Collect(RL):
     random_episodes: int = Field(
         default=100, ge=1, description="Random episodes that give the first state statistics."
     )
-    env_steps: int = Field(
+    env_steps: EnvSteps = Field(
         default=100_000,
         ge=1,
         description="Env steps of the baseline (published start of classes: 100000).",
+    )
+    std_floor: float = Field(
+        default=0.01,
+        gt=0,
+        description="Smallest standard deviation that a state feature is divided by, so that one "
+        "that hardly moves is not blown up.",
     )
 
 
@@ -492,6 +523,12 @@ class Cluster(Section):
     min_trajectories: int = Field(
         default=1000, ge=2, description="Fewest trajectories for a re-clustering (published: 1000)."
     )
+    min_clusters: int = Field(
+        default=3,
+        ge=1,
+        description="Fewest clusters in use, K where that is less, for a re-clustering to be "
+        "accepted (published: 3).",
+    )
     n_init: int = Field(
         default=10, ge=1, description="k-means++ starts of a fit that has no previous centroids."
     )
@@ -542,7 +579,7 @@ class VQVAEUpdates(Section):
         ge=1,
         description="Episodes between two updates after the dense phase (published: 10).",
     )
-    dense_env_steps: int = Field(
+    dense_env_steps: EnvSteps = Field(
         default=50_000,
         ge=0,
         description="Env steps up to which every learner update has one (published: 50000).",
@@ -552,13 +589,13 @@ class VQVAEUpdates(Section):
 class Clustering(Section):
     """Re-clustering during training."""
 
-    first_env_steps: int = Field(
+    first_env_steps: EnvSteps = Field(
         default=100_000, ge=0, description="Env steps of the first clustering (published: 100000)."
     )
     interval_episodes: int = Field(
         default=500, ge=1, description="Episodes after which to cluster again (published: 500)."
     )
-    interval_env_steps: int = Field(
+    interval_env_steps: EnvSteps = Field(
         default=50_000,
         ge=1,
         description="Env steps after which to cluster again, if sooner (published: 50000).",
@@ -573,10 +610,10 @@ class Clustering(Section):
 class Train(RL):
     """Stage train."""
 
-    env_steps: int = Field(
+    env_steps: EnvSteps = Field(
         default=2_000_000, ge=1, description="Env steps of a training (published: 2 to 5 million)."
     )
-    test_interval: int = Field(
+    test_interval: EnvSteps = Field(
         default=10_000, ge=1, description="Env steps between two tests (published: 10000)."
     )
     test_episodes: int = Field(

@@ -3,7 +3,8 @@
 A builder returns a plain mapping that can be written as JSON. Keys of a section that the stage
 does not read in this case (say, `qplex` for a QMIX run) are left out of it, so that editing them
 does not re-run the stage; `<Stage>Params.model_validate` of the mapping gives them their defaults
-back, which nothing reads.
+back, which nothing reads. `upstream` are the hashes of the params of the jobs that made the
+stage's inputs: equal hashes mean the same configuration all the way up.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ from trama.config.model import (
     Train,
     Variant,
 )
-from trama.config.relations import unused_train_keys
+from trama.config.relations import unused_optimiser_keys, unused_train_keys
 
 Params = dict[str, Any]
 
@@ -60,13 +61,17 @@ _REPORTING = Path(__file__).parents[1] / "reporting"
 
 
 class JobParams(Section):
-    """Params of a stage that runs once per problem and seed on the PyTorch device."""
+    """Params of a stage that runs once per problem and seed on the PyTorch device.
+
+    `upstream` holds, by stage, the hashes of the params that its inputs were made with.
+    """
 
     algorithm_version: int
     study_seed: Seed
     problem_name: Name
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
+    upstream: dict[str, str] = Field(default={})
 
 
 class CollectParams(JobParams):
@@ -87,7 +92,7 @@ class PretrainParams(JobParams):
 
 
 class FirstCluster(Section):
-    """Section cluster without min_trajectories, which only the re-clusterings of train read."""
+    """Section cluster without the keys that only the re-clusterings of train read."""
 
     max_trajectories: int
     n_init: int
@@ -145,9 +150,11 @@ class ReportParams(Section):
     """Params of a figure or table.
 
     `names` (variants or representations) and `seeds` fix the order in which they are shown, and
-    `sources` is a hash of the library that shows them.
+    `sources` is a hash of the library that shows them; `upstream` holds one hash of all the jobs
+    of a stage whose files it reads.
     """
 
+    upstream: dict[str, str]
     sources: str
     names: Names
     seeds: Seeds
@@ -169,6 +176,7 @@ def collect_params(config: Config, problem: str, seed: int) -> Params:
     """Params of stage collect for one problem and seed."""
     collect = config.collect
     unused = {("qmix",), ("qplex",)} - {(collect.mixer,)}
+    unused |= {(key,) for key, _ in unused_optimiser_keys(collect)}
     return {
         **_job("collect", config, problem, seed),
         **_environment(config, problem),
@@ -185,6 +193,7 @@ def pretrain_params(config: Config, problem: str, representation: str, seed: int
     by_class = definition.coverage == "time_class"
     return {
         **_job("pretrain", config, problem, seed),
+        "upstream": {"collect": params_hash(collect_params(config, problem, seed))},
         "representation_name": representation,
         "representation": _representation(definition, set() if by_class else {("n_classes",)}),
         "pretrain": _dump(config.pretrain, _unused_coverage(definition)),
@@ -195,12 +204,17 @@ def pretrain_params(config: Config, problem: str, representation: str, seed: int
 def cluster_params(config: Config, problem: str, representation: str, seed: int) -> Params:
     """Params of stage cluster for one problem, representation and seed."""
     definition = config.representations[representation]
+    upstream = {"collect": params_hash(collect_params(config, problem, seed))}
+    if definition.embedding == "quantised":
+        pretrained = pretrain_params(config, problem, representation, seed)
+        upstream["pretrain"] = params_hash(pretrained)
     return {
         **_job("cluster", config, problem, seed),
+        "upstream": upstream,
         "representation_name": representation,
         "representation": _representation(definition),
         "pretrain": _pretrain_part(config, definition, {"hidden_size"}),
-        "cluster": _dump(config.cluster, {("min_trajectories",)}),
+        "cluster": _dump(config.cluster, {("min_trajectories",), ("min_clusters",)}),
     }
 
 
@@ -210,10 +224,13 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     name = definition.representation
     representation = None if name is None else config.representations[name]
     train = config.train_for(variant)
-    kind = train.class_representation.kind
-    unused = {path for path, _ in unused_train_keys(definition, representation, kind)}
+    unused = {path for path, _ in unused_train_keys(definition, representation, train)}
+    upstream = {"collect": params_hash(collect_params(config, problem, seed))}
+    if name is not None:
+        upstream["cluster"] = params_hash(cluster_params(config, problem, name, seed))
     params = {
         **_job("train", config, problem, seed),
+        "upstream": upstream,
         **_environment(config, problem),
         "variant_name": variant,
         "variant": {
@@ -242,44 +259,53 @@ def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Pa
     """Params of stage evaluate for one problem, variant and seed."""
     return {
         **_job("evaluate", config, problem, seed),
+        "upstream": {"train": params_hash(train_params(config, problem, variant, seed))},
         **_environment(config, problem),
         "variant_name": variant,
         "evaluate": _dump(config.evaluate),
     }
 
 
-def learning_curves_params(config: Config) -> Params:
-    """Params of the learning curves."""
-    return _report("figures", config, config.study.variants, {"dpi", "smoothing"})
+def learning_curves_params(config: Config, problem: str) -> Params:
+    """Params of the learning curves on one problem."""
+    names = config.study.variants
+    upstream = _of_all("train", config, problem, names)
+    return _report("figures", config, upstream, names, {"dpi", "smoothing"})
 
 
-def embeddings_params(config: Config) -> Params:
-    """Params of the figure of embeddings."""
-    return _report("figures", config, config.used_representations, {"dpi"})
+def embeddings_params(config: Config, problem: str) -> Params:
+    """Params of the figure of embeddings on one problem."""
+    names = config.used_representations
+    return _report("figures", config, _of_all("cluster", config, problem, names), names, {"dpi"})
 
 
-def predictor_accuracy_params(config: Config) -> Params:
-    """Params of the figure of the predictor's accuracy.
+def predictor_accuracy_params(config: Config, problem: str) -> Params:
+    """Params of the figure of the predictor's accuracy on one problem.
 
     All variants count, as a variant has the same colour as in the learning curves.
     """
-    return _report("figures", config, config.study.variants, {"dpi"})
+    upstream = _of_all("train", config, problem, _with_classes(config))
+    return _report("figures", config, upstream, config.study.variants, {"dpi"})
 
 
-def results_params(config: Config) -> Params:
-    """Params of the table of results."""
-    return _report("tables", config, config.study.variants, {"decimals", "policy"})
+def results_params(config: Config, problem: str) -> Params:
+    """Params of the table of results on one problem."""
+    names = config.study.variants
+    upstream = _of_all("evaluate", config, problem, names)
+    return _report("tables", config, upstream, names, {"decimals", "policy"})
 
 
-def clusters_params(config: Config) -> Params:
-    """Params of the table of clusters."""
-    return _report("tables", config, config.used_representations, {"decimals"})
+def clusters_params(config: Config, problem: str) -> Params:
+    """Params of the table of clusters on one problem."""
+    names = config.used_representations
+    upstream = _of_all("cluster", config, problem, names)
+    return _report("tables", config, upstream, names, {"decimals"})
 
 
-def predictor_params(config: Config) -> Params:
-    """Params of the table of the predictor."""
-    names = [name for name in config.study.variants if config.variants[name].has_classes]
-    return _report("tables", config, names, {"decimals"})
+def predictor_params(config: Config, problem: str) -> Params:
+    """Params of the table of the predictor on one problem."""
+    names = _with_classes(config)
+    return _report("tables", config, _of_all("train", config, problem, names), names, {"decimals"})
 
 
 def params_hash(params: Mapping[str, Any]) -> str:
@@ -306,8 +332,31 @@ def _job(stage: str, config: Config, problem: str, seed: int) -> Params:
     }
 
 
+_BUILDERS = {"cluster": cluster_params, "train": train_params, "evaluate": evaluate_params}
+
+
+def _of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> dict[str, str]:
+    """One hash, by `stage`, of its jobs for all `names` and the study's seeds, in any order."""
+    build = _BUILDERS[stage]
+    hashes = {
+        f"{name} {seed}": params_hash(build(config, problem, name, seed))
+        for name in names
+        for seed in config.study.seeds
+    }
+    return {stage: params_hash(hashes)}
+
+
+def _with_classes(config: Config) -> list[str]:
+    """The study's variants that have a predictor."""
+    return [name for name in config.study.variants if config.variants[name].has_classes]
+
+
 def _report(
-    stage: Literal["figures", "tables"], config: Config, names: Sequence[str], keys: set[str]
+    stage: Literal["figures", "tables"],
+    config: Config,
+    upstream: dict[str, str],
+    names: Sequence[str],
+    keys: set[str],
 ) -> Params:
     """Params of a figure or table that reads those `keys` of section figures or tables.
 
@@ -315,6 +364,7 @@ def _report(
     """
     section: Section = getattr(config, stage)
     return {
+        "upstream": upstream,
         "sources": sources(stage),
         "names": list(names),
         "seeds": list(config.study.seeds),

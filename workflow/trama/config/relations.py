@@ -1,6 +1,7 @@
 """The rules between sections of the configuration."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
@@ -9,18 +10,20 @@ from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
 
 if TYPE_CHECKING:
-    from trama.config.model import Config, Representation, Train, Variant
+    from trama.config.model import RL, Config, Representation, Train, Variant
 
 
 def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDetails]]:
     """The rules between sections that `config` breaks, and the errors in variants' overrides."""
     problems = [
-        *_study_rules(config),
+        *unknown_names("problem", config.study.problems, config.problems),
+        *unknown_names("variant", config.study.variants, config.variants),
+        *_collect_rules(config),
         *_problem_rules(config),
         *_representation_rules(config),
         *_report_rules(config),
     ]
-    rarely_clustered: list[Broken] = []
+    never_clustered: list[Broken] = []
     overrides: list[InitErrorDetails] = []
     for name, variant in config.variants.items():
         problems += _variant_rules(config, name, variant)
@@ -31,23 +34,24 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         else:
             problems += _override_rules(config, name, variant, train)
             if name in config.study.variants:
-                rarely_clustered += _buffer_rules(config, name, variant, train)
+                never_clustered += _clustering_rules(config, name, variant, train)
     # Variants that share section train share the problem.
-    return problems + list(dict.fromkeys(rarely_clustered)), overrides
+    return problems + list(dict.fromkeys(never_clustered)), overrides
 
 
 def unused_train_keys(
-    variant: "Variant", representation: "Representation | None", kind: str
+    variant: "Variant", representation: "Representation | None", train: "Train"
 ) -> list[tuple[tuple[str, ...], str]]:
     """Key paths of section train that have no effect, each with the reason in words.
 
-    `representation` is the variant's (None without one), `kind` its class_representation.kind.
+    `representation` is the variant's (None without one), `train` its merged section train.
     """
     unused: list[tuple[tuple[str, ...], str]] = [
         ((other,), f"mixer {variant.mixer}")
         for other in ("qmix", "qplex")
         if other != variant.mixer
     ]
+    unused += [((key,), reason) for key, reason in unused_optimiser_keys(train)]
     if not variant.has_classes:
         class_sections = ("predictor", "class_representation", "vqvae_updates", "clustering")
         return unused + [((key,), "no trajectory classes") for key in class_sections]
@@ -55,22 +59,30 @@ def unused_train_keys(
         unused += [((key,), "labels true_task") for key in ("vqvae_updates", "clustering")]
     elif representation.embedding == "mean_state":
         unused.append((("vqvae_updates",), "embedding mean_state"))
-    if kind == "one_hot":
+    if train.class_representation.kind == "one_hot":
         unused += [
             (("class_representation", key), "kind one_hot") for key in ("hidden_size", "size")
         ]
     return unused
 
 
-def _study_rules(config: "Config") -> list[Broken]:
+def unused_optimiser_keys(section: "RL") -> list[tuple[str, str]]:
+    """Keys of an optimiser that `section` does not choose, each with the reason in words."""
+    if section.optimiser == "rmsprop":
+        return []
+    return [(key, f"optimiser {section.optimiser}") for key in ("rmsprop_alpha", "rmsprop_eps")]
+
+
+def unknown_names(kind: str, names: Sequence[Any], definitions: Iterable[str]) -> list[Broken]:
+    """Names in study.problems or study.variants (`kind`: "problem", "variant") without definition.
+
+    What is not text in `names` is left to the check of types.
+    """
+    known = tuple(definitions)
     return [
-        unknown(("study", f"{kind}s", i), kind, name, definitions)
-        for kind, names, definitions in (
-            ("problem", config.study.problems, config.problems),
-            ("variant", config.study.variants, config.variants),
-        )
+        unknown(("study", f"{kind}s", i), kind, name, known)
         for i, name in enumerate(names)
-        if name not in definitions
+        if isinstance(name, str) and name not in known
     ]
 
 
@@ -151,22 +163,71 @@ def _override_rules(
             f"{'.'.join(key)} has no effect in a variant with {reason}: remove it",
             value_at(variant.train, key),
         )
-        for key, reason in unused_train_keys(
-            variant, representation, train.class_representation.kind
-        )
+        for key, reason in unused_train_keys(variant, representation, train)
         if has_path(variant.train, key)
     ]
 
 
-def _buffer_rules(config: "Config", name: str, variant: "Variant", train: "Train") -> list[Broken]:
-    """The buffer must be able to hold the trajectories that a re-clustering waits for."""
-    fewest = config.cluster.min_trajectories
-    if variant.representation is None or fewest <= train.buffer_size:
+def _clustering_rules(
+    config: "Config", name: str, variant: "Variant", train: "Train"
+) -> list[Broken]:
+    """Training must be able to cluster again: hold enough trajectories, and last long enough."""
+    if variant.representation is None:
         return []
-    own = ("variants", name) if "buffer_size" in variant.train else ()
-    buffer = (*own, "train", "buffer_size")
+
+    def place(*key: str) -> KeyPath:
+        own = ("variants", name) if has_path(variant.train, key) else ()
+        return (*own, "train", *key)
+
+    problems = []
+    fewest = config.cluster.min_trajectories
+    if fewest > train.buffer_size:
+        buffer = place("buffer_size")
+        message = (
+            f"min_trajectories ({fewest}) must not be larger than {'.'.join(map(str, buffer))} "
+            f"({train.buffer_size}), or training never clusters again"
+        )
+        problems.append(Broken(("cluster", "min_trajectories"), message, fewest, others=(buffer,)))
+    first = train.clustering.first_env_steps
+    if first > train.env_steps:
+        steps = place("env_steps")
+        message = (
+            f"first_env_steps ({first}) must not be larger than {'.'.join(map(str, steps))} "
+            f"({train.env_steps}), or training ends before it clusters again"
+        )
+        path = place("clustering", "first_env_steps")
+        problems.append(Broken(path, message, first, others=(steps,)))
+    return problems
+
+
+def _collect_rules(config: "Config") -> list[Broken]:
+    """Episodes must end, and the random ones must leave steps to train the baseline on.
+
+    An episode has at most max_steps + 1 steps, as SMAX counts. So after r (max_steps + 1) steps of
+    each of n_envs environments at least r n_envs episodes have ended.
+    """
+    collect, max_steps = config.collect, config.env.max_steps
+    one_each = collect.n_envs * (max_steps + 1)
+    others: tuple[KeyPath, ...] = (("collect", "n_envs"), ("env", "max_steps"))
+    if collect.env_steps < one_each:
+        message = (
+            f"env_steps must be at least n_envs x (env.max_steps + 1) = {one_each}, or no episode "
+            "need end"
+        )
+        return [Broken(("collect", "env_steps"), message, collect.env_steps, others=others)]
+    longest = -(-collect.random_episodes // collect.n_envs) * one_each
+    if longest < collect.env_steps:
+        return []
     message = (
-        f"min_trajectories ({fewest}) must not be larger than {'.'.join(buffer)} "
-        f"({train.buffer_size}), or training never clusters again"
+        f"{collect.random_episodes} random episodes of up to {max_steps + 1} env steps in "
+        f"{collect.n_envs} environments may take {longest} env steps, which must be less than "
+        f"env_steps ({collect.env_steps}), or none are left to train the baseline"
     )
-    return [Broken(("cluster", "min_trajectories"), message, fewest, others=(buffer,))]
+    return [
+        Broken(
+            ("collect", "random_episodes"),
+            message,
+            collect.random_episodes,
+            others=(("collect", "env_steps"), *others),
+        )
+    ]

@@ -32,10 +32,9 @@ class Clusters:
         """Clusters that hold at least one trajectory."""
         return len(np.unique(self.labels))
 
-    @property
-    def accepted(self) -> bool:
-        """At least min(3, K) clusters are used (METHOD section 4)."""
-        return self.n_used >= min(3, len(self.centroids))
+    def accepted(self, min_clusters: int) -> bool:
+        """At least min(min_clusters, K) clusters are used (METHOD section 4)."""
+        return self.n_used >= min(min_clusters, len(self.centroids))
 
 
 def fit_clusters(

@@ -180,7 +180,7 @@ class ClusterLabels(Labels):
             return None
         previous = self.centroids if when.initialisation == "centroids" else None
         clusters = fit_clusters(points, self.n_classes, seed, self.cluster.n_init, previous)
-        if not clusters.accepted:
+        if not clusters.accepted(self.cluster.min_clusters):
             logger.warning(
                 "after %d env steps: only %d of %d clusters are used; the classes stay as they are",
                 env_steps,

@@ -167,5 +167,10 @@ def td_lambda_returns(
 
 def _make_optimiser(parameters: list[nn.Parameter], config: RL) -> torch.optim.Optimizer:
     if config.optimiser == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=config.learning_rate, alpha=0.99, eps=1e-5)
+        return torch.optim.RMSprop(
+            parameters,
+            lr=config.learning_rate,
+            alpha=config.rmsprop_alpha,
+            eps=config.rmsprop_eps,
+        )
     return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)

@@ -6,9 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-STD_FLOOR = 1e-2
-"""Smallest standard deviation: a feature that (almost) never moves is not blown up."""
-
 
 @dataclass(frozen=True)
 class StateStatistics:
@@ -19,10 +16,17 @@ class StateStatistics:
 
 
 class StatisticsAccumulator:
-    """Mean and standard deviation over rows that arrive in pieces."""
+    """Mean and standard deviation over rows that arrive in pieces.
 
-    def __init__(self, state_size: int):
+    Args:
+        state_size: S.
+        std_floor: smallest standard deviation of the result: a feature that (almost) never moves
+            is not blown up.
+    """
+
+    def __init__(self, state_size: int, std_floor: float):
         self.count = 0
+        self.std_floor = std_floor
         self._sum = np.zeros(state_size)
         self._squares = np.zeros(state_size)
         self._shift: np.ndarray | None = None
@@ -44,7 +48,7 @@ class StatisticsAccumulator:
         variance = np.maximum(self._squares / self.count - mean**2, 0.0)
         return StateStatistics(
             mean=(mean + self._shift).astype(np.float32),
-            std=np.maximum(np.sqrt(variance), STD_FLOOR).astype(np.float32),
+            std=np.maximum(np.sqrt(variance), self.std_floor).astype(np.float32),
         )
 
 

@@ -41,7 +41,7 @@ class Classifier(nn.Module):
     def fit(self, embedding: Tensor, label: Tensor, generator: torch.Generator) -> float:
         """Train on (embedding [M, d], label [M]) by cross-entropy; return the final accuracy."""
         self.mean.copy_(embedding.mean(0))
-        # A feature that (almost) never moved is not blown up: see `STD_FLOOR` of the states.
+        # A feature that (almost) never moved is not blown up: see `std_floor` of the states.
         spread = embedding.std(0)
         self.scale.copy_(spread.clamp(min=max(float(spread.max()) * 1e-2, 1e-6)))
         optimiser = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)

@@ -53,7 +53,7 @@ def collect(
         )
         learner = build_learner(spec, config.mixer, config, unscaled, device)
         trainer = Trainer(env, learner, config, None, seed("policy"), seed("env"), device)
-        everything = StatisticsAccumulator(spec.state_size)
+        everything = StatisticsAccumulator(spec.state_size, config.std_floor)
         log = History()
         with (
             TableWriter(trajectories, "trajectories", provenance) as writer,

@@ -52,7 +52,7 @@ def evaluate(
                         "seed": np.full(n_episodes, params.seed, np.int32),
                         "policy": [which] * n_episodes,
                         "task_set": ["trained"] * n_episodes,
-                        "task": [task] * n_episodes,
+                        "task": [env.spec.tasks[number] for number in played.task],
                         "episode": np.arange(n_episodes, dtype=np.int32),
                         "episode_return": played.episode_return,
                         "length": played.length.astype(np.int32),
