@@ -286,7 +286,7 @@ def played_replay(
 
 def replay_statistics(replay: ReplayBuffer) -> StateStatistics:
     """Statistics of the states of all finished episodes."""
-    accumulator = StatisticsAccumulator(replay.state.shape[2])
+    accumulator = StatisticsAccumulator(replay.state.shape[2], 0.01)
     for slot in replay.finished:
         accumulator.add(replay.state[slot, : replay.length[slot] + 1])
     return accumulator.result()

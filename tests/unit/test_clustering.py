@@ -85,12 +85,18 @@ def test_rounding_makes_no_difference(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "n_classes", "accepted"),
-    [([0, 1, 2], 4, True), ([0, 1, 1], 4, False), ([0, 1], 2, True), ([1, 1], 2, False)],
+    ("labels", "n_classes", "min_clusters", "accepted"),
+    [
+        ([0, 1, 2], 4, 3, True),
+        ([0, 1, 1], 4, 3, False),
+        ([0, 1, 1], 4, 2, True),
+        ([0, 1], 2, 3, True),
+        ([1, 1], 2, 3, False),
+    ],
 )
-def test_acceptance(labels: list[int], n_classes: int, accepted: bool) -> None:
+def test_acceptance(labels: list[int], n_classes: int, min_clusters: int, accepted: bool) -> None:
     clusters = Clusters(np.array(labels), np.zeros((n_classes, 1)))
-    assert clusters.accepted == accepted
+    assert clusters.accepted(min_clusters) == accepted
 
 
 def test_label_consistency_by_hand() -> None:

@@ -1,5 +1,6 @@
 """The SMAX environment: mixture, geometry, seeds, how episodes end, what is reported."""
 
+import hashlib
 import logging
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from trama import environments
@@ -19,16 +21,10 @@ from trama.tasks import parse_units, tasks_of
 
 N = 8
 STOP = 4
-SUR_COMB_3 = ("3s2z", "2c3z", "2c3s")
-SUR_COMB_4 = ("1c2s2z", *SUR_COMB_3)
-PROBLEMS = {
-    "SurComb3": Problem(units=SUR_COMB_3, starts=("surrounded",)),
-    "reSurComb3": Problem(units=SUR_COMB_3, starts=("surrounded", "reflected")),
-    "SurComb4": Problem(units=SUR_COMB_4, starts=("surrounded",)),
-    "reSurComb4": Problem(units=SUR_COMB_4, starts=("surrounded", "reflected")),
-}
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+PROBLEMS = {name: Problem.model_validate(given) for name, given in CONFIG["problems"].items()}
 MIXED = PROBLEMS["reSurComb4"]
-ENV = Env()
+ENV = Env.model_validate(CONFIG["env"])
 TYPES = list(ENV.roster)
 
 
@@ -91,6 +87,27 @@ def apart(env: Any, *, allies: bool = False, enemies: bool = False) -> np.ndarra
 
 def stop(env: VectorEnv) -> Step:
     return env.step(np.full((env.n_envs, env.spec.n_agents), STOP))
+
+
+# --- the published problems ----------------------------------------------------------------------
+
+
+def test_the_config_defines_the_published_problems() -> None:
+    assert {name: (problem.units, problem.starts) for name, problem in PROBLEMS.items()} == {
+        "SurComb3": (("3s2z", "2c3z", "2c3s"), ("surrounded",)),
+        "reSurComb3": (("3s2z", "2c3z", "2c3s"), ("surrounded", "reflected")),
+        "SurComb4": (("1c2s2z", "3s2z", "2c3z", "2c3s"), ("surrounded",)),
+        "reSurComb4": (("1c2s2z", "3s2z", "2c3z", "2c3s"), ("surrounded", "reflected")),
+    }
+    units = {
+        "stalker": ("s", 4.13, 13, 6, 10, 0.625, 160, 1.34),
+        "zealot": ("z", 3.15, 16, 2, 9, 0.5, 150, 0.86),
+        "colossus": ("c", 3.15, 20, 7, 10, 1.0, 350, 1.07),
+    }
+    keys = ("symbol", "speed", "damage", "range", "sight", "radius", "health", "cooldown")
+    roster = {name: dict(zip(keys, values, strict=True)) for name, values in units.items()}
+    assert {name: unit.model_dump() for name, unit in ENV.roster.items()} == roster
+    assert (ENV.max_steps, ENV.reward_scale, ENV.dist_ratio) == (100, 10.0, 0.5)
 
 
 # --- the mixture and the geometry ---------------------------------------------------------------
@@ -524,3 +541,26 @@ def test_compilation_cache_is_kept_per_cpu_model(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(jax_runtime, "_cpu_model", lambda: "other")
     assert one.is_relative_to("/somewhere/trama/xla")
     assert jax_runtime.compilation_cache() != one
+
+
+def test_compiled_programs_are_kept_in_the_folder_of_the_cpu_model(tmp_path: Path) -> None:
+    script = """
+import numpy as np
+from trama.config.model import Env, Problem
+from trama.environments import make_env
+with make_env(Problem(units=("1s",)), Env(), 1, threads=1) as env:
+    env.reset(0)
+    env.step(np.full((1, 1), 4))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": "workflow", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    key = hashlib.sha256(jax_runtime._cpu_model().encode()).hexdigest()[:12]
+    (folder,) = (tmp_path / "trama/xla").iterdir()
+    assert folder.name.endswith(key)
+    assert any(path.stat().st_size > 0 for path in folder.rglob("*") if path.is_file())

@@ -136,6 +136,10 @@ def test_too_few_episodes_wait() -> None:
     assert labels.recluster(more, 101, 30, CPU) is not None
 
 
+def _two_used(points: np.ndarray, *rest: object) -> Clusters:
+    return Clusters(np.arange(len(points)) % 2, np.zeros((3, points.shape[1])))
+
+
 def test_a_clustering_with_too_few_clusters_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,11 +148,7 @@ def test_a_clustering_with_too_few_clusters_changes_nothing(
     labels.label(replay, replay.finished, CPU)
     known, centroids = replay.label.copy(), labels.centroids.copy()
     weights = [p.clone() for p in labels.classifier.parameters()]
-
-    def two_used(points: np.ndarray, *rest: object) -> Clusters:
-        return Clusters(np.arange(len(points)) % 2, np.zeros((3, points.shape[1])))
-
-    monkeypatch.setattr("trama.learning.labels.fit_clusters", two_used)
+    monkeypatch.setattr("trama.learning.labels.fit_clusters", _two_used)
     assert labels.recluster(replay, 100, 50, CPU) is None
     assert np.array_equal(labels.centroids, centroids)
     assert np.array_equal(replay.label, known)
@@ -157,6 +157,15 @@ def test_a_clustering_with_too_few_clusters_changes_nothing(
     monkeypatch.undo()
     assert labels.recluster(replay, 149, 60, CPU) is None  # the next one is not due yet
     assert labels.recluster(replay, 150, 60, CPU) is not None
+
+
+def test_fewer_clusters_are_enough_if_the_config_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = played_replay(random_env(4), 50, seed=6)
+    labels = _labels(replay)
+    labels.label(replay, replay.finished, CPU)
+    labels.cluster = small_cluster(min_clusters=2)
+    monkeypatch.setattr("trama.learning.labels.fit_clusters", _two_used)
+    assert labels.recluster(replay, 100, 50, CPU) is not None
 
 
 # --- online updates of the VQ-VAE ----------------------------------------------------------------

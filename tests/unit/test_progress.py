@@ -1,6 +1,12 @@
 """Progress in the log file."""
 
+import fcntl
 import logging
+import os
+import pty
+import struct
+import sys
+import termios
 
 import pytest
 
@@ -50,3 +56,20 @@ def test_overshooting_the_total(clock: _Clock, caplog: pytest.LogCaptureFixture)
 def test_an_error_passes(clock: _Clock) -> None:
     with pytest.raises(KeyError), Progress("x", 10, "updates"):
         raise KeyError
+
+
+def test_the_bar_on_a_terminal(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    rows_and_columns = struct.pack("HHHH", 24, 120, 0, 0)  # of size 0 there would be no bar
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, rows_and_columns)
+    monkeypatch.setattr("tqdm.std.time", clock.monotonic)
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Progress("train qplex", 1000, "env steps") as bar:
+            clock.now += 10.0
+            bar.update(500, win_rate=0.25)
+            terminal.flush()
+            shown = os.read(master, 10_000).decode().split("\r")[-1]
+    os.close(master)
+    assert shown.startswith("train qplex:  50%|")
+    assert shown.endswith("| 500/1.00k [00:10<00:10, 50.0 env steps/s, win_rate=0.25]")

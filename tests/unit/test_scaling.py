@@ -11,7 +11,7 @@ from trama.learning.scaling import StateScaler, StateStatistics, StatisticsAccum
 def test_pieces_equal_the_whole(offset: float) -> None:
     rng = np.random.default_rng(0)
     states = (rng.normal(size=(5000, 4)) * [1.0, 3.0, 0.2, 10.0] + offset).astype(np.float32)
-    accumulator = StatisticsAccumulator(4)
+    accumulator = StatisticsAccumulator(4, 0.01)
     for piece in np.split(states, [1, 7, 7, 2000, 4999]):
         if len(piece):
             accumulator.add(piece)
@@ -22,21 +22,22 @@ def test_pieces_equal_the_whole(offset: float) -> None:
     assert found.mean.dtype == found.std.dtype == np.float32
 
 
-def test_std_is_floored() -> None:
-    accumulator = StatisticsAccumulator(3)
+@pytest.mark.parametrize(("floor", "std"), [(0.01, [0.01, 0.01, 0.05]), (0.03, [0.03, 0.03, 0.05])])
+def test_std_is_floored(floor: float, std: list[float]) -> None:
+    accumulator = StatisticsAccumulator(3, floor)
     accumulator.add(np.array([[7.0, 1.0, 0.0], [7.0, 1.001, 0.1]], np.float32))
-    np.testing.assert_allclose(accumulator.result().std, [0.01, 0.01, 0.05], rtol=1e-5)
+    np.testing.assert_allclose(accumulator.result().std, std, rtol=1e-5)
 
 
 def test_adding_leaves_the_rows_alone() -> None:
     states = np.ones((3, 2), np.float32)
-    StatisticsAccumulator(2).add(states)
+    StatisticsAccumulator(2, 0.01).add(states)
     assert (states == 1).all()
 
 
 def test_no_rows() -> None:
     with pytest.raises(ValueError, match="no states"):
-        StatisticsAccumulator(3).result()
+        StatisticsAccumulator(3, 0.01).result()
 
 
 def test_scaler_standardises_and_travels_with_its_network() -> None:

@@ -100,6 +100,42 @@ def test_every_finished_episode_has_its_label_before_it_is_learnt_from() -> None
     assert {"label", "vqvae"} <= set(trainer.timing)
 
 
+def test_the_vqvae_follows_every_update_at_first_and_then_every_so_many_episodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env = random_env(4)
+    config = small_train(
+        episodes_per_update=1, vqvae_updates={"interval_episodes": 7, "dense_env_steps": 100}
+    )
+    labels = cluster_labels(played_replay(env, 30, seed=5), QUANTISED, config, small_cluster(), 0)
+    trainer = make_trainer(env, "vdn", config, labels, seed=0)
+    updates: list[tuple[int, int]] = []
+    followed: list[tuple[int, int]] = []
+    vqvae = labels.embedding.vqvae
+    assert vqvae is not None
+    update, loss = trainer.learner.update, vqvae.loss
+
+    def watched_update(batch: Any) -> Any:
+        updates.append((trainer.env_steps, trainer.episodes))
+        return update(batch)
+
+    def watched_loss(*arguments: Any) -> Any:
+        followed.append((trainer.env_steps, trainer.episodes))
+        return loss(*arguments)
+
+    monkeypatch.setattr(trainer.learner, "update", watched_update)
+    monkeypatch.setattr(vqvae, "loss", watched_loss)
+    while trainer.env_steps < 400:
+        trainer.step()
+    expected = [at for at in updates if at[0] <= 100]
+    assert len(expected) > 5
+    for at in updates[len(expected) :]:
+        if at[1] - expected[-1][1] >= 7:
+            expected.append(at)
+    assert followed == expected
+    assert 5 < sum(env_steps > 100 for env_steps, _ in followed) < len(updates) / 4
+
+
 # --- whole trainings -----------------------------------------------------------------------------
 
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3)

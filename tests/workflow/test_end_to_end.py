@@ -6,7 +6,22 @@ from pathlib import Path
 import pytest
 
 from clones import copy_clone, planned_jobs, run_snakemake
-from trama.data.parquet import read_provenance, read_table
+from trama.config.load import load_config
+from trama.config.params import (
+    cluster_params,
+    collect_params,
+    evaluate_params,
+    params_hash,
+    pretrain_params,
+    train_params,
+)
+from trama.data.parquet import (
+    Provenance,
+    code_version,
+    environment_version,
+    read_provenance,
+    read_table,
+)
 
 pytestmark = pytest.mark.end_to_end
 
@@ -74,6 +89,67 @@ def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: 
     assert len(episodes) == 2 * 3 * 4
     assert set(episodes["variant"]) == {variant}
     assert read_provenance(path).study == "tiny"
+
+
+def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
+    config = load_config(
+        finished_study / "config/config.yaml",
+        finished_study / "config/presets",
+        overrides={"preset": "tiny"},
+    )
+    by_variant = {"train": train_params, "evaluate": evaluate_params}
+    results = finished_study / "results/tiny"
+    files = sorted(results.rglob("*.parquet"))
+    for path in files:
+        problem, stage, *name, seed, file = path.relative_to(results).parts
+        assert (problem, seed) == ("SurComb3", "seed_0")
+        if stage == "collect":
+            params = collect_params(config, problem, 0)
+        elif stage in by_variant:
+            params = by_variant[stage](config, problem, name[0], 0)
+        elif file == "vqvae_history.parquet":
+            stage, params = "pretrain", pretrain_params(config, problem, name[0], 0)
+        else:
+            stage, params = "cluster", cluster_params(config, problem, name[0], 0)
+        assert read_provenance(path) == Provenance(
+            study="tiny",
+            stage=stage,
+            params_hash=params_hash(params),
+            seed=0,
+            code_version=code_version(),
+            environment_version=environment_version(),
+        )
+    assert len(files) == 18
+
+
+def test_every_declared_output_exists(finished_study: Path) -> None:
+    result = run_snakemake(finished_study, "--summary", "--config", "preset=tiny")
+    lines = result.stdout.splitlines()
+    header = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
+    rows = [line.split("\t") for line in lines[header + 1 :] if line.startswith("results/")]
+    jobs = [path.stem for path in (finished_study / "workflow/scripts").glob("*_*.py")]
+    assert {row[2] for row in rows} == set(jobs)
+    assert [row[0] for row in rows if not (finished_study / row[0]).is_file()] == []
+
+
+def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> None:
+    results = copied_study / "results/tiny"
+
+    def content() -> dict[Path, bytes]:
+        files = [*results.glob("*/evaluate/**/*.parquet")]
+        files += [*results.glob("figures/*"), *results.glob("tables/*")]
+        return {path: path.read_bytes() for path in files}
+
+    before = content()
+    rules = ["evaluate_variant", *(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in TABLES)]
+    written = {path: path.stat().st_mtime_ns for path in before}
+    result = run_snakemake(
+        copied_study, "--cores", "1", "--config", "preset=tiny", "--forcerun", *rules
+    )
+    assert result.returncode == 0, result.stdout
+    assert content() == before
+    assert len(before) == 3 + 2 * len(FIGURES) + 3 * len(TABLES)
+    assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished_study: Path) -> None:

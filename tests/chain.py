@@ -1,0 +1,191 @@
+"""The stages one after the other on a small environment, as the rules would run them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fakes import RANDOM_SPEC, FakeEnv, Game, RandomGame, small_cluster, small_train
+from trama.config.model import Collect, Env, Evaluate, Pretrain, Problem, Representation
+from trama.config.params import (
+    ClusterParams,
+    CollectParams,
+    EvaluateParams,
+    PretrainParams,
+    TrainParams,
+)
+from trama.data.parquet import Provenance, read_table
+from trama.stages.cluster import cluster
+from trama.stages.collect import collect
+from trama.stages.evaluate import evaluate
+from trama.stages.pretrain import pretrain
+from trama.stages.train import train
+
+PROBLEM = Problem(units=("2s", "2z", "1s1z"), starts=("surrounded",))
+SPEC = replace(RANDOM_SPEC, tasks=("2s surrounded", "2z surrounded", "1s1z surrounded"))
+PROVENANCE = Provenance("test", "any", "0123456789abcdef", 0, "0", "0")
+QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3, relabel_rounds=2)
+MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
+PRETRAIN = Pretrain(updates=120, batch_size=8, learning_rate=1e-2, hidden_size=8)
+Report = Callable[[int, int], int]
+"""Number of a game in its environment, and its task, to the task id that is reported."""
+
+
+def honest(number: int, task: int) -> int:
+    return task
+
+
+class ChainEnv(FakeEnv):
+    """Also keeps the lengths of the games that ended, in their order; `only` fixes the task."""
+
+    def __init__(self, n_envs: int, report: Report, only: int | None) -> None:
+        super().__init__(SPEC, n_envs, self._open, report)
+        self.lengths: list[int] = []
+        self.only = only
+
+    def _open(self, rng: np.random.Generator) -> Game:
+        env = self
+
+        class Recorded(RandomGame):
+            def act(self, actions: np.ndarray) -> tuple[float, bool, bool, bool]:
+                result = super().act(actions)
+                if result[1] or result[2]:
+                    env.lengths.append(self.t)
+                return result
+
+        game = Recorded(rng)
+        while self.only not in (None, game.task):
+            game = Recorded(rng)
+        return game
+
+
+UseEnv = Callable[[Report], list[ChainEnv]]
+"""Lets the stages play in `ChainEnv`, which reports tasks as told; the environments they make."""
+
+JOB: dict[str, object] = {
+    "algorithm_version": 1,
+    "study_seed": 0,
+    "problem_name": "small",
+    "seed": 0,
+    "device": "cpu",
+}
+_SHARED = ("n_envs", "batch_size", "buffer_size", "episodes_per_update", "hidden_size", "qplex")
+
+
+def run_collect(folder: Path, **changes: object) -> None:
+    shared = {key: getattr(small_train(), key) for key in _SHARED}
+    section = Collect.model_validate(shared | {"random_episodes": 10, "env_steps": 250} | changes)
+    collect(
+        CollectParams.model_validate(JOB | {"problem": PROBLEM, "env": Env(), "collect": section}),
+        PROVENANCE,
+        trajectories=folder / "trajectories.parquet",
+        state_statistics=folder / "state_statistics.parquet",
+        history=folder / "collect_history.parquet",
+        timing=folder / "collect_timing.parquet",
+        threads=1,
+    )
+
+
+def run_pretrain(folder: Path, representation: Representation) -> None:
+    named = JOB | {"representation_name": "r", "representation": representation}
+    pretrain(
+        PretrainParams.model_validate(named | {"pretrain": PRETRAIN, "cluster_n_init": 3}),
+        PROVENANCE,
+        trajectories=folder / "trajectories.parquet",
+        state_statistics=folder / "state_statistics.parquet",
+        vqvae=folder / "vqvae.pt",
+        vqvae_history=folder / "vqvae_history.parquet",
+    )
+
+
+def run_cluster(folder: Path, representation: Representation) -> None:
+    quantised = representation.embedding == "quantised"
+    named = JOB | {"representation_name": "r", "representation": representation}
+    cluster_keys = small_cluster().model_dump(exclude={"min_trajectories", "min_clusters"})
+    section = {"pretrain": PRETRAIN if quantised else None, "cluster": cluster_keys}
+    cluster(
+        ClusterParams.model_validate(named | section),
+        PROVENANCE,
+        trajectories=folder / "trajectories.parquet",
+        state_statistics=folder / "state_statistics.parquet",
+        vqvae=folder / "vqvae.pt" if quantised else None,
+        embeddings=folder / "embeddings.parquet",
+        centroids=folder / "centroids.parquet",
+        classifier=folder / "classifier.pt",
+        cluster_metrics=folder / "cluster_metrics.parquet",
+    )
+
+
+def run_evaluate(folder: Path, episodes: Path) -> None:
+    """Evaluate the two policies that training wrote, four episodes on each task."""
+    section = {"variant_name": "v", "problem": PROBLEM, "env": Env()}
+    evaluate(
+        EvaluateParams.model_validate(JOB | section | {"evaluate": Evaluate(episodes=4)}),
+        PROVENANCE,
+        policy_last=folder / "policy_last.pt",
+        policy_best=folder / "policy_best.pt",
+        episodes=episodes,
+        threads=1,
+    )
+
+
+def run_train(
+    folder: Path,
+    representation: Representation | None,
+    labels: str | None = None,
+    **changes: object,
+) -> None:
+    labels = labels or ("clusters" if representation else None)
+    quantised = representation is not None and representation.embedding == "quantised"
+    params = TrainParams.model_validate(
+        JOB
+        | {
+            "variant_name": "v",
+            "variant": {"mixer": "qplex", "labels": labels},
+            "problem": PROBLEM,
+            "env": Env(),
+            "train": small_train(**{"env_steps": 300} | changes),
+            "representation_name": "r" if representation else None,
+            "representation": representation,
+            "pretrain": PRETRAIN if quantised else None,
+            "cluster": small_cluster() if representation else None,
+            "collect_env_steps": 250 if representation else None,
+        }
+    )
+    train(
+        params,
+        PROVENANCE,
+        state_statistics=folder / "state_statistics.parquet",
+        vqvae=folder / "vqvae.pt" if quantised else None,
+        centroids=folder / "centroids.parquet" if representation else None,
+        classifier=folder / "classifier.pt" if representation else None,
+        policy_last=folder / "policy_last.pt",
+        policy_best=folder / "policy_best.pt",
+        history=folder / "history.parquet",
+        embeddings=folder / "train_embeddings.parquet" if representation else None,
+        timing=folder / "timing.parquet",
+        threads=1,
+    )
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if "timing" not in p.name}
+
+
+def history_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Metric -> (env steps, value), over all tasks and steps."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in read_table(folder / "history.parquet", "history").to_pylist():
+        if row["task"] is None and row["step"] is None:
+            found.setdefault(row["metric"], []).append((row["env_steps"], row["value"]))
+    return found
+
+
+def run_chain(folder: Path, representation: Representation) -> None:
+    folder.mkdir()
+    run_collect(folder)
+    if representation.embedding == "quantised":
+        run_pretrain(folder, representation)
+    run_cluster(folder, representation)
+    run_train(folder, representation)

@@ -1,0 +1,296 @@
+"""What the stages write and report, compared with direct computations."""
+
+import copy
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import (
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+    silhouette_score,
+)
+
+from chain import (
+    MEAN_STATE,
+    PRETRAIN,
+    QUANTISED,
+    SPEC,
+    UseEnv,
+    honest,
+    run_chain,
+    run_cluster,
+    run_collect,
+    run_evaluate,
+    run_pretrain,
+    run_train,
+)
+from fakes import CPU
+from trama.config.model import Representation
+from trama.data.parquet import column_matrix, read_table
+from trama.learning.build import load_embedding, read_statistics
+from trama.learning.clustering import Clusters
+from trama.learning.learner import Learner
+from trama.learning.policy import Policy
+from trama.learning.trainer import Trainer
+from trama.networks.vqvae import VQVAE
+from trama.stages import train as train_stage
+
+# --- warnings ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
+    """A function that returns the warnings so far."""
+    monkeypatch.setattr(logging.getLogger("trama"), "propagate", True)
+    caplog.set_level(logging.WARNING, "trama")
+    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+CLUSTER_LIMITS = {
+    "LOW_SILHOUETTE": "silhouette",
+    "SMALL_CLASS": "smallest",
+    "LOW_ACCURACY": "agrees",
+}
+
+
+@pytest.mark.parametrize("limit", [None, *CLUSTER_LIMITS])
+def test_clustering_warns_of_what_is_below_its_limit(
+    limit: str | None,
+    use_env: UseEnv,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    warned: Any,
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    for name in CLUSTER_LIMITS:
+        monkeypatch.setattr(f"trama.stages.cluster.{name}", 2.0 if name == limit else -2.0)
+    run_cluster(tmp_path, MEAN_STATE)
+    expected = [] if limit is None else [CLUSTER_LIMITS[limit]]
+    assert len(warned()) == len(expected)
+    assert all(word in message for word, message in zip(expected, warned(), strict=True))
+
+
+def test_training_warns_once_of_each_thing(
+    use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warned: Any
+) -> None:
+    use_env(honest)
+    run_chain(tmp_path / "a", MEAN_STATE)
+    before = len(warned())
+    monkeypatch.setattr("trama.learning.diagnosis.LOW_SILHOUETTE", 2.0)
+    # nothing is learnt: the predictor's loss stays, and swapping the class changes little
+    monkeypatch.setattr("trama.learning.diagnosis.UNUSED_CLASS", 1e6)
+    run_train(tmp_path / "a", MEAN_STATE, env_steps=600, learning_rate=1e-9)
+    messages = warned()[before:]
+    assert len(messages) == 3 and all(m.startswith("after ") for m in messages)
+    for words in ("predictor's loss does not fall", "stays low", "does not use its class"):
+        assert sum(words in message for message in messages) == 1
+
+
+# --- collect -------------------------------------------------------------------------------------
+
+
+def test_state_statistics_are_those_of_the_rows_and_the_learner_has_the_random_ones(
+    use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_env(honest)
+    n_random = 0
+    used: list[np.ndarray] = []
+    play_random, update = Trainer.play_random, Learner.update
+
+    def counted(self: Trainer) -> np.ndarray:
+        nonlocal n_random
+        finished = play_random(self)
+        n_random += len(finished)
+        return finished
+
+    def watched(self: Learner, batch: Any) -> Any:
+        used.append(np.stack([self.scaler.mean.numpy(), self.scaler.std.numpy()]))
+        return update(self, batch)
+
+    monkeypatch.setattr(Trainer, "play_random", counted)
+    monkeypatch.setattr(Learner, "update", watched)
+    run_collect(tmp_path)
+    table = read_table(tmp_path / "trajectories.parquet", "trajectories")
+    states = column_matrix(table, "state").astype(np.float64)
+    episode = table["episode"].to_numpy()
+    assert 10 <= n_random <= 13 and episode.max() > n_random
+    found = read_table(tmp_path / "state_statistics.parquet", "state_statistics").to_pandas()
+    for source, rows in (("random", states[episode < n_random]), ("all", states)):
+        chosen = found[found["source"] == source]
+        assert chosen["feature"].tolist() == list(SPEC.state_features)
+        np.testing.assert_allclose(chosen["mean"], rows.mean(0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(chosen["std"], rows.std(0), rtol=1e-4)
+    random = found[found["source"] == "random"][["mean", "std"]].to_numpy().T
+    assert len(used) > 5 and all(np.array_equal(one, random) for one in used)
+
+
+# --- pretrain ------------------------------------------------------------------------------------
+
+
+def _spy_on_pretraining(
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[list[np.ndarray | None], list[Any]]:
+    """Clusterings whose labels all equal their number: previous centroids, classes of each loss."""
+    previous: list[np.ndarray | None] = []
+    classes: list[Any] = []
+    loss = VQVAE.loss
+
+    def fit(
+        points: np.ndarray, k: int, seed: int, n_init: int, before: np.ndarray | None
+    ) -> Clusters:
+        previous.append(before)
+        number = len(previous) - 1
+        return Clusters(np.full(len(points), number), np.full((k, points.shape[1]), number))
+
+    def watched(self: VQVAE, state: Any, step: Any, n_steps: int, given: Any) -> Any:
+        classes.append(None if given is None else set(given.tolist()))
+        return loss(self, state, step, n_steps, given)
+
+    monkeypatch.setattr("trama.stages.pretrain.fit_clusters", fit)
+    monkeypatch.setattr(VQVAE, "loss", watched)
+    return previous, classes
+
+
+def test_pretraining_relabels_in_equal_parts_of_the_updates(
+    use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    previous, classes = _spy_on_pretraining(monkeypatch)
+    run_pretrain(tmp_path, QUANTISED)
+    assert QUANTISED.relabel_rounds == 2 and PRETRAIN.updates == 120
+    assert len(previous) == 2 and previous[0] is None
+    assert previous[1] is not None and previous[1].tolist() == [[0.0] * 3] * 3
+    assert all(len(drawn) > 1 for drawn in classes[:40])
+    assert classes[40:80] == [{0}] * 40
+    assert classes[80:] == [{1}] * 40
+
+
+@pytest.mark.parametrize("coverage", ["none", "time"])
+def test_pretraining_without_classes_never_clusters(
+    coverage: str, use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    previous, classes = _spy_on_pretraining(monkeypatch)
+    given = {"n_codes": 24, "code_dim": 3, "coverage": coverage}
+    run_pretrain(tmp_path, Representation.model_validate(given))
+    assert previous == [] and classes == [None] * 120
+
+
+# --- cluster -------------------------------------------------------------------------------------
+
+
+def test_cluster_metrics_are_those_of_the_clustering(use_env: UseEnv, tmp_path: Path) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    run_pretrain(tmp_path, QUANTISED)
+    run_cluster(tmp_path, QUANTISED)
+    table = read_table(tmp_path / "embeddings.parquet", "embeddings")
+    points, label = column_matrix(table, "embedding"), table["label"].to_numpy()
+    task = table["task"].to_pylist()
+    rows = read_table(tmp_path / "cluster_metrics.parquet", "cluster_metrics").to_pylist()
+    found = {row["metric"]: row["value"] for row in rows if row["class"] is None}
+    sizes = {row["class"]: row["value"] for row in rows if row["metric"] == "class_size"}
+    assert sizes == {k: (label == k).sum() for k in range(3)}
+    assert sum(sizes.values()) == found["n_trajectories"] == len(label)
+    assert found["silhouette"] == pytest.approx(silhouette_score(points, label), abs=1e-4)
+    assert found["ari"] == pytest.approx(adjusted_rand_score(task, label))
+    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(task, label))
+    embedding = load_embedding(
+        read_statistics(tmp_path / "state_statistics.parquet"),
+        QUANTISED,
+        PRETRAIN,
+        tmp_path / "vqvae.pt",
+        CPU,
+    )
+    trajectories = read_table(tmp_path / "trajectories.parquet", "trajectories")
+    acted = column_matrix(trajectories, "actions")[:, 0] >= 0
+    states = torch.from_numpy(column_matrix(trajectories, "state")[acted])
+    assert embedding.vqvae is not None
+    with torch.no_grad():
+        encoded = embedding.vqvae.encoder(embedding.scaler(states))
+        nearest = torch.cdist(encoded, embedding.vqvae.codebook).argmin(1)
+    assert found["codes_in_use"] == len(set(nearest.tolist()))
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+def test_the_best_policy_is_that_of_the_best_test(
+    use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Win rate first, then return; the tests' outcomes are made up, the third one is best."""
+    use_env(honest)
+    run_collect(tmp_path)
+    outcomes = [(False, 9.0), (True, 1.0), (True, 3.0), (True, 2.0)]
+    tested: list[dict[str, torch.Tensor]] = []
+    play = train_stage.play_episodes
+
+    def scripted(env: Any, policy: Policy, *rest: Any) -> Any:
+        won, episode_return = outcomes[len(tested)]
+        tested.append(copy.deepcopy(policy.state_dict()))
+        replay, slots = play(env, policy, *rest)
+        replay.won[slots] = won
+        replay.reward[slots] = 0.0
+        replay.reward[slots, 0] = episode_return
+        return replay, slots
+
+    monkeypatch.setattr(train_stage, "play_episodes", scripted)
+    run_train(tmp_path, None)
+    assert len(tested) == len(outcomes)
+    history = read_table(tmp_path / "history.parquet", "history").to_pandas()
+    wins = history[(history["metric"] == "test_win_rate") & history["task"].isna()]["value"]
+    assert wins.tolist() == [0.0, 1.0, 1.0, 1.0]
+    for name, number in (("best", 2), ("last", 3)):
+        policy, extra = Policy.load(tmp_path / f"policy_{name}.pt", CPU)
+        weights = policy.state_dict()
+        assert all(torch.equal(weights[key], tested[number][key]) for key in weights)
+        assert extra["test_win_rate"] == wins.max()
+    assert any(not torch.equal(tested[2][key], tested[3][key]) for key in tested[2])
+
+
+def test_history_by_task_and_by_step(use_env: UseEnv, tmp_path: Path) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    run_train(tmp_path, None, "true_task", test_episodes=24)
+    history = read_table(tmp_path / "history.parquet", "history").to_pandas()
+    for metric in ("test_return", "test_win_rate", "train_return", "train_win_rate"):
+        tasks = history[history["metric"] == metric]["task"]
+        assert set(tasks.dropna()) == set(SPEC.tasks)
+        assert tasks.isna().sum() == (4 if metric.startswith("test") else 3)
+    steps = history[(history["metric"] == "predictor_accuracy") & history["step"].notna()]
+    for _, at_once in steps.groupby("env_steps"):
+        assert at_once["step"].tolist() == list(range(SPEC.episode_limit))
+
+
+# --- evaluate ------------------------------------------------------------------------------------
+
+
+def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Path) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    run_train(tmp_path, None)
+    # another policy of the same sizes, with other choices
+    policy, _ = Policy.load(tmp_path / "policy_last.pt", CPU)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight.neg_()
+    policy.save(tmp_path / "policy_best.pt", test_win_rate=0.0)
+    for name in "ab":
+        run_evaluate(tmp_path, tmp_path / f"{name}.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    rows = read_table(tmp_path / "a.parquet", "episodes").to_pandas()
+    # The tasks are those that the environments reported, in the order of the problem.
+    assert rows["task"].tolist() == [task for task in SPEC.tasks for _ in range(4)] * 2
+    assert rows["policy"].tolist() == ["last"] * 12 + ["best"] * 12
+    assert rows["episode"].tolist() == list(range(4)) * 6
+    last, best = (rows[rows["policy"] == which] for which in ("last", "best"))
+    assert not np.array_equal(last["episode_return"], best["episode_return"])
+    assert np.array_equal(last["length"], best["length"])  # the same games
