@@ -61,7 +61,7 @@ def test_class_swap_by_hand() -> None:
     torch.manual_seed(0)
     policy = Policy(PolicySizes(1, 2, 3, 4, 3))
     table = torch.tensor([[3.0, 0.0, 1.0], [2.0, 6.0, 5.0], [1.0, 4.0, 5.0]])
-    policy.action_values = lambda inputs, classes, batch_sizes: table[classes]  # type: ignore[method-assign]
+    policy.action_values = lambda history, classes, batch_sizes: table[classes]  # type: ignore[method-assign]
     effect, changed = class_swap(policy, replay.batch(np.array([0]), CPU), 3)
     # From class 0 to 1: |3-2|, |0-6|, |1-5|, argmax 0 to 1. From 1 to 2: |2-1|, |6-4|, |5-5|,
     # argmax 1 to 2; for agent 1 of the second step, without action 0, the same.

@@ -1,5 +1,7 @@
 """The packed GRU against PyTorch's own, outputs and gradients."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -76,3 +78,33 @@ def test_sequences_do_not_touch_each_other() -> None:
     changed[[1, 6]] += 1.0  # steps 0 and 1 of the second sequence
     difference = (gru(rows, [5, 3, 1]) - gru(changed, [5, 3, 1])).abs().sum(1)
     assert torch.nonzero(difference).flatten().tolist() == [1, 6]
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets PyTorch's number of threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+def test_threads_share_the_sequences(n_threads: int, threads: Callable[[int], None]) -> None:
+    """In single precision, whose gates are approximations, with hidden states near their bounds."""
+    torch.manual_seed(4)
+    gru = PackedGRU(5, 6)
+    batch_sizes = [7, 7, 6, 4, 4, 4, 2, 1, 1]
+    rows = (4 * torch.randn(sum(batch_sizes), 5)).requires_grad_()
+    theirs = gru.gru(PackedSequence(rows, torch.tensor(batch_sizes)))[0].data
+    by = torch.randn_like(theirs)
+    expected = _gradients(theirs, by, gru, rows)
+    threads(n_threads)
+    results = []
+    for _ in range(2):
+        own = gru(rows, batch_sizes)
+        results.append([own, *_gradients(own, by, gru, rows)])
+    for mine, their in zip(results[0], [theirs, *expected], strict=True):
+        torch.testing.assert_close(mine, their, rtol=1e-5, atol=2e-5)
+    assert all(map(torch.equal, *results))
+    without_gradient = gru(rows.detach(), batch_sizes)
+    assert torch.equal(without_gradient, results[0][0])

@@ -9,7 +9,7 @@ import torch
 from fakes import CPU, played_replay, random_env
 from trama.errors import TramaError
 from trama.learning.policy import Policy, PolicySizes, greedy
-from trama.networks.agent import ClassRepresentation, history_inputs
+from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork
 
 PLAIN = PolicySizes(4, 3, 4, 8)
 CLASSES = PolicySizes(4, 3, 4, 8, 3, 7, "learned", 6, 5)
@@ -21,13 +21,25 @@ def _policy(sizes: PolicySizes, seed: int = 0) -> Policy:
     return Policy(sizes)
 
 
-def test_history_inputs_by_hand() -> None:
+def test_first_layer_reads_observation_last_action_and_agent() -> None:
+    torch.manual_seed(0)
+    network = RecurrentNetwork(obs_size=1, n_actions=3, n_agents=2, hidden_size=8, output_size=4)
     obs = torch.tensor([[[0.5], [0.25]], [[1.0], [2.0]]])
-    inputs = history_inputs(obs, torch.tensor([[-1, -1], [2, 0]]), n_actions=3)
-    assert inputs.tolist() == [
-        [[0.5, 0, 0, 0, 1, 0], [0.25, 0, 0, 0, 0, 1]],
-        [[1.0, 0, 0, 1, 1, 0], [2.0, 1, 0, 0, 0, 1]],
-    ]
+    inputs = torch.tensor(
+        [
+            [[0.5, 0, 0, 0, 1, 0], [0.25, 0, 0, 0, 0, 1]],
+            [[1.0, 0, 0, 1, 1, 0], [2.0, 1, 0, 0, 0, 1]],
+        ]
+    )
+    history = AgentHistory.of(obs, torch.tensor([[-1, -1], [2, 0]]))
+    classes, told = torch.tensor([[1, 0], [2, 1]]), torch.randn(3, 8)
+    for shift, arguments in [(torch.zeros(2, 2, 8), ()), (told[classes], (classes, told))]:
+        hidden = torch.randn(2, 2, 8)
+        first = torch.relu(network.encoder(inputs) + shift)
+        expected = network.recurrence.step(first.flatten(0, 1), hidden.flatten(0, 1))
+        outputs, after = network.step(history, hidden, *arguments)
+        torch.testing.assert_close(after.flatten(0, 1), expected)
+        torch.testing.assert_close(outputs.flatten(0, 1), network.head(expected))
 
 
 def test_class_representation_is_a_network_on_the_one_hot_class() -> None:
@@ -36,10 +48,10 @@ def test_class_representation_is_a_network_on_the_one_hot_class() -> None:
     classes = torch.tensor([[2, 0], [1, 1]])
     expected = learned.layers(torch.nn.functional.one_hot(classes, 3).float())
     assert learned.table().shape == (3, 5)
-    torch.testing.assert_close(learned(classes), learned.into_agent(expected))
+    torch.testing.assert_close(learned()[classes], learned.into_agent(expected))
     one_hot = ClassRepresentation(3, "one_hot", 6, 5, history_size=7, agent_hidden_size=4)
     assert one_hot.table().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    torch.testing.assert_close(one_hot(classes), one_hot.into_agent.weight.t()[classes])
+    torch.testing.assert_close(one_hot(), one_hot.into_agent.weight.t())
 
 
 @pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT])
@@ -48,14 +60,17 @@ def test_stepping_equals_replaying(sizes: PolicySizes) -> None:
     policy = _policy(sizes)
     replay = played_replay(random_env(4), 8, seed=2, n_classes=3)
     batch = replay.batch(replay.finished[:5], CPU)
-    inputs = policy.history_inputs(batch.obs, batch.last_action)
+    history = AgentHistory.of(batch.obs, batch.last_action)
     sizes_at = batch.packing.batch_sizes
-    expected = policy.action_values(inputs, batch.classes, sizes_at)
+    expected = policy.action_values(history, batch.classes, sizes_at)
     state = policy.initial_state(5, CPU)
     for t, running in enumerate(sizes_at):
         rows = torch.nonzero(batch.packing.step == t).flatten()
         values, hidden = policy.agent.step(
-            inputs[rows], state.agent[:running], policy.told(batch.classes[rows])
+            AgentHistory.of(batch.obs[rows], batch.last_action[rows]),
+            state.agent[:running],
+            batch.classes[rows],
+            policy.told(),
         )
         torch.testing.assert_close(values, expected[rows])
         state.agent = hidden
@@ -80,10 +95,10 @@ def test_greedy_play_takes_the_argmax_class_and_action() -> None:
     used = set()
     for step in range(5):
         obs, available = _seen(step)
-        inputs = policy.history_inputs(obs, last)
-        logits, predictor = policy.predictor.step(inputs, predictor)
+        history = AgentHistory.of(obs, last)
+        logits, predictor = policy.predictor.step(history, predictor)
         classes = logits.argmax(2)
-        values, agent = policy.agent.step(inputs, agent, policy.told(classes))
+        values, agent = policy.agent.step(history, agent, classes, policy.told())
         last = values.masked_fill(~available, -torch.inf).argmax(2)
         actions, found = policy.act(obs, available, state, 1.0, None)  # epsilon has no effect
         assert torch.equal(actions, last) and torch.equal(found, classes)
@@ -97,8 +112,8 @@ def test_training_draws_the_class_from_the_predicted_distribution() -> None:
     n = 4000
     obs, available = (part[:1].expand(n, -1, -1) for part in _seen(0))
     state = policy.initial_state(n, CPU)
-    inputs = policy.history_inputs(obs, state.last_action)
-    expected = policy.predictor.step(inputs, torch.zeros(n, 3, 7))[0].softmax(2)[0]
+    history = AgentHistory.of(obs, state.last_action)
+    expected = policy.predictor.step(history, torch.zeros(n, 3, 7))[0].softmax(2)[0]
     _, classes = policy.act(obs, available, state, 0.0, torch.Generator().manual_seed(0))
     share = torch.stack([(classes == k).float().mean(0) for k in range(3)], 1)
     assert (share - expected).abs().max() < 0.035  # 4.4 standard deviations

@@ -8,6 +8,7 @@ from fakes import CPU, RANDOM_SPEC, FakeEnv, RandomGame, random_env
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Episodes, Rollout, play_episodes
+from trama.networks.agent import AgentHistory
 
 
 def _policy(n_classes: int | None = 3, seed: int = 0) -> Policy:
@@ -72,8 +73,8 @@ def test_the_policy_forgets_at_the_end_of_an_episode() -> None:
     while len(replay) < 20:
         rollout.step()
     batch = replay.batch(replay.finished, CPU)
-    inputs = policy.history_inputs(batch.obs, batch.last_action)
-    values = policy.action_values(inputs, batch.classes, batch.packing.batch_sizes)
+    history = AgentHistory.of(batch.obs, batch.last_action)
+    values = policy.action_values(history, batch.classes, batch.packing.batch_sizes)
     best = values.masked_fill(~batch.available_actions, -torch.inf).argmax(2)
     current = batch.packing.current
     assert torch.equal(best[current], batch.action[current])
@@ -120,7 +121,7 @@ def test_tests_use_the_argmax_class() -> None:
     assert policy.predictor is not None
     replay, slots = play_episodes(random_env(4), policy, 8, 0, CPU)
     batch = replay.batch(slots, CPU)
-    inputs = policy.history_inputs(batch.obs, batch.last_action)
-    logits = policy.predictor(inputs, batch.packing.batch_sizes)
+    history = AgentHistory.of(batch.obs, batch.last_action)
+    logits = policy.predictor(history, batch.packing.batch_sizes)
     current = batch.packing.current
     assert torch.equal(logits.argmax(2)[current], batch.classes[current])

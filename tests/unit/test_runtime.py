@@ -35,8 +35,9 @@ def test_threads_memory_and_log(tmp_path: Path) -> None:
         "import logging, os\n"
         "from trama.runtime import configure_process\n"
         f"configure_process(3, __import__('pathlib').Path({str(log)!r}))\n"
-        "names = 'OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS NPROC'\n"
+        "names = 'OMP_NUM_THREADS MKL_NUM_THREADS NUMEXPR_NUM_THREADS NPROC'\n"
         "print([os.environ[n] for n in names.split()])\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'], os.environ['OMP_WAIT_POLICY'])\n"
         "print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])\n"
         "print(sorted({'torch', 'jax'} & sys.modules.keys()))\n"
         "logging.getLogger('trama').info('one line')\n"
@@ -45,7 +46,7 @@ def test_threads_memory_and_log(tmp_path: Path) -> None:
         "import torch; torch_device('cpu'); print(torch.get_num_threads())\n"
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [str(["3"] * 5), "false", "[]", "3"]
+    assert done.stdout.splitlines() == [str(["3"] * 4), "1 passive", "false", "[]", "3"]
     assert "WARNING: look here" in done.stderr and "one line" not in done.stderr
     lines = log.read_text().splitlines()
     assert [line.split(" ", 2)[2] for line in lines] == ["INFO one line", "WARNING look here"]

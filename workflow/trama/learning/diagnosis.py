@@ -10,6 +10,7 @@ from trama.learning.clustering import LOW_SILHOUETTE
 from trama.learning.history import History
 from trama.learning.policy import Policy, greedy
 from trama.learning.replay import Batch
+from trama.networks.agent import AgentHistory
 
 UNUSED_CLASS = 0.01
 """Below this relative change of the action values, the policy ignores its class."""
@@ -57,11 +58,11 @@ def class_swap(policy: Policy, batch: Batch, n_classes: int) -> tuple[float, flo
         are 0 where nobody has a choice.
     """
     current = batch.packing.current
-    inputs = policy.history_inputs(batch.obs, batch.last_action)
+    history = AgentHistory.of(batch.obs, batch.last_action)
     sizes = batch.packing.batch_sizes
     available = batch.available_actions[current]
-    own = policy.action_values(inputs, batch.classes, sizes)[current]
-    swapped = policy.action_values(inputs, (batch.classes + 1) % n_classes, sizes)[current]
+    own = policy.action_values(history, batch.classes, sizes)[current]
+    swapped = policy.action_values(history, (batch.classes + 1) % n_classes, sizes)[current]
     free = available.sum(2) > 1
     if not free.any():
         return 0.0, 0.0

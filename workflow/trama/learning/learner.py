@@ -10,6 +10,7 @@ from trama.config.model import RL
 from trama.learning.policy import Policy, greedy
 from trama.learning.replay import NO_LABEL, Batch
 from trama.learning.scaling import StateScaler, StateStatistics
+from trama.networks.agent import AgentHistory
 from trama.networks.mixers import Mixer
 from trama.networks.packing import Packing
 
@@ -63,11 +64,11 @@ class Learner:
         """
         packing = batch.packing
         current, following = packing.current, packing.following
-        inputs = self.policy.history_inputs(batch.obs, batch.last_action)
-        values = self.policy.action_values(inputs, batch.classes, packing.batch_sizes)
+        history = AgentHistory.of(batch.obs, batch.last_action)
+        values = self.policy.action_values(history, batch.classes, packing.batch_sizes)
         with torch.no_grad():
             target_values = self.target_policy.action_values(
-                inputs, batch.classes, packing.batch_sizes
+                history, batch.classes, packing.batch_sizes
             )
             best_action = greedy(values, batch.available_actions)
             state = self.scaler(batch.state)
@@ -96,7 +97,7 @@ class Learner:
         td_loss = F.mse_loss(joint_value, target)
         loss = td_loss + regulariser
         logged = {"td_loss": td_loss, "q_mean": joint_value.mean()}
-        predictor_loss = self._predictor_loss(batch, inputs)
+        predictor_loss = self._predictor_loss(batch, history)
         if predictor_loss is not None:
             loss = loss + self.predictor_weight * predictor_loss
             logged["predictor_loss"] = predictor_loss
@@ -125,11 +126,11 @@ class Learner:
         best = values.masked_fill(~available, -torch.inf).amax(2)
         return mixer(chosen, best, state, actions)
 
-    def _predictor_loss(self, batch: Batch, inputs: Tensor) -> Tensor | None:
+    def _predictor_loss(self, batch: Batch, history: AgentHistory) -> Tensor | None:
         """Cross-entropy over the labelled episodes; None without a predictor or any label."""
         if self.policy.predictor is None or bool((batch.label == NO_LABEL).all()):
             return None
-        logits = self.policy.predictor(inputs, batch.packing.batch_sizes)
+        logits = self.policy.predictor(history, batch.packing.batch_sizes)
         current = batch.packing.current
         label = batch.label[batch.packing.episode[current]]
         per_agent = label.unsqueeze(1).expand(-1, logits.shape[1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trama.errors import TramaError
-from trama.networks.agent import ClassRepresentation, RecurrentNetwork, history_inputs
+from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork
 
 
 @dataclass(frozen=True)
@@ -53,34 +53,30 @@ class Policy(nn.Module):
     def __init__(self, sizes: PolicySizes):
         super().__init__()
         self.sizes = sizes
-        history_size = sizes.obs_size + sizes.n_actions + sizes.n_agents
+        inputs = (sizes.obs_size, sizes.n_actions, sizes.n_agents)
         self.predictor: RecurrentNetwork | None = None
         self.class_representation: ClassRepresentation | None = None
         if sizes.n_classes is not None:
-            self.predictor = RecurrentNetwork(
-                history_size, sizes.predictor_hidden_size, sizes.n_classes
-            )
+            self.predictor = RecurrentNetwork(*inputs, sizes.predictor_hidden_size, sizes.n_classes)
             self.class_representation = ClassRepresentation(
                 sizes.n_classes,
                 sizes.representation_kind,
                 sizes.representation_hidden_size,
                 sizes.representation_size,
-                history_size,
+                sum(inputs),
                 sizes.hidden_size,
             )
-        self.agent = RecurrentNetwork(history_size, sizes.hidden_size, sizes.n_actions)
+        self.agent = RecurrentNetwork(*inputs, sizes.hidden_size, sizes.n_actions)
 
-    def history_inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
-        """Inputs [R, A, F] of predictor and agent."""
-        return history_inputs(obs, last_action, self.sizes.n_actions)
+    def told(self) -> Tensor | None:
+        """What each class adds to the agent's first layer, [K, H]; None without classes."""
+        return None if self.class_representation is None else self.class_representation()
 
-    def told(self, classes: Tensor) -> Tensor | None:
-        """What the classes [R, A] add to the agent's first layer; None without classes."""
-        return None if self.class_representation is None else self.class_representation(classes)
-
-    def action_values(self, inputs: Tensor, classes: Tensor, batch_sizes: list[int]) -> Tensor:
-        """Q_i [R, A, U] over whole episodes from `history_inputs` [R, A, F], classes [R, A]."""
-        return self.agent(inputs, batch_sizes, self.told(classes))
+    def action_values(
+        self, history: AgentHistory, classes: Tensor, batch_sizes: list[int]
+    ) -> Tensor:
+        """Q_i [R, A, U] over whole episodes, of agents that used `classes` [R, A]."""
+        return self.agent(history, batch_sizes, classes, self.told())
 
     def initial_state(self, n_envs: int, device: torch.device) -> PolicyState:
         """State at the start of N episodes."""
@@ -114,15 +110,15 @@ class Policy(nn.Module):
         Returns:
             Actions [N, A] and classes used [N, A], both int64 (classes are 0 without a predictor).
         """
-        inputs = self.history_inputs(obs, state.last_action)
+        history = AgentHistory.of(obs, state.last_action)
         classes = torch.zeros_like(state.last_action)
         if self.predictor is not None and state.predictor is not None:
-            logits, state.predictor = self.predictor.step(inputs, state.predictor)
+            logits, state.predictor = self.predictor.step(history, state.predictor)
             if generator is None:
                 classes = logits.argmax(2)
             else:
                 classes = _sample(logits.softmax(2), generator)
-        values, state.agent = self.agent.step(inputs, state.agent, self.told(classes))
+        values, state.agent = self.agent.step(history, state.agent, classes, self.told())
         actions = greedy(values, available)
         if generator is not None:
             explore = torch.rand(actions.shape, generator=generator, device=obs.device) < epsilon

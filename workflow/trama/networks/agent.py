@@ -1,5 +1,7 @@
 """Networks that one agent runs on its own history: action values and trajectory class."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,72 +9,96 @@ from torch.nn import functional as F
 from trama.networks.gru import PackedGRU
 
 
+class AgentHistory(NamedTuple):
+    """What the agents saw and did, R rows; every agent's input to its networks.
+
+    Its last action and its number would be one-hot inputs of the first layer. As the layer is
+    linear, its part of them is one of (U + 1) A sums, which is looked up and never multiplied.
+    """
+
+    obs: Tensor  # [R, A, O]
+    action_and_agent: Tensor  # [R, A] int64: (last action + 1) A + agent
+
+    @classmethod
+    def of(cls, obs: Tensor, last_action: Tensor) -> "AgentHistory":
+        """From observations [R, A, O] and last actions [R, A] int64, -1 where there was none."""
+        n_agents = obs.shape[1]
+        agent = torch.arange(n_agents, device=obs.device)
+        return cls(obs, (last_action + 1) * n_agents + agent)
+
+
 class RecurrentNetwork(nn.Module):
     """fc, ReLU, GRU, linear: shared by the agents (METHOD: policy and class predictor, section 5).
 
+    The first layer reads an agent's observation, its last action and its number, both one-hot, in
+    that order.
+
     Args:
-        input_size: size of one agent's input.
+        obs_size: O.
+        n_actions: U.
+        n_agents: A.
         hidden_size: width of the first layer and of the GRU.
         output_size: action values (policy) or classes (predictor).
     """
 
-    def __init__(self, input_size: int, hidden_size: int, output_size: int):
+    def __init__(
+        self, obs_size: int, n_actions: int, n_agents: int, hidden_size: int, output_size: int
+    ):
         super().__init__()
-        self.encoder = nn.Linear(input_size, hidden_size)
+        self.encoder = nn.Linear(obs_size + n_actions + n_agents, hidden_size)
         self.recurrence = PackedGRU(hidden_size, hidden_size)
         self.head = nn.Linear(hidden_size, output_size)
         self.hidden_size = hidden_size
+        self._inputs = [obs_size, n_actions, n_agents]
 
-    def forward(self, inputs: Tensor, batch_sizes: list[int], told: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        history: AgentHistory,
+        batch_sizes: list[int],
+        classes: Tensor | None = None,
+        told: Tensor | None = None,
+    ) -> Tensor:
         """Whole histories.
 
         Args:
-            inputs: [R, A, input_size], packed rows of episodes.
+            history: packed rows of episodes.
             batch_sizes: episodes that run at each step.
-            told: [R, A, H], added before the first ReLU: the part of the first layer whose inputs
-                are not in `inputs`.
+            classes: [R, A] int64, where the network is told the class.
+            told: [K, H], what each class adds to the first layer.
 
         Returns:
             Outputs [R, A, output_size].
         """
-        n_agents = inputs.shape[1]
-        encoded = self._encode(inputs, told)
-        hidden = self.recurrence(encoded, [m * n_agents for m in batch_sizes])
-        return self.head(hidden).unflatten(0, inputs.shape[:2])
+        shape = history.action_and_agent.shape
+        encoded = self._encode(history, classes, told)
+        hidden = self.recurrence(encoded, [m * shape[1] for m in batch_sizes])
+        return self.head(hidden).unflatten(0, shape)
 
     def step(
-        self, inputs: Tensor, hidden: Tensor, told: Tensor | None = None
+        self,
+        history: AgentHistory,
+        hidden: Tensor,
+        classes: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One step of [N, A, input_size] from hidden [N, A, H]; returns outputs and new hidden."""
-        encoded = self._encode(inputs, told)
+        """One step of N episodes from hidden [N, A, H]; returns outputs and new hidden."""
+        encoded = self._encode(history, classes, told)
         new_hidden = self.recurrence.step(encoded, hidden.flatten(0, 1))
-        return self.head(new_hidden).unflatten(0, inputs.shape[:2]), new_hidden.view_as(hidden)
+        shape = history.action_and_agent.shape
+        return self.head(new_hidden).unflatten(0, shape), new_hidden.view_as(hidden)
 
-    def _encode(self, inputs: Tensor, told: Tensor | None) -> Tensor:
+    def _encode(self, history: AgentHistory, classes: Tensor | None, told: Tensor | None) -> Tensor:
         """First layer, [R * A, H]."""
-        encoded = self.encoder(inputs.flatten(0, 1))
-        return F.relu(encoded if told is None else encoded + told.flatten(0, 1))
-
-
-def history_inputs(obs: Tensor, last_action: Tensor, n_actions: int) -> Tensor:
-    """What an agent sees at a step: its observation, its last action, and which agent it is.
-
-    Args:
-        obs: [R, A, O].
-        last_action: [R, A] int64, -1 where there was none.
-        n_actions: U.
-
-    Returns:
-        [R, A, O + U + A].
-    """
-    n_rows, n_agents, obs_size = obs.shape
-    inputs = obs.new_zeros(n_rows, n_agents, obs_size + n_actions + n_agents)
-    inputs[..., :obs_size] = obs
-    acted = (last_action >= 0).to(obs.dtype).unsqueeze(-1)
-    index = obs_size + last_action.clamp(min=0).unsqueeze(-1)
-    inputs.scatter_(2, index, acted)
-    inputs[..., obs_size + n_actions :] = torch.eye(n_agents, device=obs.device)
-    return inputs
+        of_obs, of_action, of_agent = self.encoder.weight.t().split(self._inputs)
+        first = torch.zeros_like(of_action[:1])  # no action yet
+        by_action = torch.cat([first, of_action]) + self.encoder.bias
+        sums = (by_action.unsqueeze(1) + of_agent).flatten(0, 1)  # [(U + 1) A, H]
+        index = history.action_and_agent
+        if classes is not None and told is not None:
+            index = index + len(sums) * classes
+            sums = (told.unsqueeze(1) + sums).flatten(0, 1)
+        encoded = F.embedding(index.flatten(), sums)
+        return encoded.addmm_(history.obs.flatten(0, 1), of_obs).relu_()
 
 
 class ClassRepresentation(nn.Module):
@@ -80,7 +106,7 @@ class ClassRepresentation(nn.Module):
 
     `learned` is one-hot -> hidden -> size with ReLU, trained by the TD loss alone; `one_hot` is the
     class itself. It enters the agent's first layer beside the history's inputs; as the layer is
-    linear, its part is a sum of its own, which needs K rows instead of thousands.
+    linear, its part is a sum of its own, which is looked up like that of the last action.
     """
 
     def __init__(
@@ -115,6 +141,6 @@ class ClassRepresentation(nn.Module):
         weight = self.into_agent.weight
         return self.layers(torch.eye(self.n_classes, device=weight.device, dtype=weight.dtype))
 
-    def forward(self, classes: Tensor) -> Tensor:
-        """What classes [..., A] int64 add to the agent's first layer, [..., A, H]."""
-        return F.embedding(classes, self.into_agent(self.table()))
+    def forward(self) -> Tensor:
+        """What each class adds to the agent's first layer, [K, H]."""
+        return self.into_agent(self.table())

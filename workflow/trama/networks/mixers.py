@@ -59,7 +59,7 @@ class QMIX(Mixer):
         self, chosen: Tensor, best: Tensor, state: Tensor, actions: Tensor
     ) -> tuple[Tensor, Tensor]:
         first = self.first_weight(state).abs().view(-1, self.n_agents, self.size)
-        hidden = F.elu((chosen.unsqueeze(1) @ first).squeeze(1) + self.first_bias(state))
+        hidden = F.elu((chosen.unsqueeze(2) * first).sum(1) + self.first_bias(state))
         mixed = (hidden * self.last_weight(state).abs()).sum(1) + self.last_bias(state).squeeze(1)
         return mixed, chosen.new_zeros(())
 
@@ -107,21 +107,34 @@ class QPLEX(Mixer):
         return mixed, regulariser
 
     def _attention(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Positive weights w [R, A] summed over heads, and the regulariser of the logits."""
-        hidden = F.relu(self.query_hidden(state)).unflatten(1, (self.heads, -1))
+        """Positive weights w [R, A] summed over heads, and the regulariser of the logits.
+
+        Rows lie innermost: the other dimensions are short, and are not what a processor's vectors
+        should run along.
+        """
+        hidden = F.relu(self.query_hidden(state))
         # (h W_q) . (f W_k) = (h W_q W_k^T) . f: vectors as short as the features are compared
-        asked = hidden.transpose(0, 1) @ (self.query @ self.key.transpose(1, 2))  # [heads, R, F]
-        shown = state[:, self.agent_features]  # [R, A, F]
-        logits = (asked.transpose(0, 1).unsqueeze(2) * shown.unsqueeze(1)).sum(3)
-        weight = torch.softmax(logits / math.sqrt(self.size), dim=2).sum(1)
-        return weight + 1e-10, self.regulariser * (logits**2).mean((0, 2)).sum()
+        ask = torch.block_diag(*(self.query @ self.key.transpose(1, 2)))  # [heads hidden, heads F]
+        asked = (ask.t() @ hidden.t()).unflatten(0, (self.heads, 1, -1))  # [heads, 1, F, R]
+        shown = state.t()[self.agent_features]  # [A, F, R]
+        logits = (asked * shown).sum(2)  # [heads, A, R]
+        weight = torch.softmax(logits / math.sqrt(self.size), dim=1).sum(0).t()
+        return weight + 1e-10, self.regulariser * (logits**2).mean((1, 2)).sum()
 
     def _advantage_weight(self, state: Tensor, actions: Tensor) -> Tensor:
         """lambda > 0, [R, A]."""
-        one_hot = F.one_hot(actions, self.n_actions).flatten(1).to(state.dtype)
         scale = self.kernel_scale(state).abs().unsqueeze(2) + 1e-10
         by_state = torch.sigmoid(self.kernel_state(state)).view(-1, self.kernels, self.n_agents)
-        by_action = torch.sigmoid(self.kernel_action(torch.cat([state, one_hot], 1)))
+        # The joint action is a one-hot input: a sum of looked-up weights.
+        layer = self.kernel_action
+        of_state, of_action = layer.weight.split(
+            [state.shape[1], self.n_agents * self.n_actions], 1
+        )
+        taken = actions + self.n_actions * torch.arange(self.n_agents, device=actions.device)
+        by_action = torch.sigmoid(
+            F.linear(state, of_state, layer.bias)
+            + F.embedding_bag(taken, of_action.t(), mode="sum")
+        )
         return (scale * by_state * by_action.view_as(by_state)).sum(1)
 
 
