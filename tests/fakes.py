@@ -266,11 +266,16 @@ def random_actions(available: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 def played_replay(
-    env: FakeEnv, n_episodes: int, seed: int, capacity: int | None = None, n_classes: int = 1
+    env: FakeEnv,
+    n_episodes: int,
+    seed: int,
+    capacity: int | None = None,
+    n_classes: int = 1,
+    copy_on: torch.device | None = None,
 ) -> ReplayBuffer:
     """A buffer with at least that many random episodes, their classes drawn at random."""
     rng = np.random.default_rng(seed)
-    replay = ReplayBuffer(env.spec, capacity or n_episodes + env.n_envs, env.n_envs)
+    replay = ReplayBuffer(env.spec, capacity or n_episodes + env.n_envs, env.n_envs, copy_on)
     seen = env.reset(seed)
     finished = 0
     while finished < n_episodes:

@@ -1,5 +1,7 @@
 """Replay buffer: slots, rows and flags, against episodes written by hand."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +146,22 @@ def test_state_batch_holds_the_same_states() -> None:
     assert np.array_equal(batch.slots, states.slots)
     assert torch.equal(batch.state, states.state)
     assert torch.equal(batch.packing.episode, states.packing.episode)
+
+
+def test_batches_from_the_copy_are_those_of_the_buffer() -> None:
+    buffers = [
+        played_replay(random_env(4), 40, seed=3, capacity=12, n_classes=2, copy_on=device)
+        for device in (None, CPU)
+    ]
+    for replay in buffers:
+        replay.label[replay.finished[::2]] = 1
+    own, copied = (replay.batch(replay.finished, CPU) for replay in buffers)
+    for field in fields(own):
+        expected, found = getattr(own, field.name), getattr(copied, field.name)
+        if isinstance(expected, torch.Tensor):
+            assert torch.equal(expected, found), field.name
+    buffers[1].obs[:] = 0  # drawn from the copy, not from here
+    assert torch.equal(buffers[1].batch(copied.slots, CPU).obs, own.obs)
 
 
 def test_discarding_the_running_episodes() -> None:

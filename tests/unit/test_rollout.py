@@ -6,7 +6,7 @@ import torch
 
 from fakes import CPU, RANDOM_SPEC, FakeEnv, RandomGame, random_env
 from trama.learning.policy import Policy, PolicySizes
-from trama.learning.replay import ReplayBuffer
+from trama.learning.replay import OBS_DTYPE, ReplayBuffer
 from trama.learning.rollout import Episodes, Rollout, play_episodes
 from trama.networks.agent import AgentHistory
 
@@ -58,7 +58,7 @@ def test_what_happened_is_what_is_stored() -> None:
         assert played.episode_return[i] == pytest.approx(total)
         assert replay.terminated[slot] == terminated
         for step, row in enumerate(rows):
-            np.testing.assert_array_equal(replay.obs[slot, step], row[0])
+            np.testing.assert_array_equal(replay.obs[slot, step], row[0].astype(OBS_DTYPE))
             np.testing.assert_array_equal(replay.state[slot, step], row[1])
             if step < length:
                 np.testing.assert_array_equal(replay.action[slot, step], row[2])

@@ -78,7 +78,7 @@ def test_classes_own_disjoint_codes(n_codes: int, n_classes: int, n_steps: int) 
 def test_coverage_loss_by_hand() -> None:
     codebook = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 3.0]], requires_grad=True)
     x = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
-    loss = coverage_loss(x, codebook, torch.tensor([0, 2]), torch.tensor([2, 3]))
+    loss = coverage_loss(x, codebook, torch.tensor([0, 2]), torch.tensor([2, 3]), 4)
     # row 0: mean of |(1,1)|^2 = 2 and |(0,1)|^2 = 1; row 1: |(0,-2)|^2 = 4
     assert _number(loss) == pytest.approx((1.5 + 4) / 2)
     loss.backward()

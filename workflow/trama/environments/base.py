@@ -17,7 +17,8 @@ class Observation(NamedTuple):
     """What N environments show. The arrays may be read-only: copy before writing.
 
     Attributes:
-        obs: [N, A, O] each agent's own observation.
+        obs: [N, A, O] each agent's own observation. Agents get it rounded to half precision
+            (11 significant bits, at most 65504): scale large values down.
         state: [N, S] the global state, for centralised training only.
         available_actions: [N, A, U]; every agent, also a dead one, has at least one.
     """

@@ -128,7 +128,7 @@ class Learner:
 
     def _predictor_loss(self, batch: Batch, history: AgentHistory) -> Tensor | None:
         """Cross-entropy over the labelled episodes; None without a predictor or any label."""
-        if self.policy.predictor is None or bool((batch.label == NO_LABEL).all()):
+        if self.policy.predictor is None or not batch.labelled:
             return None
         logits = self.policy.predictor(history, batch.packing.batch_sizes)
         current = batch.packing.current

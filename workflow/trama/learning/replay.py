@@ -10,6 +10,9 @@ from trama.environments.base import EnvSpec, Observation
 from trama.networks.packing import Packing
 
 NO_LABEL = -1
+OBS_DTYPE = np.float16
+"""What observations are rounded to, before agents act on them and in the buffer."""
+_ROW_FIELDS = ("obs", "state", "available_actions", "action", "classes", "reward")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Batch:
     reward: Tensor  # [R] float32, of the step that starts in the row
     terminated: Tensor  # [R] bool, whether that step ended the episode for good
     label: Tensor  # [B] int64: pseudo-label of the episode, NO_LABEL before there is one
+    labelled: bool  # whether any of them has one; known without asking the device
     slots: np.ndarray  # [B] int64: where the episodes lie in the buffer
 
 
@@ -45,19 +49,25 @@ class ReplayBuffer:
     """The newest `capacity` episodes, next to those that are still being played.
 
     Episodes are written in place, one row per step, into a slot of their own. Memory is reserved
-    for the longest possible episode but touched only where rows were written.
+    for the longest possible episode but touched only where rows were written. Observations, four
+    fifths of a row, are kept in half precision; `Rollout` rounds them before the agents see them,
+    so an episode is replayed as it was played.
 
     Args:
         spec: sizes of the environment.
         capacity: finished episodes that are kept.
         n_running: episodes that are written at the same time.
+        copy_on: device that keeps a copy of the finished episodes, which batches are then drawn
+            from without passing through the host; None for no copy.
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, n_running: int):
+    def __init__(
+        self, spec: EnvSpec, capacity: int, n_running: int, copy_on: torch.device | None = None
+    ):
         slots, rows = capacity + n_running, spec.episode_limit + 1
         self.capacity = capacity
         self.rows = rows
-        self.obs = np.zeros((slots, rows, spec.n_agents, spec.obs_size), np.float32)
+        self.obs = np.zeros((slots, rows, spec.n_agents, spec.obs_size), OBS_DTYPE)
         self.state = np.zeros((slots, rows, spec.state_size), np.float32)
         self.available_actions = np.zeros((slots, rows, spec.n_agents, spec.n_actions), np.bool_)
         self.action = np.zeros((slots, rows, spec.n_agents), np.int16)
@@ -71,6 +81,14 @@ class ReplayBuffer:
         self._free = list(range(slots - 1, -1, -1))
         self._finished: list[int] = []  # oldest first
         self._running = np.array([self._free.pop() for _ in range(n_running)])
+        self._rows = {name: torch.from_numpy(getattr(self, name)) for name in _ROW_FIELDS}
+        self._copies = copy_on is not None
+        # What batches are drawn from; on the host, the arrays themselves.
+        self._drawn_from = self._rows
+        if copy_on is not None:
+            self._drawn_from = {
+                name: torch.zeros_like(field, device=copy_on) for name, field in self._rows.items()
+            }
 
     def __len__(self) -> int:
         return len(self._finished)
@@ -129,6 +147,11 @@ class ReplayBuffer:
         self.terminated[slots] = terminated[envs]
         self.won[slots] = won[envs]
         self.task[slots] = task[envs]
+        if self._copies:
+            where = torch.from_numpy(slots)
+            for name, field in self._rows.items():
+                copy = self._drawn_from[name]
+                copy[where.to(copy.device)] = field[where].to(copy.device)
         self._finished.extend(slots.tolist())
         while len(self._finished) > self.capacity:
             self._free.append(self._finished.pop(0))
@@ -154,30 +177,30 @@ class ReplayBuffer:
     def state_batch(self, slots: np.ndarray, device: torch.device) -> StateBatch:
         """The states of the episodes in `slots` [B], longest first."""
         slots, packing, row = self._pack(slots)
-        state = _take(self.state, row).to(device)
-        return StateBatch(packing.to(device), state, slots)
+        return StateBatch(packing.to(device), self._take("state", row).to(device), slots)
 
     def batch(self, slots: np.ndarray, device: torch.device) -> Batch:
         """The episodes in `slots` [B] as one packed batch, longest first."""
         slots, packing, row = self._pack(slots)
-        last_action = _take(self.action, row - 1).long()  # of the first row: replaced below
-        last_action[packing.step == 0] = -1
-        episode = packing.episode
-        length = torch.from_numpy(self.length[slots])
-        ends = torch.from_numpy(self.terminated[slots])[episode] & (
-            packing.step == length[episode] - 1
-        )
+        packing = packing.to(device)
+        episode, step = packing.episode, packing.step
+        length = torch.from_numpy(self.length[slots]).to(device)
+        terminated = torch.from_numpy(self.terminated[slots]).to(device)
+        action = self._take("action", row).to(device).long()
+        # Of the first row it is another episode's, and replaced.
+        last_action = self._take("action", row - 1).to(device).long()
         return Batch(
-            packing=packing.to(device),
-            obs=_take(self.obs, row).to(device),
-            state=_take(self.state, row).to(device),
-            available_actions=_take(self.available_actions, row).to(device),
-            last_action=last_action.to(device),
-            action=_take(self.action, row).to(device).long(),
-            classes=_take(self.classes, row).to(device).long(),
-            reward=_take(self.reward, row).to(device),
-            terminated=ends.to(device),
+            packing=packing,
+            obs=self._take("obs", row).to(device).float(),
+            state=self._take("state", row).to(device),
+            available_actions=self._take("available_actions", row).to(device),
+            last_action=last_action.masked_fill((step == 0).unsqueeze(1), -1),
+            action=action,
+            classes=self._take("classes", row).to(device).long(),
+            reward=self._take("reward", row).to(device),
+            terminated=terminated[episode] & (step == length[episode] - 1),
             label=torch.from_numpy(self.label[slots]).to(device),
+            labelled=bool((self.label[slots] != NO_LABEL).any()),
             slots=slots,
         )
 
@@ -188,8 +211,7 @@ class ReplayBuffer:
         row = torch.from_numpy(slots)[packing.episode] * self.rows + packing.step
         return slots, packing, row
 
-
-def _take(field: np.ndarray, row: Tensor) -> Tensor:
-    """Rows [R] of a field [slots, rows, ...]; row -1 is the last one."""
-    flat = torch.from_numpy(field).flatten(0, 1)
-    return flat.index_select(0, row % len(flat))
+    def _take(self, name: str, row: Tensor) -> Tensor:
+        """Rows [R] of a field, where batches are drawn from; row -1 is the last one."""
+        flat = self._drawn_from[name].flatten(0, 1)
+        return flat.index_select(0, (row % len(flat)).to(flat.device))

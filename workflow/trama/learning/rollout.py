@@ -8,7 +8,7 @@ import torch
 
 from trama.environments.base import VectorEnv
 from trama.learning.policy import Policy
-from trama.learning.replay import ReplayBuffer
+from trama.learning.replay import OBS_DTYPE, ReplayBuffer
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Rollout:
 
     def step(self, epsilon: float = 0.0) -> np.ndarray:
         """One step of every environment; returns the slots of the episodes that it finished."""
-        seen = self._seen
+        seen = self._seen._replace(obs=self._seen.obs.astype(OBS_DTYPE))
         actions, classes = self.policy.act(
-            torch.tensor(seen.obs, device=self.device),
+            torch.from_numpy(seen.obs).to(self.device).float(),
             torch.tensor(seen.available_actions, device=self.device),
             self._state,
             epsilon,

@@ -47,7 +47,10 @@ class Trainer:
         device: torch.device,
     ):
         self.learner, self.config, self.labels, self.device = learner, config, labels, device
-        self.replay = ReplayBuffer(env.spec, config.buffer_size, env.n_envs)
+        on_device = config.replay_on_device and device.type != "cpu"
+        self.replay = ReplayBuffer(
+            env.spec, config.buffer_size, env.n_envs, copy_on=device if on_device else None
+        )
         generator = torch.Generator(device).manual_seed(seed)
         self.rollout = Rollout(env, learner.policy, self.replay, device, generator)
         self.rollout.reset(env_seed)

@@ -63,14 +63,17 @@ class VQVAE(nn.Module):
         commitment = ((x - code.detach()) ** 2).sum(1).mean()
         coverage = vq.new_zeros(())
         if self.coverage != "none":
+            own = self.n_codes
             if self.coverage == "time":
                 start, stop = coverage_range(step, n_steps, self.n_codes)
             else:
                 assert classes is not None
+                own = self.n_codes // self.n_classes
                 start, stop = class_coverage_range(
                     step, n_steps, self.n_codes, classes, self.n_classes
                 )
-            coverage = coverage_loss(x.detach(), self.codebook, start, stop)
+            most = max(-(-own // n_steps), 1)
+            coverage = coverage_loss(x.detach(), self.codebook, start, stop, most)
         config = self.config
         total = (
             reconstruction
@@ -113,12 +116,14 @@ def class_coverage_range(
     return classes * own + start, classes * own + stop
 
 
-def coverage_loss(x: Tensor, codebook: Tensor, start: Tensor, stop: Tensor) -> Tensor:
-    """Mean over rows of the mean over j in [start, stop) of |x - e_j|^2; x carries no gradient."""
-    width = int((stop - start).max())
-    index = start.unsqueeze(1) + torch.arange(width, device=x.device)
+def coverage_loss(x: Tensor, codebook: Tensor, start: Tensor, stop: Tensor, most: int) -> Tensor:
+    """Mean over rows of the mean over j in [start, stop) of |x - e_j|^2; x carries no gradient.
+
+    `most` is at least the largest number of codes of a row: known without asking the device.
+    """
+    index = start.unsqueeze(1) + torch.arange(most, device=x.device)
     inside = index < stop.unsqueeze(1)
-    codes = codebook[index.clamp(max=len(codebook) - 1)]  # [R, width, d]
+    codes = codebook[index.clamp(max=len(codebook) - 1)]  # [R, most, d]
     distance = ((x.unsqueeze(1) - codes) ** 2).sum(2)
     return ((distance * inside).sum(1) / inside.sum(1)).mean()
 
