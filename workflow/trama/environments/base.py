@@ -1,9 +1,10 @@
 """The one interface that collect, train and evaluate know: environments stepped as a batch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,18 @@ class VectorEnv(ABC):
     @abstractmethod
     def task(self) -> Int:
         """[N] true task id of the running episodes. For measuring only."""
+
+    @abstractmethod
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """All that the running episodes and the random streams consist of, as named arrays.
+
+        Raises:
+            TramaError: before the first reset.
+        """
+
+    @abstractmethod
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a snapshot of environments that were made alike: the same bytes follow."""
 
     @abstractmethod
     def close(self) -> None:

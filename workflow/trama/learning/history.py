@@ -1,6 +1,8 @@
 """What a run logs: tidy rows, one measured number each."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +46,14 @@ class History:
         """All values of a metric over all tasks and steps, oldest first."""
         return [row[-1] for row in self._rows if row[3:6] == (metric, None, None)]
 
+    def state_dict(self) -> dict[str, Any]:
+        """All rows so far."""
+        return {"rows": list(self._rows), "now": self._now}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` saved."""
+        self._rows, self._now = list(state["rows"]), state["now"]
+
     def write(self, path: Path, provenance: Provenance) -> None:
         """Write the rows as a `history` file."""
         names = ("env_steps", "update", "episode", "metric", "task", "step", "value")
@@ -71,3 +81,13 @@ class RunningMeans:
         self._sums.clear()
         self._counts.clear()
         return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far."""
+        sums = {name: total.detach() for name, total in self._sums.items()}
+        return {"sums": sums, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Become what `state_dict` saved, on the device that the scalars come from."""
+        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+        self._counts = dict(state["counts"])

@@ -2,7 +2,9 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ logger = logging.getLogger("trama")
 
 EMBEDDING_BATCH = 256
 """Episodes that are embedded at a time; bounds the memory, changes no result."""
+
+_COUNTERS = ("next_env_steps", "last_episodes", "last_vqvae_episodes", "number")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,13 @@ class Labels(ABC):
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
         """Cluster anew if that is due; None if it is not, or the clustering was not accepted."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learnt and counted."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` saved."""
 
 
 class TrueTaskLabels(Labels):
@@ -218,3 +229,22 @@ class ClusterLabels(Labels):
             metrics=metrics,
             class_share=share,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        optimiser = None if self._optimiser is None else self._optimiser.state_dict()
+        return {
+            "embedding": self.embedding.state_dict(),
+            "classifier": self.classifier.state_dict(),
+            "centroids": torch.tensor(self.centroids),
+            "optimiser": optimiser,
+            **{name: getattr(self, f"_{name}") for name in _COUNTERS},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.embedding.load_state_dict(state["embedding"])
+        self.classifier.load_state_dict(state["classifier"])
+        self.centroids = state["centroids"].numpy()
+        if self._optimiser is not None:
+            self._optimiser.load_state_dict(state["optimiser"])
+        for name in _COUNTERS:
+            setattr(self, f"_{name}", state[name])

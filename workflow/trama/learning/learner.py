@@ -1,6 +1,8 @@
 """TD learning of the factorised action values, and of the class predictor beside it."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +120,25 @@ class Learner:
         """Copy the networks into their targets."""
         self.target_policy.load_state_dict(self.policy.state_dict())
         self.target_mixer.load_state_dict(self.mixer.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, targets, optimiser and state scaling."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` saved."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "policy": self.policy,
+            "mixer": self.mixer,
+            "target_policy": self.target_policy,
+            "target_mixer": self.target_mixer,
+            "scaler": self.scaler,
+            "optimiser": self.optimiser,
+        }
 
     def _mix(
         self, mixer: Mixer, values: Tensor, available: Tensor, state: Tensor, actions: Tensor

@@ -1,6 +1,8 @@
 """Replay buffer of whole episodes, and packed batches drawn from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from trama.networks.packing import Packing
 NO_LABEL = -1
 OBS_DTYPE = np.float16
 """What observations are rounded to, before agents act on them and in the buffer."""
+_EPISODE_FIELDS = ("terminated", "won", "length", "label", "task")
 _ROW_FIELDS = ("obs", "state", "available_actions", "action", "classes", "reward")
 
 
@@ -53,6 +56,8 @@ class ReplayBuffer:
     fifths of a row, are kept in half precision; `Rollout` rounds them before the agents see them,
     so an episode is replayed as it was played.
 
+    Finished episodes are numbered in the order of their ends.
+
     Args:
         spec: sizes of the environment.
         capacity: finished episodes that are kept.
@@ -80,6 +85,7 @@ class ReplayBuffer:
         self.task = np.zeros(slots, np.int64)  # for measuring only; no batch carries it
         self._free = list(range(slots - 1, -1, -1))
         self._finished: list[int] = []  # oldest first
+        self.n_finished = 0
         self._running = np.array([self._free.pop() for _ in range(n_running)])
         self._rows = {name: torch.from_numpy(getattr(self, name)) for name in _ROW_FIELDS}
         self._copies = copy_on is not None
@@ -147,12 +153,9 @@ class ReplayBuffer:
         self.terminated[slots] = terminated[envs]
         self.won[slots] = won[envs]
         self.task[slots] = task[envs]
-        if self._copies:
-            where = torch.from_numpy(slots)
-            for name, field in self._rows.items():
-                copy = self._drawn_from[name]
-                copy[where.to(copy.device)] = field[where].to(copy.device)
+        self._copy(slots)
         self._finished.extend(slots.tolist())
+        self.n_finished += len(slots)
         while len(self._finished) > self.capacity:
             self._free.append(self._finished.pop(0))
         for env in envs:
@@ -169,6 +172,63 @@ class ReplayBuffer:
     def discard_running(self) -> None:
         """Forget the unfinished episodes: the environments were reset."""
         self.length[self._running] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the rows of finished episodes, as tensors and plain values."""
+        return {
+            **{name: torch.tensor(getattr(self, name)) for name in _EPISODE_FIELDS},
+            "free": list(self._free),
+            "finished": list(self._finished),
+            "n_finished": self.n_finished,
+            "running": self._running.tolist(),
+            "running_rows": self._rows_of(self._running, self.length[self._running]),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` saved; the finished episodes' rows follow by `load_episodes`."""
+        for name in _EPISODE_FIELDS:
+            getattr(self, name)[:] = state[name].numpy()
+        self._free, self._finished = list(state["free"]), list(state["finished"])
+        self.n_finished = state["n_finished"]
+        self._running = np.array(state["running"])
+        self._set_rows(self._running, self.length[self._running], state["running_rows"])
+
+    def episodes(self, first: int) -> dict[str, Any]:
+        """Rows of the finished episodes from number `first` on, one after the other."""
+        slots = self.finished[first - self.n_finished + len(self) :]
+        return self._rows_of(slots, self.length[slots] + 1)
+
+    def load_episodes(self, first: int, episodes: Mapping[str, Any]) -> None:
+        """Take back what `episodes(first)` gave, as far as the buffer still holds it."""
+        n_rows = episodes["n_rows"].numpy()
+        gone = max(self.n_finished - len(self) - first, 0)
+        rows = {
+            name: field[int(n_rows[:gone].sum()) :]
+            for name, field in episodes.items()
+            if name != "n_rows"
+        }
+        start = first + gone - self.n_finished + len(self)
+        slots = self.finished[start : start + len(n_rows) - gone]
+        self._set_rows(slots, n_rows[gone:], rows)
+        self._copy(slots)
+
+    def _rows_of(self, slots: np.ndarray, n_rows: np.ndarray) -> dict[str, Any]:
+        where = _places(slots, n_rows)
+        fields = {name: field[where] for name, field in self._rows.items()}
+        return {"n_rows": torch.from_numpy(n_rows.copy()), **fields}
+
+    def _set_rows(self, slots: np.ndarray, n_rows: np.ndarray, rows: Mapping[str, Any]) -> None:
+        where = _places(slots, n_rows)
+        for name, field in self._rows.items():
+            field[where] = rows[name]
+
+    def _copy(self, slots: np.ndarray) -> None:
+        """Bring the copy of these episodes up to date."""
+        if self._copies:
+            where = torch.from_numpy(slots)
+            for name, field in self._rows.items():
+                copy = self._drawn_from[name]
+                copy[where.to(copy.device)] = field[where].to(copy.device)
 
     def sample(self, batch_size: int, rng: np.random.Generator, device: torch.device) -> Batch:
         """Draw `batch_size` different finished episodes uniformly."""
@@ -215,3 +275,9 @@ class ReplayBuffer:
         """Rows [R] of a field, where batches are drawn from; row -1 is the last one."""
         flat = self._drawn_from[name].flatten(0, 1)
         return flat.index_select(0, (row % len(flat)).to(flat.device))
+
+
+def _places(slots: np.ndarray, n_rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Slot and step of the first `n_rows` [M] rows of each of the slots [M]."""
+    step = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
+    return torch.from_numpy(np.repeat(slots, n_rows)), torch.from_numpy(step)

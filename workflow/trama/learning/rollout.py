@@ -1,13 +1,14 @@
 """Playing episodes with a policy: many environments in lockstep, written straight into replay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 
-from trama.environments.base import VectorEnv
-from trama.learning.policy import Policy
+from trama.environments.base import Observation, VectorEnv
+from trama.learning.policy import Policy, PolicyState
 from trama.learning.replay import OBS_DTYPE, ReplayBuffer
 
 
@@ -87,6 +88,29 @@ class Rollout:
         return self.replay.finish(
             ended, outcome.last, outcome.terminated, outcome.won, outcome.task
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running episodes: environments, what they show, hidden states, and exploration."""
+        generator = None if self.generator is None else self.generator.get_state()
+        return {
+            "env": {name: torch.tensor(part) for name, part in self.env.snapshot().items()},
+            "seen": [torch.tensor(part) for part in self._seen],
+            "policy": [self._state.agent, self._state.predictor, self._state.last_action],
+            "generator": generator,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the episodes that `state_dict` saved."""
+        self.env.restore({name: part.numpy() for name, part in state["env"].items()})
+        self._seen = Observation(*(part.numpy() for part in state["seen"]))
+        agent, predictor, last_action = state["policy"]
+        self._state = PolicyState(
+            agent.to(self.device),
+            None if predictor is None else predictor.to(self.device),
+            last_action.to(self.device),
+        )
+        if self.generator is not None:
+            self.generator.set_state(state["generator"])
 
 
 def play_episodes(

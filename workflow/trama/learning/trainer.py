@@ -1,8 +1,9 @@
 """The reinforcement-learning loop: play, learn, relabel; shared by the stages collect and train."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,14 @@ from trama.learning.labels import Labels
 from trama.learning.learner import Learner
 from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Rollout
+
+_COUNTERS = (
+    "env_steps",
+    "episodes",
+    "updates",
+    "_episodes_since_update",
+    "_episodes_since_target",
+)
 
 
 class Trainer:
@@ -107,6 +116,32 @@ class Trainer:
         if self.labels is not None:
             with self.timed("vqvae"):
                 self.losses.add(self.labels.learn(batch, self.env_steps, self.episodes))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the future depends on, but for the finished episodes' rows."""
+        return {
+            "learner": self.learner.state_dict(),
+            "labels": None if self.labels is None else self.labels.state_dict(),
+            "rollout": self.rollout.state_dict(),
+            "replay": self.replay.state_dict(),
+            "losses": self.losses.state_dict(),
+            "timing": self.timing,
+            "rng": self._rng.bit_generator.state,
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` saved."""
+        self.learner.load_state_dict(state["learner"])
+        if self.labels is not None:
+            self.labels.load_state_dict(state["labels"])
+        self.rollout.load_state_dict(state["rollout"])
+        self.replay.load_state_dict(state["replay"])
+        self.losses.load_state_dict(state["losses"], self.device)
+        self.timing = state["timing"]
+        self._rng.bit_generator.state = state["rng"]
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
