@@ -25,3 +25,6 @@ def defer_package(name: str) -> None:
 
     package.__getattr__ = load
     sys.modules[name] = package
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, package)

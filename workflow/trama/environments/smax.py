@@ -7,7 +7,7 @@ group, are therefore first moved by up to `JITTER` in x and in y.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -188,7 +188,7 @@ class Simulation:
 
     def blank(self, mixture: Mixture, n_envs: int) -> Running:
         """Return zeros to start from: what `advance` takes and ignores at the start."""
-        keys = jax.ShapeDtypeStruct((n_envs, 2), np.uint32)
+        keys: Any = jax.ShapeDtypeStruct((n_envs, 2), np.uint32)
         running = Running(keys, *jax.eval_shape(self._start, mixture, keys))
         zeros: Running = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), running)
         return zeros
