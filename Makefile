@@ -6,6 +6,9 @@ CORES ?= all
 GPUS ?= 1
 # PRESET: laptop, paper; without it the one that config/config.yaml names.
 PRESET ?=
+# Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
+ONLY ?=
+LARGE ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -15,7 +18,7 @@ RULES := Snakefile rules/*.smk
 # Tests take one thread per process; the rules set their own from the config.
 test: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv test lint schema clean help
+.PHONY: run venv test lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -46,6 +49,9 @@ lint: venv  ## check format, style, types and the workflow
 schema: venv  ## write config/README.md, the schema of the config and the data card anew
 	$(RUN) trama.config.document
 	$(RUN) trama.data.schemas workflow/schemas/data_card.md
+
+bench: venv  ## measure speed and memory (ONLY=learner for one group, LARGE=1 for more sizes)
+	$(RUN) benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(LARGE),--large)
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache workflow/trama.egg-info

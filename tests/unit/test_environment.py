@@ -564,3 +564,24 @@ with make_env(Problem(units=("1s",)), Env(), 1, threads=1) as env:
     (folder,) = (tmp_path / "trama/xla").iterdir()
     assert folder.name.endswith(key)
     assert any(path.stat().st_size > 0 for path in folder.rglob("*") if path.is_file())
+
+
+def test_only_smax_is_imported_and_the_rest_of_jaxmarl_stays_there() -> None:
+    script = """
+import contextlib, io, sys
+from trama.environments import smax
+assert "jaxmarl.environments.mpe" not in sys.modules
+with contextlib.redirect_stdout(io.StringIO()):
+    from jaxmarl import make
+    import jaxmarl.environments
+print(jaxmarl.environments.HeuristicEnemySMAX is smax.HeuristicEnemySMAX)
+print(make("MPE_simple_spread_v3").num_agents)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": "workflow", "HOME": str(Path.home()), "JAX_PLATFORMS": "cpu"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.splitlines()[-2:] == ["True", "3"], run.stderr

@@ -60,3 +60,22 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
         torch_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert torch_device("cuda") == torch_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize("optimiser", ["Adam", "RMSprop"])
+def test_optimisers_learn_the_same_without_the_compiler(optimiser: str) -> None:
+    program = (
+        "import torch\n{settle}"
+        "weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))\n"
+        f"optimiser = torch.optim.{optimiser}([weight], lr=0.1)\n"
+        "for _ in range(3):\n"
+        "    optimiser.zero_grad()\n"
+        "    (weight**2).sum().backward()\n"
+        "    optimiser.step()\n"
+        "optimiser.load_state_dict(optimiser.state_dict())\n"
+        "print(weight.tolist(), 'torch._dynamo' in sys.modules)\n"
+    )
+    settle = "from trama.runtime import torch_device; torch_device('cpu')\n"
+    plain, spared = (_run(program.format(settle=text)).stdout for text in ("", settle))
+    assert plain.endswith("True\n") and spared.endswith("False\n")
+    assert plain.split("]]")[0] == spared.split("]]")[0]

@@ -67,6 +67,7 @@ def torch_device(name: str) -> "torch.device":
     from trama.errors import TramaError
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    _spare_the_compiler()
     if name == "cuda" and not torch.cuda.is_available():
         raise TramaError(
             "config key device: 'cuda' was asked for, but PyTorch sees no GPU here. "
@@ -75,3 +76,20 @@ def torch_device(name: str) -> "torch.device":
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def _spare_the_compiler() -> None:
+    """Let PyTorch's optimisers work without `torch._dynamo`, which takes 1.5 s to import.
+
+    They import it to hide themselves from the compiler, which nothing here uses; `__wrapped__` is
+    what they hide.
+    """
+    from torch import no_grad
+    from torch.optim import Adam, Optimizer, RMSprop
+
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        method = getattr(Optimizer, name)
+        setattr(Optimizer, name, getattr(method, "__wrapped__", method))
+    for optimiser in (Adam, RMSprop):
+        step = optimiser.step
+        optimiser.step = no_grad()(getattr(step, "__wrapped__", step))  # type: ignore[method-assign]

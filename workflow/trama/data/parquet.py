@@ -112,6 +112,8 @@ class TableWriter:
             compression="zstd",
             # Measured values repeat too little for a dictionary to pay.
             use_dictionary=[c.name for c in self._schema if pa.types.is_string(c.type)],
+            # Finding the extremes of every list took a quarter of the time to write.
+            write_statistics=[c.name for c in self._schema if not pa.types.is_list(c.type)],
             write_page_checksum=True,
         )
         return self

@@ -35,7 +35,12 @@ def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = 
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
-_FLOATS = pa.list_(pa.float32())
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    # Where no value can be null, Parquet keeps one level less for each: a third of the time.
+    return pa.list_(pa.field("element", kind, nullable=False))
+
+
+_FLOATS = _list_of(pa.float32())
 
 _COLLECT = "collect/seed_<s>/"
 _REPRESENTATION = "representation/<r>/seed_<s>/"
@@ -140,12 +145,12 @@ KINDS: dict[str, FileKind] = {
                 _column("state", _FLOATS, "global state: S values, unscaled"),
                 _column(
                     "available_actions",
-                    pa.list_(pa.bool_()),
+                    _list_of(pa.bool_()),
                     "whether each agent may take each action: A*U flags",
                 ),
                 _column(
                     "actions",
-                    pa.list_(pa.int8()),
+                    _list_of(pa.int8()),
                     "action of each of the A agents; -1 in the final row",
                 ),
                 _column(

@@ -44,7 +44,7 @@ def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
 
     jax.config.update("jax_platforms", platforms)
     jax.config.update("jax_compilation_cache_dir", str(compilation_cache()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
         found = jax.default_backend()
     except RuntimeError as error:

@@ -6,11 +6,7 @@ it cannot separate units at exactly the same point; units that share a point, at
 group, are therefore first moved by up to `JITTER` in x and in y.
 """
 
-import contextlib
 import functools
-import io
-import sys
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -21,29 +17,16 @@ from numpy.typing import NDArray
 
 from trama.config.model import Env, Problem
 from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
+from trama.environments.deferred import defer_package
 from trama.errors import TramaError
 from trama.tasks import parse_units, tasks_of
 
+defer_package("jaxmarl")
+defer_package("jaxmarl.environments")
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallow standard output, and put the streams back as they were.
-
-    JaxMARL prints on import, and points sys.stdout and sys.stderr at the process's first ones.
-    """
-    streams: Any = sys.stdout, sys.__stdout__, sys.stderr
-    silent: Any = io.StringIO()
-    sys.stdout = sys.__stdout__ = silent  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        sys.stdout, sys.__stdout__, sys.stderr = streams  # type: ignore[misc]
-
-
-with _quiet():
-    from jaxmarl.environments.smax import HeuristicEnemySMAX
-    from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle
-    from jaxmarl.environments.smax.smax_env import State as Units
+from jaxmarl.environments.smax import HeuristicEnemySMAX  # noqa: E402
+from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle  # noqa: E402
+from jaxmarl.environments.smax.smax_env import State as Units  # noqa: E402
 
 MAP_SIZE = 32.0
 CENTRE = MAP_SIZE / 2
@@ -75,8 +58,8 @@ class Mixture(NamedTuple):
     types: Array | NDArray[np.uint8]
     reflected: Array | NDArray[np.bool_]
     log_probability: Array | NDArray[np.float32]
-    dist_ratio: Array | float
-    reward_scale: Array | float
+    dist_ratio: Array | np.float32
+    reward_scale: Array | np.float32
 
 
 class Running(NamedTuple):
@@ -85,6 +68,20 @@ class Running(NamedTuple):
     keys: Array
     battle: Battle
     task: Array
+
+
+class Start(NamedTuple):
+    """Where random streams begin.
+
+    Attributes:
+        seed: [2] low and high 32 bits.
+        stream: [N] number of each environment's stream.
+        now: whether all episodes start anew, from these streams.
+    """
+
+    seed: Array | NDArray[np.uint32]
+    stream: Array | NDArray[np.int32]
+    now: Array | NDArray[np.bool_]
 
 
 class Seen(NamedTuple):
@@ -104,7 +101,7 @@ class Outcome(NamedTuple):
     won: Array
 
 
-def place_surrounded(key: Array, team_size: int, dist_ratio: Array | float) -> Array:
+def place_surrounded(key: Array, team_size: int, dist_ratio: Array | np.float32) -> Array:
     """Return start positions [2A, 2]: allies at the centre, enemies around them, jittered.
 
     One to four groups of enemies (uniform), each on a diagonal of its own, at a uniformly drawn
@@ -122,7 +119,7 @@ def place_surrounded(key: Array, team_size: int, dist_ratio: Array | float) -> A
     return CENTRE + jitter.at[team_size:].add((directions * distances)[member])
 
 
-def place_reflected(key: Array, team_size: int, dist_ratio: Array | float) -> Array:
+def place_reflected(key: Array, team_size: int, dist_ratio: Array | np.float32) -> Array:
     """Return start positions [2A, 2]: allies uniform in the left half, enemies mirrored.
 
     Allies lie within `dist_ratio` of the half map from the centre, and `REFLECTED_GAP` or more
@@ -136,10 +133,14 @@ def place_reflected(key: Array, team_size: int, dist_ratio: Array | float) -> Ar
 
 
 class Simulation:
-    """The compiled programs of one roster, team size and time limit; any N, any mixture."""
+    """The compiled program of one roster, team size and time limit; any N, any mixture.
+
+    Half of the time to a first step went into tracing. Episodes therefore start in the program that
+    also steps, and what it uses twice is a program of its own within it, which is traced once.
+    """
 
     def __init__(self, roster: Roster, team_size: int, max_steps: int) -> None:
-        """Set up the game; programs are compiled at the first call for each N."""
+        """Set up the game; the program is compiled at the first call for each N."""
         names, symbols, *numbers = zip(*roster, strict=True)
         speed, damage, attack_range, sight, radius, health, cooldown = (
             jnp.array(values, dtype=jnp.float32) for values in numbers
@@ -162,8 +163,9 @@ class Simulation:
         )
         self.team_size = team_size
         self.health = health
-        self.reset = jax.jit(self._reset)
-        self.step = jax.jit(self._step)
+        self.advance = jax.jit(self._advance)
+        self._start = jax.jit(jax.vmap(self._start_one, (None, 0)))
+        self._observe = jax.jit(jax.vmap(self._observe_one))
 
     def spec(self, tasks: tuple[str, ...], max_steps: int) -> EnvSpec:
         """Return sizes and names (see `EnvSpec`) for these tasks."""
@@ -184,27 +186,35 @@ class Simulation:
             agent_features=np.arange(self.team_size * len(own)).reshape(self.team_size, len(own)),
         )
 
-    def _reset(
-        self, mixture: Mixture, seed: Array | NDArray[np.uint32], index: Array | NDArray[np.int32]
-    ) -> tuple[Running, Seen]:
-        """Start episodes; `seed` [2] holds its low and high 32 bits, `index` [N] each stream."""
-        root = jax.random.fold_in(jax.random.PRNGKey(seed[0]), seed[1])
-        streams = jax.vmap(jax.random.fold_in, (None, 0))(root, index)
-        start_keys, keys = _split(streams, 2)
-        battle, task = jax.vmap(self._start, (None, 0))(mixture, start_keys)
-        return Running(keys, battle, task), jax.vmap(self._observe)(battle)
+    def blank(self, mixture: Mixture, n_envs: int) -> Running:
+        """Return zeros to start from: what `advance` takes and ignores at the start."""
+        keys: Any = jax.ShapeDtypeStruct((n_envs, 2), np.uint32)
+        running = Running(keys, *jax.eval_shape(self._start, mixture, keys))
+        zeros: Running = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), running)
+        return zeros
 
-    def _step(
-        self, mixture: Mixture, running: Running, actions: Array | NDArray[np.int32]
+    def _advance(
+        self,
+        mixture: Mixture,
+        running: Running,
+        actions: Array | NDArray[np.int32],
+        start: Start,
     ) -> tuple[Running, Seen, Seen, Outcome]:
-        """Take the joint actions [N, A]; return episodes, next and last observation, outcome."""
-        step_keys, start_keys, keys = _split(running.keys, 3)
+        """Take the joint actions [N, A]; return episodes, next and last observation, outcome.
+
+        Where all episodes `start` anew, only the episodes and the next observation have a meaning.
+        """
+        root = jax.random.fold_in(jax.random.PRNGKey(start.seed[0]), start.seed[1])
+        streams = jax.vmap(jax.random.fold_in, (None, 0))(root, start.stream)
+        step_keys, two, three = _split(jnp.where(start.now, streams, running.keys), 3)
+        start_keys = jnp.where(start.now, step_keys, two)  # nothing is stepped then
+        keys = jnp.where(start.now, two, three)
         by_agent = {agent: actions[:, i] for i, agent in enumerate(self.game.agents)}
         _, battle, reward, done, _ = jax.vmap(self.game.step_env)(
             step_keys, running.battle, by_agent
         )
-        last = jax.vmap(self._observe)(battle)
-        ended = done["__all__"]
+        last = self._observe(battle)
+        ended = done["__all__"] | start.now
         alive = battle.state.unit_alive
         allies_live = alive[:, : self.team_size].any(axis=1)
         enemies_live = alive[:, self.team_size :].any(axis=1)
@@ -217,14 +227,14 @@ class Simulation:
         )
 
         def restart() -> tuple[Battle, Array, Seen]:
-            fresh, task = jax.vmap(self._start, (None, 0))(mixture, start_keys)
-            first = jax.vmap(self._observe)(fresh)
+            fresh, task = self._start(mixture, start_keys)
+            seen = self._observe(fresh)
 
             def choose(new: Array, old: Array) -> Array:
                 return jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
             chosen: tuple[Battle, Array, Seen] = jax.tree.map(
-                choose, (fresh, task, first), (battle, running.task, last)
+                choose, (fresh, task, seen), (battle, running.task, last)
             )
             return chosen
 
@@ -234,7 +244,7 @@ class Simulation:
         )
         return Running(keys, battle, task), observation, last, outcome
 
-    def _start(self, mixture: Mixture, key: Array) -> tuple[Battle, Array]:
+    def _start_one(self, mixture: Mixture, key: Array) -> tuple[Battle, Array]:
         """Draw one episode's task, team order and positions."""
         task_key, order_key, place_key, enemy_key = jax.random.split(key, 4)
         task = jax.random.categorical(task_key, mixture.log_probability)
@@ -264,7 +274,7 @@ class Simulation:
         )
         return jax.tree.map(_strongly_typed, battle), task.astype(jnp.int32)
 
-    def _observe(self, battle: Battle) -> Seen:
+    def _observe_one(self, battle: Battle) -> Seen:
         obs = self.game.get_obs(battle)
         available = self.game.get_avail_actions(battle)
         agents = self.game.agents
@@ -299,19 +309,22 @@ class SmaxVectorEnv(VectorEnv):
             types=np.array([[types.index(unit) for unit in team] for team in teams], np.uint8),
             reflected=np.array([each.start == "reflected" for each in tasks]),
             log_probability=log_probability,
-            dist_ratio=env.dist_ratio,
-            reward_scale=env.reward_scale,
+            dist_ratio=np.float32(env.dist_ratio),
+            reward_scale=np.float32(env.reward_scale),
         )
         self._simulation = _simulation(_as_tuples(env), len(teams[0]), env.max_steps)
         self.spec = self._simulation.spec(names, env.max_steps)
         self.n_envs = n_envs
+        self._go_on = _start(0, n_envs, now=False)
         self.running = None
 
     def reset(self, seed: int) -> Observation:
         """See `VectorEnv.reset`."""
-        words = np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint32)
-        index = np.arange(self.n_envs, dtype=np.int32)
-        self.running, seen = self._simulation.reset(self._mixture, words, index)
+        nothing = np.zeros((self.n_envs, self.spec.n_agents), np.int32)
+        blank = self._simulation.blank(self._mixture, self.n_envs)
+        self.running, seen, _, _ = self._simulation.advance(
+            self._mixture, blank, nothing, _start(seed, self.n_envs, now=True)
+        )
         observation = _observation(seen)
         self._available = observation.available_actions
         return observation
@@ -321,8 +334,8 @@ class SmaxVectorEnv(VectorEnv):
         if self.running is None:
             raise TramaError("The environment was stepped before it was reset: call reset(seed).")
         task = self.task
-        self.running, seen, seen_last, outcome = self._simulation.step(
-            self._mixture, self.running, self._checked(actions)
+        self.running, seen, seen_last, outcome = self._simulation.advance(
+            self._mixture, self.running, self._checked(actions), self._go_on
         )
         reward, terminated, truncated, won = map(np.asarray, outcome)
         last = _observation(seen_last)
@@ -384,8 +397,13 @@ def _as_tuples(env: Env) -> Roster:
     )
 
 
-def _extent(dist_ratio: Array | float) -> Array:
+def _extent(dist_ratio: Array | np.float32) -> Array:
     return jnp.minimum(dist_ratio * CENTRE, CENTRE - MARGIN)
+
+
+def _start(seed: int, n_envs: int, *, now: bool) -> Start:
+    words = np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint32)
+    return Start(words, np.arange(n_envs, dtype=np.int32), np.array(now))
 
 
 def _split(keys: Array, parts: int) -> tuple[Array, ...]:

@@ -1,16 +1,12 @@
-"""K-means over trajectory embeddings, and what is measured of it (METHOD section 4)."""
+"""K-means over trajectory embeddings, and what is measured of it (METHOD section 4).
+
+scikit-learn takes 1.5 s to import and is imported where it is used: most jobs never cluster.
+"""
 
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import (
-    adjusted_rand_score,
-    normalized_mutual_info_score,
-    silhouette_score,
-)
 
 from trama.errors import TramaError
 
@@ -56,6 +52,9 @@ def fit_clusters(
     Raises:
         TramaError: fewer different embeddings than clusters.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     different = count_different(embedding)
     if different < n_classes:
         raise TramaError(
@@ -100,6 +99,12 @@ def cluster_quality(
 
     The true tasks serve to measure; nothing is chosen or trained by them.
     """
+    from sklearn.metrics import (
+        adjusted_rand_score,
+        normalized_mutual_info_score,
+        silhouette_score,
+    )
+
     rng = np.random.default_rng(seed)
     sample = rng.choice(len(embedding), min(SILHOUETTE_SAMPLE, len(embedding)), replace=False)
     several = 1 < len(np.unique(labels[sample])) < len(sample)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from trama.config.params import CollectParams
@@ -143,7 +144,7 @@ def _append(
         {
             "episode": (first + which).astype(np.int32),
             "step": step.astype(np.int16),
-            "task": [spec.tasks[task] for task in replay.task[slot]],
+            "task": pa.array(spec.tasks).take(pa.array(replay.task[slot])),
             "obs": replay.obs[slot, step].reshape(n_rows, -1),
             "state": replay.state[slot, step],
             "available_actions": replay.available_actions[slot, step].reshape(n_rows, -1),

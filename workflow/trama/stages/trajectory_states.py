@@ -59,7 +59,7 @@ def read_states(trajectories: Path) -> TrajectoryStates:
         acted = column_matrix(table, "actions")[:, 0] >= 0
         states.append(column_matrix(table, "state")[acted])
         episodes.append(table["episode"].to_numpy()[acted])
-        tasks.append(np.array(table["task"].to_pylist(), dtype=object)[acted])
+        tasks.append(table["task"].to_numpy()[acted])
     if not states:
         raise TramaError(f"{trajectories}: holds no trajectory. Raise collect.env_steps.")
     state = np.concatenate(states)

@@ -1,0 +1,1 @@
+"""The project's benchmark, `make bench`: each figure beside a reference of the same run."""
