@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from trama.config.model import RL
 from trama.learning.learner import Learner
-from trama.learning.policy import greedy
+from trama.learning.policy import Policy, greedy
 from trama.learning.replay import NO_LABEL, Batch
-from trama.networks.agent import RecurrentNetwork, history_inputs
+from trama.networks.agent import RecurrentNetwork
 from trama.networks.mixers import Mixer
 from trama.networks.vqvae import VQVAE, class_coverage_range, coverage_range
 
@@ -105,11 +105,10 @@ class ReferenceLearner:
         """As `Learner.losses`."""
         policy = self.policy
         inputs = _inputs(batch, policy.sizes.n_actions)
-        told = policy.told(batch.classes)
-        values = _unroll(policy.agent, inputs, told)
+        values = _unroll(policy.agent, inputs, _told(policy, batch.classes))
         with torch.no_grad():
             target_values = _unroll(
-                self.target_policy.agent, inputs, self.target_policy.told(batch.classes)
+                self.target_policy.agent, inputs, _told(self.target_policy, batch.classes)
             )
             best_action = greedy(values, batch.available_actions)
             # zero where there is no row: then its attention logits are zero too
@@ -200,9 +199,17 @@ def padded_vqvae_loss(vqvae: VQVAE, state: Tensor, mask: Tensor, classes: Tensor
 
 
 def _inputs(batch: PaddedBatch, n_actions: int) -> Tensor:
-    """History inputs [B, T+1, A, F]."""
-    flat = history_inputs(batch.obs.flatten(0, 1), batch.last_action.flatten(0, 1), n_actions)
-    return flat.unflatten(0, batch.obs.shape[:2])
+    """Observation, last action and agent, the last two one-hot, [B, T+1, A, F]."""
+    acted = (batch.last_action >= 0).unsqueeze(3)
+    last_action = F.one_hot(batch.last_action.clamp(min=0), n_actions) * acted
+    agent = torch.eye(batch.obs.shape[2]).expand(*batch.obs.shape[:2], -1, -1)
+    return torch.cat([batch.obs, last_action.to(batch.obs.dtype), agent], 3)
+
+
+def _told(policy: Policy, classes: Tensor) -> Tensor | None:
+    """What the classes [B, T+1, A] add to the agent's first layer; None without classes."""
+    told = policy.told()
+    return None if told is None else F.embedding(classes, told)
 
 
 def _unroll(network: RecurrentNetwork, inputs: Tensor, told: Tensor | None) -> Tensor:

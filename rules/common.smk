@@ -82,6 +82,13 @@ def train_settings(wildcards):
     )
 
 
+def train_checkpoint(wildcards):
+    """Folder of a training's checkpoint: no output, or Snakemake would delete it before a retry."""
+    key = stage_params.checkpoint_key(train_settings(wildcards))
+    folder = f"results/{wildcards.study}/checkpoints/{wildcards.problem}/{wildcards.variant}"
+    return f"{folder}/seed_{wildcards.seed}/{key}"
+
+
 def evaluate_settings(wildcards):
     return stage_params.evaluate_params(
         CONFIG, wildcards.problem, wildcards.variant, int(wildcards.seed)

@@ -21,6 +21,7 @@ rule train_without_representation:
         gpu=CONFIG.resources.train.gpu,
     params:
         settings=train_settings,
+        checkpoint=train_checkpoint,
     message:
         "Train {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
     script:
@@ -53,6 +54,7 @@ rule train_with_representation:
         gpu=CONFIG.resources.train.gpu,
     params:
         settings=train_settings,
+        checkpoint=train_checkpoint,
     message:
         "Train {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
     script:

@@ -13,6 +13,7 @@ from trama.config.params import (
     CollectParams,
     EvaluateParams,
     PretrainParams,
+    RunSettings,
     TrainParams,
 )
 from trama.data.parquet import Provenance, read_table
@@ -70,6 +71,7 @@ JOB: dict[str, object] = {
     "seed": 0,
     "device": "cpu",
 }
+RUN_SETTINGS = RunSettings()
 _SHARED = ("n_envs", "batch_size", "buffer_size", "episodes_per_update", "hidden_size", "qplex")
 
 
@@ -83,6 +85,7 @@ def run_collect(folder: Path, **changes: object) -> None:
         state_statistics=folder / "state_statistics.parquet",
         history=folder / "collect_history.parquet",
         timing=folder / "collect_timing.parquet",
+        run_settings=RUN_SETTINGS,
         threads=1,
     )
 
@@ -134,6 +137,7 @@ def run_train(
     folder: Path,
     representation: Representation | None,
     labels: str | None = None,
+    run_settings: RunSettings = RUN_SETTINGS,
     **changes: object,
 ) -> None:
     labels = labels or ("clusters" if representation else None)
@@ -165,6 +169,8 @@ def run_train(
         history=folder / "history.parquet",
         embeddings=folder / "train_embeddings.parquet" if representation else None,
         timing=folder / "timing.parquet",
+        checkpoint=folder.with_name(folder.name + "_checkpoints") / "key",
+        run_settings=run_settings,
         threads=1,
     )
 

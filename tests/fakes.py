@@ -1,7 +1,9 @@
 """Small deterministic environments, and what tests of the learning need around them."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +54,9 @@ class Game(ABC):
     @abstractmethod
     def act(self, actions: np.ndarray) -> tuple[float, bool, bool, bool]:
         """Take actions [A]; returns reward, terminated, truncated, won."""
+
+
+_SNAPSHOTS: list[Any] = []
 
 
 class FakeEnv(VectorEnv):
@@ -110,6 +115,13 @@ class FakeEnv(VectorEnv):
     def task(self) -> Int:
         tasks = [self._report(self._number + e, game.task) for e, game in enumerate(self._games)]
         return np.array(tasks, np.int32)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        _SNAPSHOTS.append(copy.deepcopy((self._rngs, self._games, self._number)))
+        return {"number": np.array(len(_SNAPSHOTS) - 1)}
+
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
+        self._rngs, self._games, self._number = copy.deepcopy(_SNAPSHOTS[int(snapshot["number"])])
 
     def close(self) -> None:
         pass

@@ -3,7 +3,7 @@
 from entry import paths, stage
 
 with stage("collect", snakemake) as provenance:
-    from trama.config.params import CollectParams
+    from trama.config.params import CollectParams, run_settings
     from trama.stages.collect import collect
 
     collect(
@@ -11,5 +11,6 @@ with stage("collect", snakemake) as provenance:
         provenance,
         **paths(snakemake.input),
         **paths(snakemake.output),
+        run_settings=run_settings(snakemake.config),
         threads=snakemake.threads,
     )

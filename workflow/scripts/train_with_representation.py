@@ -1,9 +1,11 @@
 """Train one variant that starts from a representation on one problem and seed."""
 
+from pathlib import Path
+
 from entry import paths, stage
 
 with stage("train", snakemake) as provenance:
-    from trama.config.params import TrainParams
+    from trama.config.params import TrainParams, run_settings
     from trama.stages.train import train
 
     train(
@@ -11,5 +13,7 @@ with stage("train", snakemake) as provenance:
         provenance,
         **paths(snakemake.input, optional=["vqvae"]),
         **paths(snakemake.output),
+        checkpoint=Path(snakemake.params.checkpoint),
+        run_settings=run_settings(snakemake.config, snakemake.wildcards.variant),
         threads=snakemake.threads,
     )

@@ -1,9 +1,11 @@
 """Train one variant without a representation (a baseline or an oracle) on one problem and seed."""
 
+from pathlib import Path
+
 from entry import paths, stage
 
 with stage("train", snakemake) as provenance:
-    from trama.config.params import TrainParams
+    from trama.config.params import TrainParams, run_settings
     from trama.stages.train import train
 
     train(
@@ -15,5 +17,7 @@ with stage("train", snakemake) as provenance:
         embeddings=None,
         **paths(snakemake.input),
         **paths(snakemake.output),
+        checkpoint=Path(snakemake.params.checkpoint),
+        run_settings=run_settings(snakemake.config, snakemake.wildcards.variant),
         threads=snakemake.threads,
     )

@@ -21,12 +21,14 @@ class Progress:
         description: what is being done, for example ``train qplex SurComb3 seed 0``.
         total: in `unit`.
         unit: of the count, for example ``env steps``.
+        done: where a resumed run begins.
     """
 
-    def __init__(self, description: str, total: int, unit: str):
+    def __init__(self, description: str, total: int, unit: str, done: int = 0):
         self.description, self.total, self.unit = description, total, unit
         self._bar = tqdm(
             total=total,
+            initial=done,
             desc=description,
             unit=f" {unit}",
             unit_scale=True,
@@ -35,8 +37,8 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )
         self._start = self._last = time.monotonic()
-        self._done = 0
-        logger.info("%s: 0 of %d %s", description, total, unit)
+        self._first = self._done = done
+        logger.info("%s: %d of %d %s", description, done, total, unit)
 
     def update(self, done: int, **figures: float) -> None:
         """Show that `done` of the total is reached, with current figures such as a win rate."""
@@ -47,7 +49,7 @@ class Progress:
         now = time.monotonic()
         if now - self._last >= LOG_SECONDS or done >= self.total:
             self._last = now
-            rate = done / max(now - self._start, 1e-9)
+            rate = (done - self._first) / max(now - self._start, 1e-9)
             shown = "".join(f", {name} {value:.3g}" for name, value in figures.items())
             logger.info(
                 "%s: %d of %d %s, %.0f per second, %.0f s left%s",

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +56,31 @@ def _open_log(log: Path) -> None:
     logger.setLevel(logging.INFO)
     logger.handlers[:] = [to_file, to_terminal]
     logger.propagate = False
+
+
+class StopRequest:
+    """Turns SIGTERM into a request, so that a loop can end where its state is whole.
+
+    Attributes:
+        requested: name of the signal that asked; empty so far.
+    """
+
+    requested = ""
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = signal.Signals(number).name
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        signal.signal(signal.SIGTERM, self._before)
 
 
 def torch_device(name: str) -> "torch.device":

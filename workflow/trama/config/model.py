@@ -375,11 +375,6 @@ class RL(Section):
     buffer_size: int = Field(
         default=5000, ge=1, description="Episodes that the replay buffer holds (published: 5000)."
     )
-    replay_on_device: bool = Field(
-        default=False,
-        description="Keep a copy of the replay buffer in the GPU's memory, of which batches are "
-        "drawn faster; without a GPU it has no effect. 5000 episodes of 5 agents take 0.8 GB.",
-    )
     episodes_per_update: int = Field(
         default=1, ge=1, description="Episodes that are played per learner update (published: 1)."
     )
@@ -624,6 +619,17 @@ class Train(RL):
     test_episodes: int = Field(
         default=32, ge=1, description="Greedy episodes of a test (published: 32)."
     )
+    checkpoint_minutes: float = Field(
+        default=5.0,
+        gt=0,
+        description="Minutes between two checkpoints, from which a training that was killed goes "
+        "on; a change re-runs nothing.",
+    )
+    keep_checkpoint: bool = Field(
+        default=False,
+        description="Keep the last checkpoint of a finished training: a larger env_steps then goes "
+        "on from there. A change re-runs nothing.",
+    )
     predictor: Predictor = Field(default=Predictor(), description="Trajectory-class predictor.")
     class_representation: ClassRepresentation = Field(
         default=ClassRepresentation(), description="The class as the policy sees it."
@@ -714,6 +720,11 @@ class Config(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="PyTorch device; auto takes a GPU where there is one."
+    )
+    replay_on_device: bool = Field(
+        default=False,
+        description="Keep a copy of the replay buffer in the GPU's memory, of which batches are "
+        "drawn faster; without a GPU it has no effect. 5000 episodes of 5 agents take 0.8 GB.",
     )
     study: Study = Field(..., description="What is run.")
     problems: dict[Name, Problem] = Field(..., description="Definitions of problems, by name.")

@@ -46,6 +46,9 @@ ALGORITHM_VERSIONS: dict[str, int] = {
 }
 """One number per stage; raise it with a library change that alters the stage's results."""
 
+_RUN_KEYS = ("checkpoint_minutes", "keep_checkpoint")
+"""Keys of section train that do not alter its results."""
+
 # Tuples arrive as lists from Snakemake.
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
@@ -137,6 +140,14 @@ class TrainParams(JobParams):
     collect_env_steps: int | None
 
 
+class RunSettings(Section):
+    """How a job runs, which does not alter its results: no params, so a change re-runs nothing."""
+
+    replay_on_device: bool = False
+    checkpoint_minutes: float = 5.0
+    keep_checkpoint: bool = False
+
+
 class EvaluateParams(JobParams):
     """Params of stage evaluate; the policies' files hold the sizes of their networks."""
 
@@ -225,6 +236,7 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     representation = None if name is None else config.representations[name]
     train = config.train_for(variant)
     unused = {path for path, _ in unused_train_keys(definition, representation, train)}
+    unused |= {(key,) for key in _RUN_KEYS}
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
     if name is not None:
         upstream["cluster"] = params_hash(cluster_params(config, problem, name, seed))
@@ -253,6 +265,21 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         params["cluster"] = _dump(config.cluster, {("n_init",)} if continued else ())
         params["collect_env_steps"] = config.collect.env_steps
     return params
+
+
+def checkpoint_key(settings: Params) -> str:
+    """Hash of all params of a training but its length: what its checkpoints depend on."""
+    train = {key: value for key, value in settings["train"].items() if key != "env_steps"}
+    return params_hash({**settings, "train": train})
+
+
+def run_settings(config: Mapping[str, Any], variant: str | None = None) -> RunSettings:
+    """How the jobs of a configuration run, given as plain data; a variant may override it."""
+    train = config["train"]
+    if variant is not None:
+        train = {**train, **config["variants"][variant]["train"]}
+    keys = {key: train[key] for key in _RUN_KEYS}
+    return RunSettings(replay_on_device=config["replay_on_device"], **keys)
 
 
 def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Params:

@@ -139,8 +139,8 @@ KINDS: dict[str, FileKind] = {
                 ),
                 _column(
                     "obs",
-                    _FLOATS,
-                    "observations of the A agents, agent by agent: A*O values, unscaled",
+                    _list_of(pa.float16()),
+                    "observations as the A agents saw them, agent by agent: A*O values, unscaled",
                 ),
                 _column("state", _FLOATS, "global state: S values, unscaled"),
                 _column(

@@ -7,6 +7,7 @@ group, are therefore first moved by up to `JITTER` in x and in y.
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -349,6 +350,22 @@ class SmaxVectorEnv(VectorEnv):
         if self.running is None:
             raise TramaError("No episode is running: call reset(seed) first.")
         return np.asarray(self.running.task)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """See `VectorEnv.snapshot`."""
+        if self.running is None:
+            raise TramaError("No episode is running: call reset(seed) first.")
+        leaves, _ = jax.tree_util.tree_flatten_with_path(self.running)
+        parts = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+        return {**parts, "available_actions": self._available}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """See `VectorEnv.restore`."""
+        blank = self._simulation.blank(self._mixture, self.n_envs)
+        leaves, tree = jax.tree_util.tree_flatten_with_path(blank)
+        parts = [snapshot[jax.tree_util.keystr(path)] for path, _ in leaves]
+        self.running = jax.tree_util.tree_unflatten(tree, parts)
+        self._available = snapshot["available_actions"]
 
     def close(self) -> None:
         """See `VectorEnv.close`."""

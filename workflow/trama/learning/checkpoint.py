@@ -1,8 +1,8 @@
 """Checkpoints of a training on disk: a run that was killed goes on from the last one.
 
 A checkpoint is a folder. `manifest.json` names its files with their sizes and hashes, and is
-replaced in one step after everything that it names lies on the disk: whatever moment a process dies
-at, the manifest describes one whole checkpoint, the old or the new one. The replay buffer, by far the
+replaced in one step after all that it names lies on the disk: at whatever moment a process dies,
+the manifest describes one whole checkpoint, the old or the new one. The replay buffer, by far the
 largest part, is not rewritten: each checkpoint adds a file with the episodes since the one before,
 and drops the files whose episodes have all left the buffer.
 """
@@ -16,9 +16,11 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, get_type_hints
 
+import numpy as np
 import torch
 
 from trama.errors import TramaError
@@ -30,8 +32,34 @@ FORMAT = 1
 """Raised when checkpoints of before can't be read any more."""
 MANIFEST = "manifest.json"
 LOCK = "lock"
+Record = TypeVar("Record")
 State = dict[str, Any]
 """Tensors, numbers, strings, None, and lists, tuples and dicts of these."""
+
+
+def as_state(record: Any) -> State:
+    """The fields of a dataclass of arrays and plain values, nested ones included."""
+    return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
+
+
+def from_state(kind: type[Record], state: State) -> Record:
+    """A dataclass of that kind again from `as_state`."""
+    hints = get_type_hints(kind)
+    values = {
+        name: from_state(hints[name], value)
+        if is_dataclass(hints[name])
+        else value.numpy()
+        if isinstance(value, torch.Tensor)
+        else value
+        for name, value in state.items()
+    }
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return as_state(value)
+    return torch.tensor(value) if isinstance(value, np.ndarray) else value
 
 
 class Resumable(Protocol):
@@ -102,7 +130,9 @@ class Checkpoint:
             if stop > since:
                 name = f"episodes_{number}.pt"
                 written.append(name)
-                parts.append({"first": since, "stop": stop, **self._write(name, replay.episodes(since))})
+                parts.append(
+                    {"first": since, "stop": stop, **self._write(name, replay.episodes(since))}
+                )
             name = f"state_{number}.pt"
             written.append(name)
             manifest = {
@@ -174,8 +204,7 @@ class Checkpoint:
             ) from error
         if path.stat().st_size != entry["size"] or digest != entry["sha256"]:
             raise TramaError(
-                f"{path}: is damaged: it has not the content that {MANIFEST} states. "
-                f"{self._remedy}"
+                f"{path}: is damaged: it has not the content that {MANIFEST} states. {self._remedy}"
             )
         state: State = torch.load(path, map_location="cpu", weights_only=True)
         return state
@@ -214,7 +243,7 @@ class Checkpoint:
         return manifest
 
     def _tidy(self, manifest: Mapping[str, Any]) -> None:
-        """Delete what the manifest does not name: older states, and files of an unfinished write."""
+        """Delete what the manifest does not name: older files, and those of an unfinished write."""
         names = {entry["name"] for entry in [manifest["state"], *manifest["episodes"]]}
         for path in self.folder.iterdir():
             if path.name not in names | {MANIFEST, LOCK}:

@@ -66,10 +66,11 @@ class Labels(ABC):
     ) -> Clustering | None:
         """Cluster anew if that is due; None if it is not, or the clustering was not accepted."""
 
+    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """What it has learnt and counted."""
-        return {}
 
+    @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Become what `state_dict` saved."""
 
@@ -90,6 +91,12 @@ class TrueTaskLabels(Labels):
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
         return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass
 
 
 class ClusterLabels(Labels):

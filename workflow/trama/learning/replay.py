@@ -212,13 +212,17 @@ class ReplayBuffer:
         self._set_rows(slots, n_rows[gone:], rows)
         self._copy(slots)
 
+    def places(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Slot and step of every row of the finished episodes `slots`, one after the other."""
+        return _places(slots, self.length[slots] + 1)
+
     def _rows_of(self, slots: np.ndarray, n_rows: np.ndarray) -> dict[str, Any]:
-        where = _places(slots, n_rows)
+        where = tuple(map(torch.from_numpy, _places(slots, n_rows)))
         fields = {name: field[where] for name, field in self._rows.items()}
         return {"n_rows": torch.from_numpy(n_rows.copy()), **fields}
 
     def _set_rows(self, slots: np.ndarray, n_rows: np.ndarray, rows: Mapping[str, Any]) -> None:
-        where = _places(slots, n_rows)
+        where = tuple(map(torch.from_numpy, _places(slots, n_rows)))
         for name, field in self._rows.items():
             field[where] = rows[name]
 
@@ -277,7 +281,7 @@ class ReplayBuffer:
         return flat.index_select(0, (row % len(flat)).to(flat.device))
 
 
-def _places(slots: np.ndarray, n_rows: np.ndarray) -> tuple[Tensor, Tensor]:
+def _places(slots: np.ndarray, n_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slot and step of the first `n_rows` [M] rows of each of the slots [M]."""
     step = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
-    return torch.from_numpy(np.repeat(slots, n_rows)), torch.from_numpy(step)
+    return np.repeat(slots, n_rows), step

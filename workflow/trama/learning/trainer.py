@@ -36,6 +36,7 @@ class Trainer:
         seed: of exploration and of the replay's draws.
         env_seed: of the environments.
         device: of the networks.
+        replay_on_device: keep a copy of the replay buffer there, unless it is the CPU.
 
     Attributes:
         env_steps: steps of all environments so far.
@@ -54,11 +55,12 @@ class Trainer:
         seed: int,
         env_seed: int,
         device: torch.device,
+        replay_on_device: bool = False,
     ):
         self.learner, self.config, self.labels, self.device = learner, config, labels, device
-        on_device = config.replay_on_device and device.type != "cpu"
+        copied = replay_on_device and device.type != "cpu"
         self.replay = ReplayBuffer(
-            env.spec, config.buffer_size, env.n_envs, copy_on=device if on_device else None
+            env.spec, config.buffer_size, env.n_envs, copy_on=device if copied else None
         )
         generator = torch.Generator(device).manual_seed(seed)
         self.rollout = Rollout(env, learner.policy, self.replay, device, generator)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from trama.config.params import CollectParams
+from trama.config.params import CollectParams, RunSettings
 from trama.data.parquet import Provenance, TableWriter, write_table
 from trama.environments import EnvSpec, make_env
 from trama.errors import TramaError
@@ -33,6 +33,7 @@ def collect(
     state_statistics: Path,
     history: Path,
     timing: Path,
+    run_settings: RunSettings,
     threads: int,
 ) -> None:
     """Write every finished episode, and the statistics of the states (METHOD sections 2 and 4).
@@ -53,7 +54,16 @@ def collect(
             np.zeros(spec.state_size, np.float32), np.ones(spec.state_size, np.float32)
         )
         learner = build_learner(spec, config.mixer, config, unscaled, device)
-        trainer = Trainer(env, learner, config, None, seed("policy"), seed("env"), device)
+        trainer = Trainer(
+            env,
+            learner,
+            config,
+            None,
+            seed("policy"),
+            seed("env"),
+            device,
+            run_settings.replay_on_device,
+        )
         everything = StatisticsAccumulator(spec.state_size, config.std_floor)
         log = History()
         with (
@@ -118,31 +128,22 @@ def collect(
     write_timing(timing, trainer.timing, provenance)
 
 
-def _rows(replay: ReplayBuffer, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position of the slot, and step, of every row of the episodes, last observation included."""
-    rows = replay.length[slots] + 1
-    which = np.repeat(np.arange(len(slots)), rows)
-    step = np.arange(len(which)) - np.repeat(np.cumsum(rows) - rows, rows)
-    return which, step
-
-
 def _states(replay: ReplayBuffer, slots: np.ndarray) -> np.ndarray:
-    which, step = _rows(replay, slots)
-    return replay.state[slots[which], step]
+    slot, step = replay.places(slots)
+    return replay.state[slot, step]
 
 
 def _append(
     writer: TableWriter, replay: ReplayBuffer, slots: np.ndarray, first: int, spec: EnvSpec
 ) -> None:
     """Append whole episodes, numbered from `first`."""
-    which, step = _rows(replay, slots)
-    slot = slots[which]
+    slot, step = replay.places(slots)
     length = replay.length[slot]
     final, last = step == length, step == length - 1
-    n_rows = len(which)
+    n_rows, episode_rows = len(slot), replay.length[slots] + 1
     writer.append(
         {
-            "episode": (first + which).astype(np.int32),
+            "episode": first + np.repeat(np.arange(len(slots), dtype=np.int32), episode_rows),
             "step": step.astype(np.int16),
             "task": pa.array(spec.tasks).take(pa.array(replay.task[slot])),
             "obs": replay.obs[slot, step].reshape(n_rows, -1),

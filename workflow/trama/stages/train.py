@@ -2,15 +2,17 @@
 
 import copy
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from trama.config.model import Pretrain
-from trama.config.params import TrainParams
+from trama.config.params import RunSettings, TrainParams
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import VectorEnv, make_env
+from trama.errors import TramaError
 from trama.learning.build import (
     build_learner,
     load_classifier,
@@ -18,19 +20,23 @@ from trama.learning.build import (
     read_centroids,
     read_statistics,
 )
+from trama.learning.checkpoint import Checkpoint, State, as_state, from_state
 from trama.learning.clustering import majority_rate
 from trama.learning.diagnosis import class_swap, predictor_accuracy, training_warnings
 from trama.learning.history import History
 from trama.learning.labels import Clustering, ClusterLabels, Labels, TrueTaskLabels
+from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Episodes, play_episodes
 from trama.learning.scaling import StateStatistics
 from trama.learning.trainer import Trainer
 from trama.progress import Progress
-from trama.runtime import torch_device
+from trama.runtime import StopRequest, torch_device
 from trama.seeds import derive_seed
 from trama.stages.timing import write_timing
 
 logger = logging.getLogger("trama")
+
+_MEASURED = ("next_test", "tested_at", "win_rate", "best")
 
 
 def train(
@@ -46,6 +52,8 @@ def train(
     history: Path,
     embeddings: Path | None,
     timing: Path,
+    checkpoint: Path,
+    run_settings: RunSettings,
     threads: int,
 ) -> None:
     """Train to `train.env_steps` and write the last policy, the best tested one, and the history.
@@ -54,8 +62,16 @@ def train(
     steps in the history start at those of collect where the variant learns from the collected
     trajectories (its classes); others take only the scale of each state feature from them.
 
+    A training that was killed goes on from its last checkpoint and ends in the same bytes. It
+    writes one every few minutes, and on SIGTERM, after which it stops.
+
     Args:
         vqvae, centroids, classifier, embeddings: None for a variant that does not use them.
+        checkpoint: folder of its own.
+
+    Raises:
+        TramaError: it was stopped, another process trains in the same folder, or the checkpoint is
+            damaged or of another configuration.
     """
     device = torch_device(params.device)
     config = params.train
@@ -65,7 +81,10 @@ def train(
 
     torch.manual_seed(seed("labels"))
     statistics = read_statistics(state_statistics)
+    saved = Checkpoint(checkpoint, checkpoint.name)
     with (
+        saved.locked(),
+        StopRequest() as stop,
         make_env(params.problem, params.env, config.n_envs, threads) as env,
         make_env(params.problem, params.env, config.n_envs, threads) as test_env,
     ):
@@ -81,32 +100,72 @@ def train(
             device,
             None if labels is None else labels.n_classes,
         )
-        trainer = Trainer(env, learner, config, labels, seed("policy"), seed("env"), device)
+        trainer = Trainer(
+            env,
+            learner,
+            config,
+            labels,
+            seed("policy"),
+            seed("env"),
+            device,
+            run_settings.replay_on_device,
+        )
         run = _Run(params, trainer, test_env, seed("test"))
-        run.test()
-        description = f"train {params.variant_name} {params.problem_name} seed {params.seed}"
-        clusterings: list[Clustering] = []
-        with Progress(description, config.env_steps, "env steps") as progress:
-            while trainer.env_steps < config.env_steps:
-                finished = trainer.step()
-                if len(finished):
-                    run.recent.append(Episodes.of(trainer.replay, finished))
-                if labels is not None:
-                    clustering = run.recluster(labels)
-                    if clustering is not None:
-                        clusterings.append(clustering)
-                if trainer.env_steps >= run.next_test:
-                    run.test()
-                progress.update(trainer.env_steps, test_win_rate=run.win_rate)
+        if saved.load(run):
+            logger.info("going on from the checkpoint at %d env steps", trainer.env_steps)
+        else:
+            run.test()
+        _train(run, saved, stop, run_settings)
         if trainer.env_steps != run.tested_at:
             run.test()
         learner.policy.save(policy_last, test_win_rate=run.win_rate)
         learner.policy.load_state_dict(run.best_weights)
         learner.policy.save(policy_best, test_win_rate=run.best[0])
         if embeddings is not None:
-            _write_embeddings(embeddings, clusterings, env.spec.tasks, run.offset, provenance)
-    run.history.write(history, provenance)
-    write_timing(timing, trainer.timing, provenance)
+            _write_embeddings(embeddings, run.clusterings, env.spec.tasks, run.offset, provenance)
+        run.history.write(history, provenance)
+        write_timing(timing, trainer.timing, provenance)
+        if not run_settings.keep_checkpoint:
+            saved.remove()
+
+
+def _train(run: "_Run", saved: Checkpoint, stop: StopRequest, settings: RunSettings) -> None:
+    """The loop, with its checkpoints."""
+    trainer, params = run.trainer, run.params
+    last_saved = time.monotonic()
+    description = f"train {params.variant_name} {params.problem_name} seed {params.seed}"
+    with Progress(description, run.config.env_steps, "env steps", trainer.env_steps) as progress:
+        while trainer.env_steps < run.config.env_steps:
+            run.step()
+            progress.update(trainer.env_steps, test_win_rate=run.win_rate)
+            if stop.requested:
+                written = _save(run, saved)
+                raise TramaError(
+                    f"{description}: stopped by {stop.requested} at {trainer.env_steps} env steps; "
+                    + ("the next run goes on from here" if written else "no checkpoint was written")
+                )
+            if time.monotonic() - last_saved >= 60 * settings.checkpoint_minutes:
+                _save(run, saved)
+                last_saved = time.monotonic()
+    if settings.keep_checkpoint:
+        _save(run, saved)
+
+
+def _save(run: "_Run", saved: Checkpoint) -> bool:
+    """Write a checkpoint; if that fails, the training is worth more, and goes on without."""
+    with run.trainer.timed("checkpoint"):
+        try:
+            saved.save(run)
+        except OSError as error:
+            logger.warning(
+                "%s: the checkpoint at %d env steps could not be written (%s); the one before it "
+                "is whole, and the training goes on. Make room on the disk.",
+                saved.folder,
+                run.trainer.env_steps,
+                error,
+            )
+            return False
+    return True
 
 
 def _labels(
@@ -141,10 +200,11 @@ def _labels(
 
 
 class _Run:
-    """What a training measures on its way."""
+    """A training, and what is measured on its way."""
 
     def __init__(self, params: TrainParams, trainer: Trainer, test_env: VectorEnv, seed: int):
-        self.config, self.trainer, self.test_env, self.seed = params.train, trainer, test_env, seed
+        self.params, self.config, self.trainer = params, params.train, trainer
+        self.test_env, self.seed = test_env, seed
         self.offset = params.collect_env_steps or 0
         self.history = History()
         self.recent: list[Episodes] = []
@@ -153,7 +213,54 @@ class _Run:
         self.win_rate = 0.0
         self.best = (-1.0, -np.inf)
         self.best_weights: dict[str, torch.Tensor] = {}
+        self.clusterings: list[Clustering] = []
         self._warned: set[str] = set()
+
+    @property
+    def replay(self) -> ReplayBuffer:
+        """See `Resumable`."""
+        return self.trainer.replay
+
+    def state_dict(self) -> State:
+        """See `Resumable`."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "history": self.history.state_dict(),
+            "recent": [as_state(episodes) for episodes in self.recent],
+            "clusterings": [as_state(clustering) for clustering in self.clusterings],
+            "best_weights": self.best_weights,
+            "warned": sorted(self._warned),
+            **{name: getattr(self, name) for name in _MEASURED},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """See `Resumable`."""
+        reached = state["trainer"]["env_steps"]
+        if reached > self.config.env_steps:
+            raise TramaError(
+                f"config key train.env_steps: {self.config.env_steps} is less than the {reached} "
+                "env steps that this training's checkpoint has reached. Raise it, or remove the "
+                f"checkpoint to train {self.params.variant_name} from the start."
+            )
+        self.trainer.load_state_dict(state["trainer"])
+        self.history.load_state_dict(state["history"])
+        self.recent = [from_state(Episodes, each) for each in state["recent"]]
+        self.clusterings = [from_state(Clustering, each) for each in state["clusterings"]]
+        self.best_weights = state["best_weights"]
+        self._warned = set(state["warned"])
+        for name in _MEASURED:
+            setattr(self, name, state[name])
+
+    def step(self) -> None:
+        """One step of all environments, and the updates, clusterings and tests that fall due."""
+        trainer = self.trainer
+        finished = trainer.step()
+        if len(finished):
+            self.recent.append(Episodes.of(trainer.replay, finished))
+        if trainer.labels is not None:
+            self._recluster(trainer.labels)
+        if trainer.env_steps >= self.next_test:
+            self.test()
 
     def test(self) -> None:
         """Play the test episodes, log what is measured, and keep the policy if it is the best."""
@@ -196,7 +303,7 @@ class _Run:
             self.best_weights = copy.deepcopy(policy.state_dict())
         self._warn()
 
-    def recluster(self, labels: Labels) -> Clustering | None:
+    def _recluster(self, labels: Labels) -> None:
         """Cluster anew where that is due, and log it."""
         trainer = self.trainer
         with trainer.timed("cluster"):
@@ -204,12 +311,12 @@ class _Run:
                 trainer.replay, trainer.env_steps, trainer.episodes, trainer.device
             )
         if clustering is not None:
+            self.clusterings.append(clustering)
             self._now()
             for name, value in clustering.metrics.items():
                 self.history.add(name, value)
             for number, share in enumerate(clustering.class_share):
                 self.history.add("class_share", share, f"class {number}")
-        return clustering
 
     def _now(self) -> None:
         trainer = self.trainer
