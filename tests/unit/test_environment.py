@@ -280,6 +280,35 @@ def test_stream_of_an_environment_does_not_depend_on_their_number(env: VectorEnv
 # --- how episodes end ----------------------------------------------------------------------------
 
 
+def test_a_snapshot_goes_on_with_the_same_bytes(env: VectorEnv) -> None:
+    """Also in other environments, after the episodes went on, and with the same checks."""
+    rng = np.random.default_rng(3)
+    seen = env.reset(5)
+    for _ in range(20):
+        seen = env.step(random_actions(rng, seen)).observation
+    snapshot = {name: part.copy() for name, part in env.snapshot().items()}
+    later, state = [], rng.bit_generator.state
+    with make() as other:
+        other.restore(snapshot)
+        for played in (env, other):
+            rng.bit_generator.state = state
+            observation, steps = seen, []
+            for _ in range(110):  # every episode ends once
+                step = played.step(random_actions(rng, observation))
+                observation = step.observation
+                steps.append([part.tobytes() for part in (*observation, *step.last, *step[2:])])
+            later.append(steps)
+        assert later[0] == later[1]
+        other.restore(snapshot)
+        with pytest.raises(TramaError, match="is not available"):
+            other.step(seen.available_actions.argmin(2))
+
+
+def test_no_snapshot_before_a_reset(env: VectorEnv) -> None:
+    with pytest.raises(TramaError, match="reset"):
+        env.snapshot()
+
+
 def test_time_limit_is_a_truncation_at_the_episode_limit(env: Any) -> None:
     env.reset(1)
     change(env, unit_health=1e9)
