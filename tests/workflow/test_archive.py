@@ -41,7 +41,7 @@ def archive(finished_study: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("archive") / "tiny.tar"
     done = command(finished_study, "archive", "--archive", str(path))
     assert done.returncode == 0, done.stderr
-    assert "41 results of study tiny, 1." in done.stdout
+    assert "47 results of study tiny, 1." in done.stdout
     return path
 
 
