@@ -1,15 +1,31 @@
 """The stages in a small environment."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from chain import SPEC, ChainEnv, Report, UseEnv
+from chain import QUANTISED, SPEC, ChainEnv, Report, UseEnv, honest, run_chain
 from trama.config.model import Env, Problem
 
 
 @pytest.fixture
 def use_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
     """Let the stages play in `ChainEnv`, which reports tasks as it is told."""
+    return _small_env(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def whole_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a whole chain with the representation QUANTISED. Don't change them."""
+    folder = tmp_path_factory.mktemp("whole") / "chain"
+    with pytest.MonkeyPatch.context() as patch:
+        _small_env(patch)(honest)
+        run_chain(folder, QUANTISED)
+    return folder
+
+
+def _small_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
 
     def use(report: Report) -> list[ChainEnv]:
