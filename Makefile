@@ -19,7 +19,7 @@ WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 # Tests take one thread per process; the rules set their own from the config.
 test: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore test lint schema clean help
+.PHONY: run venv archive restore estimate test lint schema clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -42,6 +42,9 @@ archive: venv  ## pack what the study's finished jobs made into archives/<study>
 
 restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for another file)
 	$(COMMANDS)/restore.py $(WITH_PRESET) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+estimate: venv  ## print the jobs that a run would start, and their hours and disk space
+	$(COMMANDS)/estimate.py $(WITH_PRESET)
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest
