@@ -1,6 +1,9 @@
 """The stages in a small environment."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +26,14 @@ def whole_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _small_env(patch)(honest)
         run_chain(folder, QUANTISED)
     return folder
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
+    """A function that returns the warnings so far."""
+    monkeypatch.setattr(logging.getLogger("trama"), "propagate", True)
+    caplog.set_level(logging.WARNING, "trama")
+    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
 def _small_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:

@@ -1,8 +1,7 @@
 """Broken files between the stages: each stage function ends in one error, or says what it does."""
 
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -230,14 +229,6 @@ def test_trajectories_that_are_all_equal(prepared: Path, stage: Stage) -> None:
         stage(prepared)
     assert str(error.value).startswith(f"{path}: ")
     assert "Lower `n_classes` of the representation" in str(error.value)
-
-
-@pytest.fixture
-def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
-    """A function that returns the warnings so far."""
-    monkeypatch.setattr(logging.getLogger("trama"), "propagate", True)
-    caplog.set_level(logging.WARNING, "trama")
-    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
 def test_one_task_alone_is_clustered_and_reported(

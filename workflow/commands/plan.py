@@ -53,8 +53,7 @@ def planned_jobs(*arguments: str) -> list[Planned]:
             snakemake.cli.main(["--dry-run", "--cores", "10000", *arguments])
         except SystemExit as end:
             failed = bool(end.code)
-            message = end.code if isinstance(end.code, str) else ""
     logger.removeFilter(announced)
     if failed:
-        raise TramaError(message or printed.getvalue().strip())
+        raise TramaError(printed.getvalue().strip())
     return announced.jobs
