@@ -88,7 +88,7 @@ def test_a_truncated_archive_is_refused(study: Path, tmp_path: Path, share: floa
     content = archive.read_bytes()
     last_file = content.index(b"lines\n")
     archive.write_bytes(content[: int(share * last_file)])
-    refused(archive, tmp_path, "not a whole archive")
+    refused(archive, tmp_path, "cannot be unpacked .* make it anew with `make archive`")
 
 
 def test_a_changed_byte_is_noticed(study: Path, tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def unpacked(archive: Path, root: Path) -> Iterator[Unpacked]:
                     raise _Damaged(f"{len(left)} files are missing, such as {min(left)}")
         except (_Damaged, tarfile.TarError, OSError, EOFError) as error:
             raise TramaError(
-                f"{archive}: not a whole archive of this pipeline ({error}); "
-                "copy it again, or make it anew with `make archive`"
+                f"{archive}: cannot be unpacked ({error}); where the archive is to blame, copy it "
+                "again, or make it anew with `make archive`"
             ) from error
         yield Unpacked(manifest, Path(name))
 
