@@ -9,16 +9,20 @@ PRESET ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
 ONLY ?=
 LARGE ?=
+# File of an archive; without it archives/<study>.tar.
+ARCHIVE ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
 RULES := Snakefile rules/*.smk
+COMMANDS := $(VENV)/bin/python workflow/commands
+WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 
 # Tests take one thread per process; the rules set their own from the config.
 test: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv test lint schema bench clean help
+.PHONY: run venv archive restore estimate test lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -35,6 +39,15 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(RUN) pip install --disable-pip-version-check --requirement requirements.txt
 	$(RUN) pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+archive: venv  ## pack what the study's finished jobs made into archives/<study>.tar
+	$(COMMANDS)/archive.py $(WITH_PRESET) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for another file)
+	$(COMMANDS)/restore.py $(WITH_PRESET) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+estimate: venv  ## print the jobs that a run would start, and their hours and disk space
+	$(COMMANDS)/estimate.py $(WITH_PRESET)
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest

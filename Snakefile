@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "workflow")))
 
 from trama.config.load import load_config
 from trama.errors import TramaError
+from trama.provenance import record_run
 
 try:
     CONFIG = load_config(
@@ -51,6 +52,11 @@ localrules:
     evaluate,
     figures,
     tables,
+
+
+onstart:
+    # Not in dry runs, nor in the Snakemake of a cluster's job.
+    record_run(Path("results", STUDY, "provenance"), CONFIG, sys.argv, Path(workflow.basedir))
 
 
 rule all:

@@ -19,6 +19,7 @@ PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
 FIGURES = ["learning_curves"]
 TABLES = ["results"]
 TABLE_FORMATS = ["tex", "csv", "md"]
+SOURCES = ["sources.json"]  # beside the formats of each figure and table
 if REPRESENTATIONS:
     FIGURES += ["embeddings"]
     TABLES += ["clusters"]
@@ -111,6 +112,11 @@ def in_report(path, category, name, suffix):
     return report(
         path, caption=caption, category=f"{category}s", subcategory="{problem}", labels=labels
     )
+
+
+def sources_file(category, name):
+    """The file beside a figure or table of a problem that says what it was made from."""
+    return f"results/{{study}}/{category}s/{{problem}}_{name}.sources.json"
 
 
 def figure_files(name):

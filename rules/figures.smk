@@ -5,7 +5,7 @@ rule figures:
             study=STUDY,
             problem=PROBLEMS,
             name=FIGURES,
-            suffix=CONFIG.figures.formats,
+            suffix=[*CONFIG.figures.formats, *SOURCES],
         ),
     message:
         "All figures are drawn."
@@ -19,7 +19,8 @@ rule figure_learning_curves:
             seed=SEEDS,
         ),
     output:
-        figure_files("learning_curves"),
+        files=figure_files("learning_curves"),
+        sources=sources_file("figure", "learning_curves"),
     log:
         "results/{study}/logs/figure_learning_curves/{problem}.log",
     benchmark:
@@ -52,7 +53,8 @@ rule figure_embeddings:
             seed=SEEDS,
         ),
     output:
-        figure_files("embeddings"),
+        files=figure_files("embeddings"),
+        sources=sources_file("figure", "embeddings"),
     log:
         "results/{study}/logs/figure_embeddings/{problem}.log",
     benchmark:
@@ -80,7 +82,8 @@ rule figure_predictor_accuracy:
             seed=SEEDS,
         ),
     output:
-        figure_files("predictor_accuracy"),
+        files=figure_files("predictor_accuracy"),
+        sources=sources_file("figure", "predictor_accuracy"),
     log:
         "results/{study}/logs/figure_predictor_accuracy/{problem}.log",
     benchmark:

@@ -5,7 +5,7 @@ rule tables:
             study=STUDY,
             problem=PROBLEMS,
             name=TABLES,
-            suffix=TABLE_FORMATS,
+            suffix=TABLE_FORMATS + SOURCES,
         ),
     message:
         "All tables are written."
@@ -19,7 +19,8 @@ rule table_results:
             seed=SEEDS,
         ),
     output:
-        table_files("results"),
+        files=table_files("results"),
+        sources=sources_file("table", "results"),
     log:
         "results/{study}/logs/table_results/{problem}.log",
     benchmark:
@@ -47,7 +48,8 @@ rule table_clusters:
             seed=SEEDS,
         ),
     output:
-        table_files("clusters"),
+        files=table_files("clusters"),
+        sources=sources_file("table", "clusters"),
     log:
         "results/{study}/logs/table_clusters/{problem}.log",
     benchmark:
@@ -75,7 +77,8 @@ rule table_predictor:
             seed=SEEDS,
         ),
     output:
-        table_files("predictor"),
+        files=table_files("predictor"),
+        sources=sources_file("table", "predictor"),
     log:
         "results/{study}/logs/table_predictor/{problem}.log",
     benchmark:

@@ -1,14 +1,17 @@
 """Clones of the repository, and Snakemake run in them."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from planner import DryRun, dry_runs
+
 ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("representation", "variant")
 NOT_IN_A_CLONE = ("results", "__pycache__", "*.egg-info", ".*")
 
 
@@ -35,11 +38,20 @@ def run_snakemake(
 
 def planned_jobs(clone: Path, *arguments: str) -> dict[str, int]:
     """The jobs that a dry run plans, as {rule: number}, without the stage targets' own."""
-    result = run_snakemake(clone, "--dry-run", *arguments)
-    assert result.returncode == 0, result.stdout
-    statistics = re.search(r"^Job stats:\n(.*?)^total ", result.stdout, re.DOTALL | re.MULTILINE)
-    if statistics is None:
-        assert "Nothing to be done" in result.stdout
-        return {}
-    rows = [line.split() for line in statistics[1].splitlines()[2:]]
-    return {rule: int(count) for rule, count in rows if "_" in rule}
+    return dict(Counter(rule for rule, _ in _jobs(dry_runs(clone, [arguments])[0])))
+
+
+def named_jobs(run: DryRun) -> dict[str, int]:
+    """The jobs that a dry run planned, as {rule and its variant or representation: number}."""
+    return dict(
+        Counter(
+            " ".join([rule, *(wildcards[key] for key in NAMES if key in wildcards)])
+            for rule, wildcards in _jobs(run)
+        )
+    )
+
+
+def _jobs(run: DryRun) -> list[tuple[str, dict[str, str]]]:
+    """Rule and wildcards of the planned jobs; a stage target, which is a job too, has none."""
+    assert run.returncode == 0, run.output
+    return [(rule, dict(wildcards)) for rule, wildcards in run.jobs if wildcards]

@@ -1,15 +1,42 @@
 """The stages in a small environment."""
 
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
-from chain import SPEC, ChainEnv, Report, UseEnv
+from chain import QUANTISED, SPEC, ChainEnv, Report, UseEnv, honest, run_chain
 from trama.config.model import Env, Problem
 
 
 @pytest.fixture
 def use_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
     """Let the stages play in `ChainEnv`, which reports tasks as it is told."""
+    return _small_env(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def whole_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a whole chain with the representation QUANTISED. Don't change them."""
+    folder = tmp_path_factory.mktemp("whole") / "chain"
+    with pytest.MonkeyPatch.context() as patch:
+        _small_env(patch)(honest)
+        run_chain(folder, QUANTISED)
+    return folder
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
+    """A function that returns the warnings so far."""
+    monkeypatch.setattr(logging.getLogger("trama"), "propagate", True)
+    caplog.set_level(logging.WARNING, "trama")
+    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def _small_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
 
     def use(report: Report) -> list[ChainEnv]:

@@ -1,8 +1,6 @@
 """What the stages write and report, compared with direct computations."""
 
 import copy
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +39,6 @@ from trama.networks.vqvae import VQVAE
 from trama.stages import train as train_stage
 
 # --- warnings ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
-    """A function that returns the warnings so far."""
-    monkeypatch.setattr(logging.getLogger("trama"), "propagate", True)
-    caplog.set_level(logging.WARNING, "trama")
-    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
 CLUSTER_LIMITS = {

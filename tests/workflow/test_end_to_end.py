@@ -1,11 +1,14 @@
 """One real run of the whole chain on the tiny preset, from an empty results folder."""
 
 import csv
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from clones import copy_clone, planned_jobs, run_snakemake
+from trama.archive import sha256
 from trama.config.load import load_config
 from trama.config.params import (
     cluster_params,
@@ -122,6 +125,54 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
     assert len(files) == 18
 
 
+def test_the_study_says_what_ran(finished_study: Path) -> None:
+    config = load_config(
+        finished_study / "config/config.yaml",
+        finished_study / "config/presets",
+        overrides={"preset": "tiny"},
+    )
+    runs = sorted((finished_study / "results/tiny/provenance").iterdir())
+    run = json.loads(runs[0].read_text())
+    assert run["config"] == config.model_dump(mode="json")
+    assert run["command"][1:] == ["--cores", "2", "--config", "preset=tiny"]
+    # A clone of the tests is no repository; a second run that did nothing has no record.
+    assert run["code"] == {"version": code_version(), "commit": None, "changed": None}
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    "name", [f"figures/{n}" for n in FIGURES] + [f"tables/{n}" for n in TABLES]
+)
+def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -> None:
+    folder, stem = name.split("/")
+    path = finished_study / "results/tiny" / folder / f"SurComb3_{stem}.sources.json"
+    sources = json.loads(path.read_text())
+    made = [f for f in path.parent.glob(f"SurComb3_{stem}.*") if f != path]
+    assert {finished_study / file for file in sources["made"]} == set(made)
+    for source in sources["inputs"]:
+        file = finished_study / source["file"]
+        assert source["sha256"] == sha256(file)
+        assert source["provenance"] == asdict(read_provenance(file))
+        assert source["rows"] > 0
+    inputs = [Path(source["file"]) for source in sources["inputs"]]
+    read = {
+        "learning_curves": {("train", v, "history") for v in VARIANTS},
+        "predictor_accuracy": {("train", "trama", "history")},
+        "predictor": {("train", "trama", "history")},
+        "results": {("evaluate", v, "episodes") for v in VARIANTS},
+        "clusters": {("representation", "vqvae", "cluster_metrics")},
+        "embeddings": {
+            ("representation", "vqvae", "cluster_metrics"),
+            ("representation", "vqvae", "embeddings"),
+        },
+    }
+    assert {(*p.parts[3:5], p.stem) for p in inputs} == read[stem]
+    # A picture tells the same hash of the params.
+    if folder == "figures":
+        picture = path.with_name(f"SurComb3_{stem}.png").read_bytes()
+        assert sources["provenance"]["params_hash"].encode() in picture
+
+
 def test_every_declared_output_exists(finished_study: Path) -> None:
     result = run_snakemake(finished_study, "--summary", "--config", "preset=tiny")
     lines = result.stdout.splitlines()
@@ -148,7 +199,8 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     )
     assert result.returncode == 0, result.stdout
     assert content() == before
-    assert len(before) == 3 + 2 * len(FIGURES) + 3 * len(TABLES)
+    # Figures and tables have a file of their sources, too.
+    assert len(before) == 3 + (2 + 1) * len(FIGURES) + (3 + 1) * len(TABLES)
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 

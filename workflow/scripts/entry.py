@@ -5,6 +5,7 @@ clears it for jobs in conda environments.
 """
 
 import logging
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ def stage(name: str, snakemake: Any) -> Iterator["Provenance"]:
     from trama.config.params import params_hash
     from trama.data.parquet import Provenance, code_version, environment_version
 
+    logger.info("%s runs on %s with %d threads", name, platform.node(), snakemake.threads)
     seed = snakemake.wildcards.get("seed")
     try:
         yield Provenance(

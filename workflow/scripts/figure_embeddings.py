@@ -6,9 +6,11 @@ from entry import stage
 
 with stage("figures", snakemake) as provenance:
     from trama.config.params import FigureParams
+    from trama.data.sources import write_sources
     from trama.reporting.figures import embeddings
     from trama.reporting.statistics import by_name_and_seed
 
+    outputs = [Path(file) for file in snakemake.output.files]
     params = FigureParams.model_validate(snakemake.params.settings)
     embeddings(
         by_name_and_seed(map(Path, snakemake.input.embeddings)),
@@ -16,5 +18,12 @@ with stage("figures", snakemake) as provenance:
         problem=snakemake.wildcards.problem,
         figures=params.figures,
         provenance=provenance,
-        outputs=[Path(file) for file in snakemake.output],
+        outputs=outputs,
+    )
+    write_sources(
+        Path(snakemake.output.sources),
+        made=outputs,
+        inputs=map(Path, snakemake.input),
+        rows="all trajectories; metric ari",
+        provenance=provenance,
     )

@@ -14,7 +14,7 @@ from trama.learning.clustering import LOW_SILHOUETTE, cluster_quality, fit_clust
 from trama.networks.classifier import Classifier
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
-from trama.stages.trajectory_states import embed_trajectories, read_states
+from trama.stages.trajectory_states import embed_trajectories, naming, read_states
 
 logger = logging.getLogger("trama")
 
@@ -44,7 +44,7 @@ def cluster(
     device = torch_device(params.device)
     config, representation = params.cluster, params.representation
     seed = derive_seed(params.study_seed, "cluster", params.problem_name, params.seed)
-    data = read_states(trajectories)
+    data = read_states(trajectories, representation.n_classes)
     embedding = load_embedding(
         read_statistics(state_statistics),
         representation,
@@ -54,7 +54,8 @@ def cluster(
     )
     chosen = np.arange(len(data))[-config.max_trajectories :]
     points = embed_trajectories(data, embedding, chosen, device)
-    clusters = fit_clusters(points, representation.n_classes, seed, config.n_init)
+    with naming(trajectories):
+        clusters = fit_clusters(points, representation.n_classes, seed, config.n_init)
     task = data.task[chosen]
     torch.manual_seed(seed)
     network = Classifier(embedding.size, representation.n_classes, config.classifier).to(device)
@@ -72,7 +73,7 @@ def cluster(
     if embedding.vqvae is not None:
         metrics["codes_in_use"] = embedding.codes_in_use(data.state.to(device))
     logger.info("clusters: %s, sizes %s", metrics, sizes.tolist())
-    _warn(metrics, sizes / len(chosen))
+    _warn(metrics, sizes / len(chosen), task)
 
     save_weights(network, classifier)
     write_table(
@@ -108,8 +109,14 @@ def cluster(
     )
 
 
-def _warn(metrics: dict[str, float], share: np.ndarray) -> None:
+def _warn(metrics: dict[str, float], share: np.ndarray, task: np.ndarray) -> None:
     """Say in plain words what looks wrong with a clustering."""
+    if len(np.unique(task)) == 1:
+        logger.warning(
+            "all trajectories are of one task (%s): ARI and NMI say nothing; collect more "
+            "episodes, or check the problem's units and starts",
+            task[0],
+        )
     if metrics["silhouette"] < LOW_SILHOUETTE:
         logger.warning(
             "the silhouette of the trajectory clusters is low (%.2f): the classes overlap; try "

@@ -16,7 +16,7 @@ from trama.networks.vqvae import VQVAE
 from trama.progress import Progress
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
-from trama.stages.trajectory_states import embed_trajectories, read_states
+from trama.stages.trajectory_states import embed_trajectories, naming, read_states
 
 RECORDS = 100
 """Points of the loss history over a run."""
@@ -42,14 +42,14 @@ def pretrain(
     def seed(purpose: str) -> int:
         return derive_seed(params.study_seed, "pretrain", params.problem_name, params.seed, purpose)
 
-    data = read_states(trajectories)
+    by_class = representation.coverage == "time_class"
+    data = read_states(trajectories, representation.n_classes if by_class else 1)
     statistics = read_statistics(state_statistics)
     torch.manual_seed(seed("networks"))
     rng = np.random.default_rng(seed("batches"))
     network = VQVAE(len(statistics.mean), representation, config).to(device)
     embedding = TrajectoryEmbedding(StateScaler(statistics).to(device), network)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    by_class = representation.coverage == "time_class"
     rounds = representation.relabel_rounds + 1 if by_class else 1
     relabel_at = {config.updates * part // rounds for part in range(1, rounds)}
     classes = rng.integers(representation.n_classes, size=len(data))
@@ -63,13 +63,14 @@ def pretrain(
             if update - 1 in relabel_at:
                 points = embed_trajectories(data, embedding, everything, device)
                 assert params.cluster_n_init is not None
-                clusters = fit_clusters(
-                    points,
-                    representation.n_classes,
-                    seed("relabel"),
-                    params.cluster_n_init,
-                    centroids,
-                )
+                with naming(trajectories):
+                    clusters = fit_clusters(
+                        points,
+                        representation.n_classes,
+                        seed("relabel"),
+                        params.cluster_n_init,
+                        centroids,
+                    )
                 classes, centroids = clusters.labels, clusters.centroids
             drawn = rng.choice(len(data), batch_size, replace=False)
             state, packing, order = data.rows(drawn)

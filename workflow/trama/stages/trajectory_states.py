@@ -1,5 +1,7 @@
 """The collected states as one matrix: all that pretrain and cluster need of the trajectories."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,32 +48,50 @@ class TrajectoryStates:
         return self.state[torch.from_numpy(row)], packing, order
 
 
-def read_states(trajectories: Path) -> TrajectoryStates:
+def read_states(trajectories: Path, n_classes: int) -> TrajectoryStates:
     """Read the states of a trajectory file.
 
     Raises:
-        TramaError: the file holds no trajectory, or a state that is not a finite number.
+        TramaError: the file is missing or broken, holds no trajectory or fewer than `n_classes`, or
+            a state that is not a finite number.
     """
     states, episodes, tasks = [], [], []
     for table in iter_batches(
         trajectories, "trajectories", ["episode", "state", "actions", "task"]
     ):
         acted = column_matrix(table, "actions")[:, 0] >= 0
-        states.append(column_matrix(table, "state")[acted])
+        state = column_matrix(table, "state")
+        if not np.isfinite(state).all():
+            raise TramaError(
+                f"{trajectories}: column state holds values that are not finite numbers. "
+                "Delete the file and run the target `collect` again."
+            )
+        states.append(state[acted])
         episodes.append(table["episode"].to_numpy()[acted])
         tasks.append(table["task"].to_numpy()[acted])
     if not states:
         raise TramaError(f"{trajectories}: holds no trajectory. Raise collect.env_steps.")
-    state = np.concatenate(states)
-    if not np.isfinite(state).all():
-        raise TramaError(
-            f"{trajectories}: column state holds values that are not finite numbers. "
-            "Delete the file and run the target `collect` again."
-        )
     _, start, length = np.unique(np.concatenate(episodes), return_index=True, return_counts=True)
+    if len(start) < n_classes:
+        raise TramaError(
+            f"{trajectories}: holds {len(start)} trajectories, which cannot fill {n_classes} "
+            "classes. Raise collect.env_steps, or lower n_classes of the representation."
+        )
     return TrajectoryStates(
-        torch.from_numpy(state), start, length, np.concatenate(tasks)[start].astype(str)
+        torch.from_numpy(np.concatenate(states)),
+        start,
+        length,
+        np.concatenate(tasks)[start].astype(str),
     )
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of the file that is to blame before the message of a `TramaError`."""
+    try:
+        yield
+    except TramaError as error:
+        raise TramaError(f"{path}: {error}") from error
 
 
 def embed_trajectories(

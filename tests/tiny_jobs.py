@@ -1,0 +1,36 @@
+"""The jobs of the study on the tiny preset: what follows from each of its stages.
+
+The study has the variants qmix, qplex and trama, the representation vqvae with coverage J(t,k), one
+problem and one seed. Jobs are named as `clones.named_jobs` names them.
+"""
+
+Jobs = dict[str, int]
+
+
+def each(*jobs: str) -> Jobs:
+    """One job of each name."""
+    return dict.fromkeys(jobs, 1)
+
+
+def trained(name: str, rule: str) -> Jobs:
+    """Training of a variant by that rule, and its evaluation."""
+    return each(f"{rule} {name}", f"evaluate_variant {name}")
+
+
+# What follows from a stage: from the training of each variant, and from the stages before it.
+BASELINE_SHOWN = each("figure_learning_curves", "table_results")
+CLASSES_SHOWN = each("figure_predictor_accuracy", "table_predictor")
+CLUSTERS_SHOWN = each("figure_embeddings", "table_clusters")
+FIGURES = each("figure_learning_curves", "figure_embeddings", "figure_predictor_accuracy")
+TABLES = each("table_results", "table_clusters", "table_predictor")
+
+QMIX = {**trained("qmix", "train_without_representation"), **BASELINE_SHOWN}
+QPLEX = {**trained("qplex", "train_without_representation"), **BASELINE_SHOWN}
+TRAMA = {**trained("trama", "train_with_representation"), **BASELINE_SHOWN, **CLASSES_SHOWN}
+TRAIN = {**QMIX, **QPLEX, **TRAMA}
+CLUSTER = {**each("cluster_representation vqvae"), **CLUSTERS_SHOWN, **TRAMA}
+PRETRAIN = {**each("pretrain_representation vqvae"), **CLUSTER}
+ALL = {**each("collect_problem"), **PRETRAIN, **TRAIN}
+EVALUATE = each(
+    "evaluate_variant qmix", "evaluate_variant qplex", "evaluate_variant trama", "table_results"
+)

@@ -1,0 +1,159 @@
+"""What jobs cost: units of work counted by hand, and rates found again from what was measured."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trama import costs
+from trama.config.load import load_config
+from trama.config.model import Config
+from trama.costs import Job, Rates, bytes_of, committed_rates, measured_rates, seconds_of, work_of
+from trama.data.parquet import Provenance, write_table
+
+ROOT = Path(__file__).parents[2]
+PROVENANCE = Provenance("small", "train", "ab", 0, "0.1.0", "beef")
+VARIANTS = ["vdn", "qmix", "qplex", "trama", "trama_mean_state", "trama_onehot", "trama_oracle"]
+
+
+def config(**changes: Any) -> Config:
+    study = {"variants": VARIANTS, "seeds": [0, 1]}
+    overrides = {"study": study, **changes}
+    return load_config(ROOT / "config/config.yaml", ROOT / "config/presets", [], overrides)
+
+
+def jobs_of(settings: Config) -> list[Job]:
+    """All jobs of a study on SurComb3."""
+    jobs = []
+    for seed in settings.study.seeds:
+        of_seed = {"study": settings.study.name, "problem": "SurComb3", "seed": str(seed)}
+        jobs.append(Job("collect_problem", of_seed))
+        jobs.append(Job("pretrain_representation", of_seed | {"representation": "vqvae"}))
+        for name in settings.used_representations:
+            jobs.append(Job("cluster_representation", of_seed | {"representation": name}))
+        for name in settings.study.variants:
+            kind = "with" if settings.variants[name].representation else "without"
+            jobs.append(Job(f"train_{kind}_representation", of_seed | {"variant": name}))
+            jobs.append(Job("evaluate_variant", of_seed | {"variant": name}))
+    whole = {"study": settings.study.name, "problem": "SurComb3"}
+    figures = ("learning_curves", "embeddings", "predictor_accuracy")
+    jobs += [Job(f"figure_{name}", whole) for name in figures]
+    jobs += [Job(f"table_{name}", whole) for name in ("results", "clusters", "predictor")]
+    return jobs
+
+
+def test_work_is_what_the_configuration_says() -> None:
+    settings = config(
+        collect={"env_steps": 20_000, "random_episodes": 32},
+        train={
+            "env_steps": 100_000,
+            "batch_size": 16,
+            "episodes_per_update": 4,
+            "test_interval": 25_000,
+            "test_episodes": 8,
+        },
+        pretrain={"updates": 70, "batch_size": 10},
+        evaluate={"episodes": 5},
+    )
+    where = {"problem": "SurComb3", "seed": "0"}
+    trained = 100_000 / 50 / 4 * 16
+    trama = work_of(settings, Job("train_with_representation", where | {"variant": "trama"}), 50)
+    assert trama == {
+        "rest": {"start": 1},
+        "play": {"compile": 1, "env_steps": 100_000},
+        "update": {"learned_episodes_qplex": trained, "learned_episodes_classes": trained},
+        "test": {"tested_episodes": (1 + 4) * 8},
+    }
+    qmix = work_of(settings, Job("train_without_representation", where | {"variant": "qmix"}), 50)
+    assert qmix == {**trama, "update": {"learned_episodes_qmix": trained}}
+    pretrain = work_of(settings, Job("pretrain_representation", where), 50)
+    assert pretrain == {"rest": {"start": 1, "pretrained_episodes": 700}}
+    cluster = work_of(settings, Job("cluster_representation", where), 50)
+    assert cluster == {"rest": {"start": 1, "clustered_episodes": 400}}
+    evaluate = work_of(settings, Job("evaluate_variant", where), 50)
+    assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": 3 * 5 * 2}}
+    assert work_of(settings, Job("table_results", where), 50) == {"rest": {"table_results": 1}}
+
+
+def test_the_committed_rates_have_every_unit() -> None:
+    settings, rates = config(), committed_rates()
+    for job in jobs_of(settings):
+        assert seconds_of(settings, job, rates) > 0, job
+        assert bytes_of(settings, job, rates) > 0, job
+    for preset in ("laptop", "paper"):
+        assert seconds_of(config(preset=preset), jobs_of(settings)[0], rates) > 0
+
+
+def test_more_work_costs_more() -> None:
+    rates = committed_rates()
+    job = Job("train_with_representation", {"problem": "SurComb3", "variant": "trama", "seed": "0"})
+    once, twice = (config(train={"env_steps": n}) for n in (200_000, 400_000))
+    ratio = seconds_of(twice, job, rates) / seconds_of(once, job, rates)
+    assert 1.5 < ratio < 2
+
+
+def made_up_study(folder: Path, settings: Config, rates: Rates) -> None:
+    """What finished jobs leave behind that take exactly what the rates say."""
+    for job in jobs_of(settings):
+        where = job.wildcards
+        work = work_of(settings, job, rates.episode_steps)
+        seconds = {
+            phase: sum(rates.seconds[unit] * count for unit, count in units.items())
+            for phase, units in work.items()
+        }
+        benchmark = [where[k] for k in ("problem", "representation", "variant") if k in where]
+        benchmark += [f"seed_{where['seed']}"] if "seed" in where else []
+        path = Path(folder, "benchmarks", job.rule, *benchmark).with_suffix(".tsv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\tmax_rss\n{sum(seconds.values())}\t1.0\n")
+        stage = job.rule.split("_")[0]
+        if stage not in ("collect", "train"):
+            continue
+        outputs = folder / "SurComb3" / stage / where.get("variant", "") / f"seed_{where['seed']}"
+        phases = {phase: value for phase, value in seconds.items() if phase != "rest"}
+        columns = {
+            "phase": list(phases),
+            "seconds": list(phases.values()),
+            "count": [1] * len(phases),
+        }
+        write_table(outputs / "timing.parquet", "timing", columns, PROVENANCE)
+        if job.rule == "collect_problem":
+            steps = settings.collect.env_steps
+            history = {
+                "env_steps": [steps],
+                "update": [1],
+                "episode": [int(steps / rates.episode_steps)],
+                "metric": ["epsilon"],
+                "task": [None],
+                "step": [None],
+                "value": [0.1],
+            }
+            write_table(outputs / "history.parquet", "history", history, PROVENANCE)
+
+
+def test_rates_are_found_again(tmp_path: Path) -> None:
+    settings = config(variants={"qmix": {"train": {"env_steps": 400_000}}})
+    true = committed_rates().model_copy(update={"episode_steps": 50.0})
+    made_up_study(tmp_path, settings, true)
+    found = measured_rates(settings, tmp_path, jobs_of(settings), "a machine")
+    assert (found.machine, found.episode_steps) == ("a machine", 50.0)
+    for job in jobs_of(settings):
+        expected = seconds_of(settings, job, true)
+        assert seconds_of(settings, job, found) == pytest.approx(expected, rel=0.02), job
+
+
+def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
+    settings = config()
+    made_up_study(tmp_path, settings, committed_rates())
+    for seed in (0, 1):
+        collect = tmp_path / f"SurComb3/collect/seed_{seed}"
+        (collect / "trajectories.parquet").write_bytes(b"x" * 300 * settings.collect.env_steps)
+    found = measured_rates(settings, tmp_path, jobs_of(settings), "a machine")
+    assert found.bytes["collected_env_steps"] == 300
+    rest = sum(p.stat().st_size for p in collect.iterdir() if p.stem != "trajectories")
+    assert found.bytes["collect_problem"] == pytest.approx(rest, rel=0.01)
+
+
+def test_a_job_without_a_benchmark_file(tmp_path: Path) -> None:
+    job = Job("table_results", {"problem": "SurComb3"})
+    assert costs.benchmark_seconds(tmp_path, job) is None

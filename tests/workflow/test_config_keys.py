@@ -1,0 +1,279 @@
+"""Every key of the configuration: the jobs that its change plans in a finished study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from clones import named_jobs
+from planner import DryRun, dry_runs
+from tiny_jobs import (
+    ALL,
+    BASELINE_SHOWN,
+    CLASSES_SHOWN,
+    CLUSTER,
+    CLUSTERS_SHOWN,
+    EVALUATE,
+    FIGURES,
+    PRETRAIN,
+    QMIX,
+    QPLEX,
+    TABLES,
+    TRAIN,
+    TRAMA,
+    Jobs,
+    each,
+    trained,
+)
+from trama.config.describe import choices, place_at
+from trama.config.model import Config
+
+pytestmark = pytest.mark.end_to_end
+
+NOTHING: Jobs = {}
+
+
+class Edit(NamedTuple):
+    """A change of config.yaml that no override can make, as it takes keys away."""
+
+    old: str
+    new: str
+
+
+# The value that each key is changed to, as a word of --config (or the words that go with it), and
+# the jobs that this plans. No word: the key has one value only.
+KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
+    # Another study's folder, which has two seeds.
+    "preset": ("preset=laptop", {job: 1 if job in FIGURES | TABLES else 2 for job in ALL}),
+    "device": ("device=cpu", ALL),
+    "study.name": ("study={name: other}", ALL),
+    "study.seed": ("study={seed: 1}", ALL),
+    "study.problems": ("study={problems: [SurComb3, SurComb4]}", ALL),
+    "study.variants": (
+        "study={variants: [qmix, qplex, trama, vdn]}",
+        {
+            **trained("vdn", "train_without_representation"),
+            **BASELINE_SHOWN,
+            **each("figure_predictor_accuracy"),  # shares the variants' colours
+        },
+    ),
+    "study.seeds": ("study={seeds: [0, 1]}", ALL),
+    "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
+    "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
+    "representations.<name>.embedding": (
+        Edit(
+            """
+    embedding: quantised            # quantised | mean_state
+    coverage: time_class            # none | time: J(t) | time_class: J(t,k)
+    n_codes: 256                    # codebook size
+    code_dim: 4                     # dimension of a code
+""",
+            """
+    embedding: mean_state
+""",
+        ),
+        CLUSTER,
+    ),
+    "representations.<name>.coverage": ("representations={vqvae: {coverage: time}}", PRETRAIN),
+    "representations.<name>.n_codes": ("representations={vqvae: {n_codes: 128}}", PRETRAIN),
+    "representations.<name>.code_dim": ("representations={vqvae: {code_dim: 8}}", PRETRAIN),
+    # Coverage J(t,k): pretraining clusters, too.
+    "representations.<name>.n_classes": ("representations={vqvae: {n_classes: 4}}", PRETRAIN),
+    "representations.<name>.relabel_rounds": (
+        "representations={vqvae: {relabel_rounds: 1}}",
+        PRETRAIN,
+    ),
+    "variants.<name>.mixer": ("variants={trama: {mixer: qmix}}", TRAMA),
+    "variants.<name>.representation": (
+        "variants={trama: {representation: mean_state}}",
+        {**each("cluster_representation mean_state"), **CLUSTERS_SHOWN, **TRAMA},
+    ),
+    "variants.<name>.labels": (
+        "variants={trama: {representation: null, labels: true_task}}",
+        {**trained("trama", "train_without_representation"), **BASELINE_SHOWN, **CLASSES_SHOWN},
+    ),
+    "variants.<name>.train": ("variants={qmix: {train: {gamma: 0.9}}}", QMIX),
+    "env.backend": (None, NOTHING),
+    "env.device": ("env={device: cuda}", ALL),
+    "env.max_steps": ("env={max_steps: 90}", ALL),
+    "env.reward_scale": ("env={reward_scale: 5.0}", ALL),
+    "env.dist_ratio": ("env={dist_ratio: 0.4}", ALL),
+    "env.roster.<name>.symbol": (
+        [
+            "env={roster: {zealot: {symbol: q}}}",
+            "problems={SurComb3: {units: [3s2q, 2c3q, 2c3s]}, reSurComb3: {units: [3s2q]}, "
+            "SurComb4: {units: [3s2q]}, reSurComb4: {units: [3s2q]}}",
+        ],
+        ALL,
+    ),
+    "env.roster.<name>.speed": ("env={roster: {zealot: {speed: 3.2}}}", ALL),
+    "env.roster.<name>.damage": ("env={roster: {zealot: {damage: 17}}}", ALL),
+    "env.roster.<name>.range": ("env={roster: {zealot: {range: 3}}}", ALL),
+    "env.roster.<name>.sight": ("env={roster: {zealot: {sight: 10}}}", ALL),
+    "env.roster.<name>.radius": ("env={roster: {zealot: {radius: 0.6}}}", ALL),
+    "env.roster.<name>.health": ("env={roster: {zealot: {health: 151}}}", ALL),
+    "env.roster.<name>.cooldown": ("env={roster: {zealot: {cooldown: 0.9}}}", ALL),
+    "collect.n_envs": ("collect={n_envs: 4}", ALL),
+    "collect.batch_size": ("collect={batch_size: 8}", ALL),
+    "collect.buffer_size": ("collect={buffer_size: 32}", ALL),
+    "collect.episodes_per_update": ("collect={episodes_per_update: 2}", ALL),
+    "collect.optimiser": ("collect={optimiser: adam}", ALL),
+    "collect.learning_rate": ("collect={learning_rate: 0.001}", ALL),
+    "collect.rmsprop_alpha": ("collect={rmsprop_alpha: 0.9}", ALL),
+    "collect.rmsprop_eps": ("collect={rmsprop_eps: 0.001}", ALL),
+    "collect.gamma": ("collect={gamma: 0.9}", ALL),
+    "collect.td_lambda": ("collect={td_lambda: 0.5}", ALL),
+    "collect.grad_clip": ("collect={grad_clip: 5.0}", ALL),
+    "collect.target_update_episodes": ("collect={target_update_episodes: 10}", ALL),
+    "collect.epsilon_start": ("collect={epsilon_start: 0.9}", ALL),
+    "collect.epsilon_finish": ("collect={epsilon_finish: 0.1}", ALL),
+    "collect.epsilon_anneal_steps": ("collect={epsilon_anneal_steps: 900}", ALL),
+    "collect.hidden_size": ("collect={hidden_size: 8}", ALL),
+    # Of the mixers' sections, a stage reads that of its own mixer.
+    "collect.qmix.mixing_size": ("collect={qmix: {mixing_size: 8}}", NOTHING),
+    "collect.qmix.hypernet_size": ("collect={qmix: {hypernet_size: 8}}", NOTHING),
+    "collect.qplex.heads": ("collect={qplex: {heads: 2}}", ALL),
+    "collect.qplex.mixing_size": ("collect={qplex: {mixing_size: 8}}", ALL),
+    "collect.qplex.hypernet_size": ("collect={qplex: {hypernet_size: 8}}", ALL),
+    "collect.qplex.attention_regulariser": ("collect={qplex: {attention_regulariser: 0.1}}", ALL),
+    "collect.qplex.kernels": ("collect={qplex: {kernels: 2}}", ALL),
+    "collect.mixer": ("collect={mixer: vdn}", ALL),
+    "collect.random_episodes": ("collect={random_episodes: 4}", ALL),
+    "collect.env_steps": ("collect={env_steps: 1600}", ALL),
+    "collect.std_floor": ("collect={std_floor: 0.02}", ALL),
+    "pretrain.updates": ("pretrain={updates: 31}", PRETRAIN),
+    "pretrain.batch_size": ("pretrain={batch_size: 16}", PRETRAIN),
+    "pretrain.learning_rate": ("pretrain={learning_rate: 0.001}", PRETRAIN),
+    "pretrain.hidden_size": ("pretrain={hidden_size: 32}", PRETRAIN),
+    "pretrain.vq_weight": ("pretrain={vq_weight: 0.5}", PRETRAIN),
+    "pretrain.commitment_weight": ("pretrain={commitment_weight: 0.5}", PRETRAIN),
+    "pretrain.coverage_weight": ("pretrain={coverage_weight: 0.5}", PRETRAIN),
+    "cluster.max_trajectories": ("cluster={max_trajectories: 4000}", CLUSTER),
+    # Read by the re-clusterings of training alone.
+    "cluster.min_trajectories": ("cluster={min_trajectories: 9}", TRAMA),
+    "cluster.min_clusters": ("cluster={min_clusters: 2}", TRAMA),
+    "cluster.n_init": ("cluster={n_init: 3}", PRETRAIN),
+    "cluster.classifier.hidden_sizes": ("cluster={classifier: {hidden_sizes: [8]}}", CLUSTER),
+    "cluster.classifier.learning_rate": ("cluster={classifier: {learning_rate: 0.1}}", CLUSTER),
+    "cluster.classifier.epochs": ("cluster={classifier: {epochs: 3}}", CLUSTER),
+    "cluster.classifier.batch_size": ("cluster={classifier: {batch_size: 8}}", CLUSTER),
+    "train.n_envs": ("train={n_envs: 4}", TRAIN),
+    "train.batch_size": ("train={batch_size: 8}", TRAIN),
+    "train.buffer_size": ("train={buffer_size: 32}", TRAIN),
+    "train.episodes_per_update": ("train={episodes_per_update: 2}", TRAIN),
+    "train.optimiser": ("train={optimiser: adam}", TRAIN),
+    "train.learning_rate": ("train={learning_rate: 0.001}", TRAIN),
+    "train.rmsprop_alpha": ("train={rmsprop_alpha: 0.9}", TRAIN),
+    "train.rmsprop_eps": ("train={rmsprop_eps: 0.001}", TRAIN),
+    "train.gamma": ("train={gamma: 0.9}", TRAIN),
+    "train.td_lambda": ("train={td_lambda: 0.5}", TRAIN),
+    "train.grad_clip": ("train={grad_clip: 5.0}", TRAIN),
+    "train.target_update_episodes": ("train={target_update_episodes: 10}", TRAIN),
+    "train.epsilon_start": ("train={epsilon_start: 0.9}", TRAIN),
+    "train.epsilon_finish": ("train={epsilon_finish: 0.1}", TRAIN),
+    "train.epsilon_anneal_steps": ("train={epsilon_anneal_steps: 900}", TRAIN),
+    "train.hidden_size": ("train={hidden_size: 8}", TRAIN),
+    "train.qmix.mixing_size": ("train={qmix: {mixing_size: 8}}", QMIX),
+    "train.qmix.hypernet_size": ("train={qmix: {hypernet_size: 8}}", QMIX),
+    "train.qplex.heads": ("train={qplex: {heads: 2}}", QPLEX | TRAMA),
+    "train.qplex.mixing_size": ("train={qplex: {mixing_size: 8}}", QPLEX | TRAMA),
+    "train.qplex.hypernet_size": ("train={qplex: {hypernet_size: 8}}", QPLEX | TRAMA),
+    "train.qplex.attention_regulariser": (
+        "train={qplex: {attention_regulariser: 0.1}}",
+        QPLEX | TRAMA,
+    ),
+    "train.qplex.kernels": ("train={qplex: {kernels: 2}}", QPLEX | TRAMA),
+    "train.env_steps": ("train={env_steps: 4000}", TRAIN),
+    "train.test_interval": ("train={test_interval: 500}", TRAIN),
+    "train.test_episodes": ("train={test_episodes: 5}", TRAIN),
+    "train.predictor.hidden_size": ("train={predictor: {hidden_size: 8}}", TRAMA),
+    "train.predictor.loss_weight": ("train={predictor: {loss_weight: 0.2}}", TRAMA),
+    "train.class_representation.kind": ("train={class_representation: {kind: one_hot}}", TRAMA),
+    "train.class_representation.hidden_size": (
+        "train={class_representation: {hidden_size: 8}}",
+        TRAMA,
+    ),
+    "train.class_representation.size": ("train={class_representation: {size: 8}}", TRAMA),
+    "train.vqvae_updates.learning_rate": ("train={vqvae_updates: {learning_rate: 0.1}}", TRAMA),
+    "train.vqvae_updates.interval_episodes": (
+        "train={vqvae_updates: {interval_episodes: 5}}",
+        TRAMA,
+    ),
+    "train.vqvae_updates.dense_env_steps": ("train={vqvae_updates: {dense_env_steps: 0}}", TRAMA),
+    "train.clustering.first_env_steps": ("train={clustering: {first_env_steps: 900}}", TRAMA),
+    "train.clustering.interval_episodes": ("train={clustering: {interval_episodes: 9}}", TRAMA),
+    "train.clustering.interval_env_steps": ("train={clustering: {interval_env_steps: 900}}", TRAMA),
+    "train.clustering.initialisation": ("train={clustering: {initialisation: random}}", TRAMA),
+    "evaluate.episodes": ("evaluate={episodes: 5}", EVALUATE),
+    "evaluate.policies": ("evaluate={policies: [last]}", EVALUATE),
+    "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
+    "figures.dpi": ("figures={dpi: 100}", FIGURES),
+    "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),
+    "tables.decimals": ("tables={decimals: 1}", TABLES),
+    "tables.policy": ("tables={policy: best}", each("table_results")),
+    **{
+        f"resources.{rule}.{key}": (f"resources={{{rule}: {{{key}: {value}}}}}", NOTHING)
+        for rule in (
+            *("collect", "pretrain", "cluster", "train", "evaluate"),
+            *("figures", "tables"),
+        )
+        for key, value in (("threads", 2), ("mem_mb", 2500), ("runtime", 11), ("gpu", 1))
+    },
+}
+
+
+def leaf_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Key paths of `model`, those of sections in place of the section itself."""
+    for name, field in model.model_fields.items():
+        annotation, path = field.annotation, f"{prefix}{name}"
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+            inner = f"{path}.<name>"
+        else:
+            inner = path
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from leaf_keys(annotation, f"{inner}.")
+        else:
+            yield path
+
+
+@pytest.fixture(scope="module")
+def planned(finished_study: Path) -> dict[str, DryRun]:
+    """The dry run of the finished study with each key's change on the command line."""
+    changes = {}
+    for key, (change, _) in KEYS.items():
+        if isinstance(change, str):
+            changes[key] = [change]
+        elif isinstance(change, list):
+            changes[key] = change
+    arguments = [["--config", "preset=tiny", *change] for change in changes.values()]
+    return dict(zip(changes, dry_runs(finished_study, arguments), strict=True))
+
+
+def test_the_table_has_every_key() -> None:
+    assert sorted(KEYS) == sorted(leaf_keys(Config))
+
+
+@pytest.mark.parametrize("key", [k for k, row in KEYS.items() if isinstance(row[0], str | list)])
+def test_a_changed_key_plans_its_jobs(key: str, planned: dict[str, DryRun]) -> None:
+    assert named_jobs(planned[key]) == KEYS[key][1]
+
+
+@pytest.mark.parametrize("key", [k for k, row in KEYS.items() if isinstance(row[0], Edit)])
+def test_an_edited_definition_plans_its_jobs(key: str, copied_study: Path) -> None:
+    edit, jobs = KEYS[key]
+    assert isinstance(edit, Edit)
+    config = copied_study / "config/config.yaml"
+    text = config.read_text()
+    assert text.count(edit.old) == 1
+    config.write_text(text.replace(edit.old, edit.new))
+    assert named_jobs(dry_runs(copied_study, [["--config", "preset=tiny"]])[0]) == jobs
+
+
+@pytest.mark.parametrize("key", [key for key, (change, _) in KEYS.items() if change is None])
+def test_a_key_that_has_no_row_has_one_value(key: str) -> None:
+    place = place_at(tuple(key.split(".")))
+    assert place is not None
+    assert len(choices(place)) == 1

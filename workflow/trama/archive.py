@@ -1,0 +1,157 @@
+"""One file that holds a study's finished results: a plain tar, whose first member is a manifest.
+
+The manifest is JSON: the format, the study, the SHA-256 of every file, and what the caller notes.
+Equal files and notes give equal bytes. Nothing of an archive is believed before it is checked.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trama.config.model import Name
+from trama.errors import TramaError
+
+FORMAT = "trama archive 1"
+MANIFEST = "manifest.json"
+
+
+class Manifest(BaseModel):
+    """What an archive says of itself.
+
+    Attributes:
+        format: `FORMAT`.
+        study: name of the study.
+        files: SHA-256 of each file by its path, which is relative to the root of the repository.
+        notes: what the caller of `pack` wants to find again.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: str
+    study: Name
+    files: dict[str, str]
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """An archive's manifest, and the folder below which its files lie, by their paths."""
+
+    manifest: Manifest
+    folder: Path
+
+
+def pack(
+    archive: Path, root: Path, study: str, files: Iterable[str], notes: Mapping[str, Any]
+) -> None:
+    """Write an archive; it appears under its name when it is complete.
+
+    Args:
+        archive: file to write; its folder is made if needed.
+        root: root of the repository.
+        study: name of the study.
+        files: paths of the study's files, relative to `root`.
+        notes: anything that JSON can hold.
+    """
+    names = sorted(files)
+    manifest = Manifest(
+        format=FORMAT,
+        study=study,
+        files={name: sha256(root / name) for name in names},
+        notes=dict(notes),
+    )
+    text = json.dumps(manifest.model_dump(), indent=1, sort_keys=True).encode()
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    partial = archive.with_name(f".{archive.name}.partial")
+    try:
+        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
+            tar.addfile(_entry(MANIFEST, len(text)), io.BytesIO(text))
+            for name in names:
+                with (root / name).open("rb") as file:
+                    tar.addfile(_entry(name, (root / name).stat().st_size), file)
+        partial.replace(archive)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def unpacked(archive: Path, root: Path) -> Iterator[Unpacked]:
+    """Unpack an archive into a new folder on the file system of `root`, which goes with the block.
+
+    Raises:
+        TramaError: the archive is missing, damaged or foreign, or holds a file that is not its
+            study's; nothing of it is left.
+    """
+    if not archive.is_file():
+        raise TramaError(f"{archive}: there is no such archive; name one with ARCHIVE=<file>")
+    with tempfile.TemporaryDirectory(prefix=".restore_", dir=root) as name:
+        try:
+            with tarfile.open(archive, "r:") as tar:
+                manifest = _read_manifest(tar)
+                left = dict(manifest.files)
+                # Names are looked up, so that a member can be nothing that the manifest has not.
+                for member in tar:
+                    if member.name == MANIFEST:
+                        continue
+                    digest = left.pop(member.name, None)
+                    if digest is None or not member.isfile():
+                        raise _Damaged(f"{member.name!r} is not a file of its manifest")
+                    tar.extract(member, name, set_attrs=False, filter="data")
+                    if sha256(Path(name, member.name)) != digest:
+                        raise _Damaged(f"the content of {member.name} has changed")
+                if left:
+                    raise _Damaged(f"{len(left)} files are missing, such as {min(left)}")
+        except (_Damaged, tarfile.TarError, OSError, EOFError) as error:
+            raise TramaError(
+                f"{archive}: cannot be unpacked ({error}); where the archive is to blame, copy it "
+                "again, or make it anew with `make archive`"
+            ) from error
+        yield Unpacked(manifest, Path(name))
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Damaged(Exception):
+    """What is wrong with an archive."""
+
+
+def _entry(name: str, size: int) -> tarfile.TarInfo:
+    """The header of a file, without anything of the machine or the time."""
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    entry.mode = 0o644
+    return entry
+
+
+def _read_manifest(tar: tarfile.TarFile) -> Manifest:
+    """The manifest, with every path below the folder of its study."""
+    first = tar.next()
+    begins = first is not None and first.name == MANIFEST and first.isfile()
+    file = tar.extractfile(first) if first is not None and begins else None
+    if file is None:
+        raise _Damaged("it does not begin with a manifest")
+    try:
+        manifest = Manifest.model_validate_json(file.read())
+    except ValidationError as error:
+        raise _Damaged(f"its manifest cannot be read: {error.errors()[0]['msg']}") from error
+    if manifest.format != FORMAT:
+        raise _Damaged(f"its format is {manifest.format!r}, expected {FORMAT!r}")
+    for name in manifest.files:
+        path = PurePosixPath(name)
+        inside = path.parts[:2] == ("results", manifest.study) and ".." not in path.parts
+        if not inside or str(path) != name:
+            raise _Damaged(f"{name!r} does not lie in results/{manifest.study}")
+    return manifest

@@ -1,0 +1,217 @@
+"""What jobs cost: units of work from the configuration, times rates that were measured.
+
+A job's work is counted in units such as env steps; a rate is the seconds, or the bytes on disk, of
+one unit. `costs.json` has the rates that `measured_rates` found in a finished study.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+from scipy.optimize import nnls
+
+from trama.config.model import RL, Config
+from trama.data.parquet import read_table
+from trama.tasks import tasks_of
+
+RATES = Path(__file__).with_name("costs.json")
+
+Work = dict[str, float]
+"""Units of work, by name."""
+
+
+class Rates(BaseModel):
+    """What was measured.
+
+    Attributes:
+        machine: where, in words.
+        episode_steps: mean length of a training episode, env steps.
+        seconds: of one unit of work, by its name.
+        bytes: on disk, of one unit of work, by its name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    machine: str
+    episode_steps: float
+    seconds: dict[str, float]
+    bytes: dict[str, float]
+
+
+class Job(NamedTuple):
+    """A rule, and the wildcards that make it a job: problem, seed, variant, representation."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+
+
+def committed_rates() -> Rates:
+    """The rates that come with this package."""
+    return Rates.model_validate_json(RATES.read_text(encoding="utf-8"))
+
+
+def seconds_of(config: Config, job: Job, rates: Rates) -> float:
+    """Wall time of a job."""
+    return sum(
+        rates.seconds[unit] * count
+        for work in work_of(config, job, rates.episode_steps).values()
+        for unit, count in work.items()
+    )
+
+
+def bytes_of(config: Config, job: Job, rates: Rates) -> float:
+    """Space on disk of what a job writes."""
+    return sum(
+        rates.bytes[unit] * count
+        for work in _size_of(config, job).values()
+        for unit, count in work.items()
+    )
+
+
+def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
+    """The work of a job by phase: `play`, `update` and `test` of learning, and the `rest`."""
+    rule, name = job
+    if rule == "collect_problem":
+        collect = config.collect
+        return _learning(collect, collect.env_steps, collect.mixer, False, episode_steps)
+    if rule.startswith("train_"):
+        variant, train = config.variants[name["variant"]], config.train_for(name["variant"])
+        work = _learning(train, train.env_steps, variant.mixer, variant.has_classes, episode_steps)
+        n_tests = 1 + train.env_steps / train.test_interval
+        return {**work, "test": {"tested_episodes": n_tests * train.test_episodes}}
+    if rule == "pretrain_representation":
+        episodes = config.pretrain.updates * config.pretrain.batch_size
+        return {"rest": {"start": 1, "pretrained_episodes": episodes}}
+    if rule == "cluster_representation":
+        collected = config.collect.env_steps / episode_steps
+        clustered = min(collected, config.cluster.max_trajectories)
+        return {"rest": {"start": 1, "clustered_episodes": clustered}}
+    if rule == "evaluate_variant":
+        n_tasks = len(tasks_of(config.problems[name["problem"]]))
+        episodes = n_tasks * config.evaluate.episodes * len(config.evaluate.policies)
+        return {"rest": {"start": 1, "compile": 1, "tested_episodes": episodes}}
+    return {"rest": {rule: 1}}
+
+
+def _learning(
+    section: RL, env_steps: int, mixer: str, classes: bool, episode_steps: float
+) -> dict[str, Work]:
+    """Work of the Q-learning loop; each update learns from a batch of episodes."""
+    episodes = env_steps / episode_steps / section.episodes_per_update * section.batch_size
+    return {
+        "rest": {"start": 1},
+        "play": {"compile": 1, "env_steps": env_steps},
+        "update": {
+            f"learned_episodes_{mixer}": episodes,
+            **({"learned_episodes_classes": episodes} if classes else {}),
+        },
+    }
+
+
+def _size_of(config: Config, job: Job) -> dict[str, Work]:
+    """What a job writes: files that grow with the scale of the run, by their name, and the rest."""
+    sizes: dict[str, Work] = {"rest": {job.rule: 1}}
+    if job.rule == "collect_problem":
+        sizes["trajectories"] = {"collected_env_steps": config.collect.env_steps}
+    elif job.rule == "train_with_representation":
+        train = config.train_for(job.wildcards["variant"])
+        clusterings = train.env_steps / train.clustering.interval_env_steps
+        largest = min(config.cluster.max_trajectories, train.buffer_size)
+        sizes["embeddings"] = {"embedded_episodes": clusterings * largest}
+    return sizes
+
+
+_PHASES = {
+    **{"play": "play", "label": "play", "cluster": "play"},
+    **{"update": "update", "vqvae": "update", "test": "test"},
+}
+"""Phase of work, by the phase that a `timing` file names."""
+
+_SEED = "{problem}/%s/seed_{seed}/%s"
+_FILES = {
+    "collect_problem": _SEED % ("collect", "*"),
+    "pretrain_representation": _SEED % ("representation/{representation}", "vqvae*"),
+    "cluster_representation": _SEED % ("representation/{representation}", "[ce]*"),
+    "train_without_representation": _SEED % ("train/{variant}", "*"),
+    "train_with_representation": _SEED % ("train/{variant}", "*"),
+    "evaluate_variant": _SEED % ("evaluate/{variant}", "*"),
+}
+"""What a job of a rule writes, below the study's folder."""
+
+
+def benchmark_seconds(folder: Path, job: Job) -> float | None:
+    """Wall time of a job by its benchmark file in the study's `folder`; None without one."""
+    names = [
+        job.wildcards[k] for k in ("problem", "representation", "variant") if k in job.wildcards
+    ]
+    if "seed" in job.wildcards:
+        names.append(f"seed_{job.wildcards['seed']}")
+    path = Path(folder, "benchmarks", job.rule, *names).with_suffix(".tsv")
+    if not path.is_file():
+        return None
+    return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
+
+
+def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: str) -> Rates:
+    """Rates that explain best what finished jobs took (relative least squares, none negative).
+
+    Args:
+        config: the configuration that the jobs ran with.
+        folder: folder of their study.
+        jobs: finished jobs.
+        machine: where they ran, in words.
+    """
+    histories = [
+        read_table(path, "history").to_pandas()
+        for path in folder.glob("*/collect/*/history.parquet")
+    ]
+    steps, episodes = (
+        sum(float(history[key].max()) for history in histories) for key in ("env_steps", "episode")
+    )
+    times: list[tuple[Work, float]] = []
+    sizes: list[tuple[Work, float]] = []
+    for job in jobs:
+        kind, _, name = job.rule.partition("_")
+        pattern = _FILES.get(job.rule, f"{kind}s/{{problem}}_{name}.*").format(**job.wildcards)
+        files = sorted(folder.glob(pattern))
+        size = dict.fromkeys(_size_of(config, job), 0.0)
+        for path in files:
+            size[path.stem if path.stem in size else "rest"] += path.stat().st_size
+        sizes += [(_size_of(config, job)[part], total) for part, total in size.items()]
+        rest = benchmark_seconds(folder, job) or 0.0
+        work = work_of(config, job, steps / episodes)
+        for phase, seconds in _timing([path for path in files if path.stem == "timing"]).items():
+            times.append((work[phase], seconds))
+            rest -= seconds
+        times.append((work["rest"], rest))
+    return Rates(
+        machine=machine,
+        episode_steps=steps / episodes,
+        seconds=_fit(times),
+        bytes=_fit(sizes),
+    )
+
+
+def _timing(files: Sequence[Path]) -> dict[str, float]:
+    """Seconds by phase of work."""
+    seconds: dict[str, float] = {}
+    for path in files:
+        for row in read_table(path, "timing").to_pylist():
+            phase = _PHASES[row["phase"]]
+            seconds[phase] = seconds.get(phase, 0.0) + row["seconds"]
+    return seconds
+
+
+def _fit(rows: Sequence[tuple[Work, float]]) -> dict[str, float]:
+    """The amount of each unit of work, from rows of work and their total."""
+    rows = [(work, total) for work, total in rows if total > 0]
+    units = sorted({unit for work, _ in rows for unit in work})
+    # Relative errors count: each total becomes 1.
+    matrix = np.array([[work.get(u, 0.0) / total for u in units] for work, total in rows])
+    # Columns of equal length, as units differ by six orders of magnitude.
+    scale = np.linalg.norm(matrix, axis=0)
+    amounts, _ = nnls(matrix / scale, np.ones(len(rows)))
+    return {unit: float(f"{x:.3g}") for unit, x in zip(units, amounts / scale, strict=True)}
