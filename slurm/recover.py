@@ -38,7 +38,9 @@ def main() -> None:
     cancel_orphans()
     wait_for_scripts()
     snakemake = [sys.executable, "-m", "snakemake", "--profile", "slurm"]
-    subprocess.run([*snakemake, "--unlock"], check=True, capture_output=True)
+    unlock = subprocess.run([*snakemake, "--unlock"], capture_output=True, text=True, check=False)
+    if unlock.returncode:
+        fail(f"snakemake --unlock failed:\n{unlock.stdout}{unlock.stderr}")
     say("the folder is unlocked; Snakemake goes on")
     os.execv(sys.executable, [*snakemake, *arguments])
 
