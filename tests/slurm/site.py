@@ -17,7 +17,7 @@ EDITS = {
     "# slurm-status-command: squeue": "slurm-status-command: squeue",
 }
 """What a site edits in slurm/config.yaml; the third because this SLURM keeps no database."""
-HASTE = ("--slurm-init-seconds-before-status-checks", "5", "--max-status-checks-per-second", "1")
+HASTE = ("--slurm-init-seconds-before-status-checks", "10", "--max-status-checks-per-second", "1")
 """What makes the tests quicker, and nothing else."""
 RESOURCES: dict[str, dict[str, int]] = {
     "collect": {"threads": 2, "mem_mb": 2100, "runtime": 11, "gpu": 0},
