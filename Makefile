@@ -20,9 +20,9 @@ COMMANDS := $(VENV)/bin/python workflow/commands
 WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 
 # Tests take one thread per process; the rules set their own from the config.
-test: export OMP_NUM_THREADS = 1
+test test-slurm: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore estimate test lint schema bench clean help
+.PHONY: run venv archive restore estimate test test-slurm test-faults lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -52,6 +52,9 @@ estimate: venv  ## print the jobs that a run would start, and their hours and di
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest
 
+test-slurm: venv  ## run the smallest scale on a real SLURM, started on this machine for it; as root
+	$(RUN) pytest tests/slurm
+
 lint: venv  ## check format, style, types and the workflow
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -70,4 +73,4 @@ clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache workflow/trama.egg-info
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12

@@ -1,3 +1,10 @@
+# A picture is a matter of seconds: no node is asked for it.
+localrules:
+    figure_learning_curves,
+    figure_embeddings,
+    figure_predictor_accuracy,
+
+
 rule figures:
     input:
         expand(

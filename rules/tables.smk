@@ -1,3 +1,10 @@
+# A table is a matter of seconds: no node is asked for it.
+localrules:
+    table_results,
+    table_clusters,
+    table_predictor,
+
+
 rule tables:
     input:
         expand(
