@@ -20,7 +20,7 @@ COMMANDS := $(VENV)/bin/python workflow/commands
 WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 
 # Tests take one thread per process; the rules set their own from the config.
-test test-slurm: export OMP_NUM_THREADS = 1
+test test-faults test-slurm: export OMP_NUM_THREADS = 1
 
 .PHONY: run venv archive restore estimate test test-slurm test-faults lint schema bench clean help
 .DEFAULT_GOAL := run
@@ -51,6 +51,9 @@ estimate: venv  ## print the jobs that a run would start, and their hours and di
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest
+
+test-faults: venv  ## kill jobs of a real run at random moments, and compare with one left alone
+	$(RUN) pytest tests/faults
 
 test-slurm: venv  ## run the smallest scale on a real SLURM, started on this machine for it; as root
 	$(RUN) pytest tests/slurm

@@ -48,6 +48,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     # Another study's folder, which has two seeds.
     "preset": ("preset=laptop", {job: 1 if job in FIGURES | TABLES else 2 for job in ALL}),
     "device": ("device=cpu", ALL),
+    "replay_on_device": ("replay_on_device=true", NOTHING),
     "study.name": ("study={name: other}", ALL),
     "study.seed": ("study={seed: 1}", ALL),
     "study.problems": ("study={problems: [SurComb3, SurComb4]}", ALL),
@@ -201,6 +202,8 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         "train={vqvae_updates: {interval_episodes: 5}}",
         TRAMA,
     ),
+    "train.checkpoint_minutes": ("train={checkpoint_minutes: 1.0}", NOTHING),
+    "train.keep_checkpoint": ("train={keep_checkpoint: true}", NOTHING),
     "train.vqvae_updates.dense_env_steps": ("train={vqvae_updates: {dense_env_steps: 0}}", TRAMA),
     "train.clustering.first_env_steps": ("train={clustering: {first_env_steps: 900}}", TRAMA),
     "train.clustering.interval_episodes": ("train={clustering: {interval_episodes: 9}}", TRAMA),
