@@ -7,7 +7,7 @@ from benchmarks.harness import THREADS, Effort, Figure, figure, fresh, repeatedl
 
 TARGET_RATE = 200_000.0
 TARGET_MB = 300.0
-REPETITIONS = 14
+REPETITIONS = 24
 """Times that the recorded play is written: 430 MB in memory."""
 _RECORD = """
 import json, sys
@@ -16,6 +16,7 @@ from trama.runtime import configure_process
 configure_process(int(sys.argv[1]))
 import numpy as np
 from benchmarks.subjects import smax
+from trama.learning.replay import OBS_DTYPE
 env, rng = smax(32), np.random.default_rng(0)
 seen, rows = env.reset(0), []
 for _ in range(400):
@@ -26,7 +27,7 @@ for _ in range(400):
 parts = [np.stack(part, 1) for part in zip(*rows)]  # environment by environment, as episodes lie
 names = ("obs", "state", "available_actions", "actions", "reward")
 flat = {n: p.reshape(-1, *p.shape[2:]) for n, p in zip(names, parts)}
-flat["obs"] = flat["obs"].astype(np.float16).astype(np.float32)  # the replay's precision
+flat["obs"] = flat["obs"].astype(OBS_DTYPE)
 np.savez(sys.argv[2], **flat)
 print(len(flat["reward"]))
 """
@@ -38,7 +39,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from trama.data.parquet import Provenance, TableWriter, iter_batches, read_table
-from trama.data.schemas import KINDS
+from trama.data.schemas import KINDS, values_type
 
 action, who, folder, repetitions, threads = sys.argv[1:]
 pa.set_cpu_count(int(threads))
@@ -61,6 +62,8 @@ def rows(start, stop):
 def as_table():
     schema = KINDS["trajectories"].schema
     def column(field, values):
+        if values_type(field):
+            return pa.array([row.tobytes() for row in values], field.type)
         if not pa.types.is_list(field.type):
             return pa.array(values, field.type)
         offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]

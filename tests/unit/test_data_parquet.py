@@ -1,5 +1,6 @@
 """Parquet files: round trips, bounded row groups, equal bytes and every error."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ from trama.data.parquet import (
     read_table,
     write_table,
 )
-from trama.data.schemas import KINDS, data_card
+from trama.data.schemas import KINDS, data_card, values_type
 from trama.errors import TramaError
 
 PROVENANCE = Provenance("laptop", "collect", "0123456789abcdef", 3, "0.1.0", "feedbeef")
+
+
+def _is_wide(field: pa.Field) -> bool:
+    """Whether a row of the column holds several values."""
+    return pa.types.is_list(field.type) or values_type(field) is not None
 
 
 def _columns(name: str, n: int, width: int = 3) -> dict[str, Any]:
@@ -34,9 +40,10 @@ def _columns(name: str, n: int, width: int = 3) -> dict[str, Any]:
         type_ = field.type
         if field.name == "metric":
             columns["metric"] = [list(kind.metrics)[i % len(kind.metrics)] for i in range(n)]
-        elif pa.types.is_list(type_):
+        elif _is_wide(field):
             matrix = rng.integers(0, 2, (n, width))
-            columns[field.name] = matrix.astype(type_.value_type.to_pandas_dtype())
+            dtype = values_type(field) or type_.value_type.to_pandas_dtype()
+            columns[field.name] = matrix.astype(dtype)
         elif pa.types.is_string(type_):
             columns[field.name] = [f"{field.name} {i}" for i in range(n)]
         else:
@@ -49,8 +56,10 @@ def _columns(name: str, n: int, width: int = 3) -> dict[str, Any]:
 
 def _equal(table: pa.Table, columns: dict[str, Any]) -> None:
     for field in table.schema:
-        if pa.types.is_list(field.type):
-            np.testing.assert_array_equal(column_matrix(table, field.name), columns[field.name])
+        if _is_wide(field):
+            matrix = column_matrix(table, field.name)
+            assert matrix.dtype == columns[field.name].dtype
+            np.testing.assert_array_equal(matrix, columns[field.name])
         else:
             assert table[field.name].to_pylist() == list(columns[field.name])
 
@@ -79,8 +88,11 @@ def test_no_rows(name: str, tmp_path: Path) -> None:
     write_table(path, name, _columns(name, 0), PROVENANCE)
     table = read_table(path, name)
     assert table.num_rows == 0
-    lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
-    assert all(column_matrix(table, column).shape == (0, 0) for column in lists)
+    for field in table.schema:
+        if _is_wide(field):
+            matrix = column_matrix(table, field.name)
+            assert matrix.shape == (0, 0)
+            assert matrix.dtype == values_type(field) or pa.types.is_list(field.type)
 
 
 def test_a_table_can_be_written_as_read(tmp_path: Path) -> None:
@@ -120,6 +132,54 @@ def test_bytes_and_row_groups_do_not_depend_on_the_pieces(
     _equal(read_table(tmp_path / "whole.parquet", "trajectories"), columns)
 
 
+def test_bytes_do_not_depend_on_the_pieces_within_a_row_group(tmp_path: Path) -> None:
+    n = 5_000  # several pages
+    columns = _columns("trajectories", n, width=150)
+    for step in (n, 37, 1_000):
+        with TableWriter(tmp_path / f"{step}.parquet", "trajectories", PROVENANCE) as writer:
+            for start in range(0, n, step):
+                part = {name: values[start : start + step] for name, values in columns.items()}
+                writer.append(part)
+    assert pq.ParquetFile(tmp_path / f"{n}.parquet").num_row_groups == 1
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_values_as_bytes_are_converted_and_come_back_without_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "trajectories.parquet"
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(7, 5))
+    given = {
+        "obs": obs,  # double, becomes half precision
+        "state": np.asfortranarray(rng.normal(size=(7, 4)).astype(np.float32)),
+        "available_actions": (rng.random((7, 6)) < 0.5).tolist(),
+    }
+    write_table(path, "trajectories", _columns("trajectories", 7) | given, PROVENANCE)
+    table = read_table(path, "trajectories")
+    expected = given | {"obs": obs.astype(np.float16)}
+    for part, rows in ((table, slice(None)), (table.slice(2, 3), slice(2, 5))):
+        for name, values in expected.items():
+            matrix = column_matrix(part, name)
+            np.testing.assert_array_equal(matrix, np.asarray(values)[rows])
+            data = np.frombuffer(part[name].chunk(0).buffers()[2], np.uint8)
+            assert np.shares_memory(matrix, data)
+    assert column_matrix(table, "obs").dtype == np.float16
+    assert column_matrix(table, "available_actions").dtype == np.bool_
+    in_pieces = pa.concat_tables([table.slice(0, 2), table.slice(2)])
+    assert in_pieces["obs"].num_chunks == 2
+    np.testing.assert_array_equal(column_matrix(in_pieces, "obs"), expected["obs"])
+
+
+def test_the_data_card_s_line_reads_values_as_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "trajectories.parquet"
+    obs = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float16)
+    write_table(path, "trajectories", _columns("trajectories", 7) | {"obs": obs}, PROVENANCE)
+    line = re.search(r"`(np\.frombuffer.*)`", data_card())
+    assert line
+    for column in (pq.read_table(path).to_pandas()["obs"], pq.read_table(path)["obs"].to_pylist()):
+        found = eval(line[1], {"np": np, "column": column, "n": len(column)})
+        np.testing.assert_array_equal(found, obs)
+
+
 def test_column_matrix_of_a_slice() -> None:
     matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
     table = pa.table({"x": pa.array(matrix.tolist(), pa.list_(pa.float32()))})
@@ -138,8 +198,14 @@ def test_column_matrix_of_a_slice() -> None:
         ("step", [0, 1], "columns of different lengths"),
         ("won", [0, 1, 1], "column `won` must be bool: got int64"),
         ("task", [0, 1, 2], "column `task` must be string: got int64"),
-        ("state", np.zeros(3), "column `state` must be list.*got shape"),
-        ("state", [[1.0], [1.0, 2.0], [1.0]], "column `state` must be list"),
+        ("actions", np.zeros(3, int), "column `actions` must be list.*got shape"),
+        ("actions", [[1], [1, 2], [1]], "column `actions` must be list"),
+        ("state", np.zeros(3), r"column `state` must be binary of float32: .*got shape \(3,\)"),
+        ("state", [[1.0], [1.0, 2.0], [1.0]], "column `state` must be binary of float32"),
+        ("state", [["1"], ["2"], ["3"]], "column `state` must be binary of float32: got string"),
+        ("state", [[1.0], [None], [1.0]], "column `state` must be .*: a value is null"),
+        ("obs", [b"ab", b"ab", b"ab"], r"column `obs` must be binary of float16: .*got shape"),
+        ("available_actions", np.ones((3, 2)), "must be binary of bool: got double"),
         ("actions", np.full((3, 2), 200), "column `actions` must be list.*200 not in range"),
     ],
 )
@@ -265,6 +331,39 @@ def test_lists_of_several_lengths_are_refused_when_read(tmp_path: Path) -> None:
     pq.write_table(pa.table([[0, 1], [[1.0], [1.0, 2.0]]], schema=schema), path)
     with pytest.raises(TramaError, match=r"column `centroid` differ in length.*`cluster` again"):
         read_table(path, "centroids")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([b"1234", b"123456"], "column `obs` differ in length"),
+        ([b"12345", b"12345"], "column `obs` hold 5 bytes.*no whole number of float16"),
+    ],
+)
+def test_cut_bytes_are_refused_when_read(rows: list[bytes], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "trajectories.parquet"
+    write_table(path, "trajectories", _columns("trajectories", 2), PROVENANCE)
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("obs")
+    field = table.schema.field("obs")
+    pq.write_table(table.set_column(place, field, pa.array(rows, pa.binary())), path)
+    with pytest.raises(TramaError, match=f"{message}.*`collect` again") as error:
+        read_table(path, "trajectories")
+    assert str(path) in str(error.value)
+    with pytest.raises(TramaError, match=message):
+        list(iter_batches(path, "trajectories", ["obs"]))
+
+
+def test_bytes_of_other_values_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trajectories.parquet"
+    write_table(path, "trajectories", _columns("trajectories", 2), PROVENANCE)
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("obs")
+    for metadata, found in (({"values": "float32"}, "binary of float32"), (None, "binary")):
+        field = table.schema.field("obs").with_metadata(metadata)
+        pq.write_table(table.set_column(place, field, table["obs"]), path)
+        with pytest.raises(TramaError, match=f"`obs` is {found}, expected binary of float16"):
+            read_table(path, "trajectories")
 
 
 def test_versions() -> None:

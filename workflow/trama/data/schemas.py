@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -41,6 +42,33 @@ def _list_of(kind: pa.DataType) -> pa.DataType:
 
 
 _FLOATS = _list_of(pa.float32())
+
+
+def _values(name: str, kind: str, description: str) -> pa.Field:
+    """Declare a column whose rows are the bytes of F little-endian values of the numpy type `kind`.
+
+    For what is wide and comes by the million rows: a list costs Parquet time for every value, the
+    bytes of a row are one value to it.
+    """
+    metadata = {"description": description, "values": kind}
+    return pa.field(name, pa.binary(), nullable=False, metadata=metadata)
+
+
+def values_type(column: pa.Field) -> np.dtype | None:
+    """Return the type of the values whose bytes a column holds; None for any other column."""
+    kind = (column.metadata or {}).get(b"values")
+    return None if kind is None else np.dtype(kind.decode()).newbyteorder("<")
+
+
+def type_name(column: pa.Field) -> str:
+    """Return how a column's type is named in the data card and in errors."""
+    values = values_type(column)
+    if values is not None:
+        return f"binary of {values.name}"
+    if pa.types.is_list(column.type):
+        return f"list of {column.type.value_type}"
+    return str(column.type)
+
 
 _COLLECT = "collect/seed_<s>/"
 _REPRESENTATION = "representation/<r>/seed_<s>/"
@@ -137,16 +165,16 @@ KINDS: dict[str, FileKind] = {
                     pa.string(),
                     "name of the true task; for measuring only",
                 ),
-                _column(
+                _values(
                     "obs",
-                    _list_of(pa.float16()),
+                    "float16",
                     "observations as the A agents saw them, agent by agent: A*O values, unscaled",
                 ),
-                _column("state", _FLOATS, "global state: S values, unscaled"),
-                _column(
+                _values("state", "float32", "global state: S values, unscaled"),
+                _values(
                     "available_actions",
-                    _list_of(pa.bool_()),
-                    "whether each agent may take each action: A*U flags",
+                    "bool",
+                    "whether each agent may take each action, agent by agent: A*U flags",
                 ),
                 _column(
                     "actions",
@@ -343,6 +371,9 @@ def data_card() -> str:
         "All files are Parquet (zstd, checksummed pages, small row groups), below "
         "`results/<study>/<problem>/`. Within one file every list of a column has"
         " the same length.",
+        "A row of a column of type `binary of <type>` holds the bytes of its values, little-endian "
+        "and as many in every row. An array [n, F] of the n rows of such a column, here of float16:"
+        ' `np.frombuffer(b"".join(column), "float16").reshape(n, -1)`.',
         "The key-value metadata of each file hold `schema` (the name below), "
         "`study`, `stage`, "
         "`params_hash` (of the parameters that the result depends on), `seed` "
@@ -361,17 +392,11 @@ def data_card() -> str:
         for column in kind.schema:
             nullable = "yes" if column.nullable else "no"
             description = column.metadata[b"description"].decode()
-            lines.append(
-                f"| {column.name} | {_type_name(column.type)} | {nullable} | {description} |"
-            )
+            lines.append(f"| {column.name} | {type_name(column)} | {nullable} | {description} |")
         if kind.metrics:
             lines += ["", "| metric | meaning |", "| --- | --- |"]
             lines += [f"| {metric} | {meaning} |" for metric, meaning in kind.metrics.items()]
     return "\n".join(lines) + "\n"
-
-
-def _type_name(kind: pa.DataType) -> str:
-    return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
 
 
 if __name__ == "__main__":
