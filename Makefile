@@ -50,7 +50,7 @@ estimate: venv  ## print the jobs that a run would start, and their hours and di
 	$(COMMANDS)/estimate.py $(WITH_PRESET)
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadgroup
 
 test-faults: venv  ## kill jobs of a real run at random moments, and compare with one left alone
 	$(RUN) pytest tests/faults
