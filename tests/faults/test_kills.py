@@ -88,7 +88,15 @@ def kill_once(rule: str, clone: Path, delay: float) -> str:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the chain runs without a kill."""
+    return copy_clone(tmp_path_factory.mktemp("alone") / "clone")
+
+
+@pytest.fixture(scope="module")
+def killed(
+    tmp_path_factory: pytest.TempPathFactory, alone: Path
+) -> Iterator[tuple[Path, list[str]]]:
     """A clone whose jobs were killed and which was then run to the end, and the trainings' logs."""
     clone = copy_clone(tmp_path_factory.mktemp("killed") / "clone").resolve()
     (clone / "often.yaml").write_text(OFTEN)
@@ -104,10 +112,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, lis
     yield clone, logs
 
 
-def test_a_killed_study_ends_in_the_same_bytes(
-    killed: tuple[Path, list[str]], tmp_path: Path
-) -> None:
-    alone = copy_clone(tmp_path / "alone")
+def test_a_killed_study_ends_in_the_same_bytes(killed: tuple[Path, list[str]], alone: Path) -> None:
     result = run_snakemake(alone, *ARGUMENTS)
     assert result.returncode == 0, result.stdout
     found, expected = results_of(killed[0]), results_of(alone)
