@@ -8,8 +8,9 @@ from typing import Any
 def defer_package(name: str) -> None:
     """Make modules below the package `name` importable without running the package's `__init__`.
 
-    JaxMARL's imports all of its environments: 2.5 s, where SMAX alone takes 0.2 s. The first use of
-    a name of the package itself runs the `__init__` after all, so that nothing is missing.
+    JaxMARL's imports all of its environments: 2.5 s, where SMAX alone takes 0.2 s; Flax's all of
+    its neural networks: 0.5 s, where SMAX needs a kind of dataclass. The first use of a name that
+    the package itself defines runs the `__init__` after all, so that nothing is missing.
     """
     if name in sys.modules:
         return
@@ -19,6 +20,8 @@ def defer_package(name: str) -> None:
     loader = spec.loader
 
     def load(attribute: str) -> Any:
+        if not attribute.startswith("__") and importlib.util.find_spec(f"{name}.{attribute}"):
+            return importlib.import_module(f"{name}.{attribute}")
         del package.__getattr__
         loader.exec_module(package)
         return getattr(package, attribute)

@@ -22,6 +22,7 @@ from trama.environments.deferred import defer_package
 from trama.errors import TramaError
 from trama.tasks import parse_units, tasks_of
 
+defer_package("flax")
 defer_package("jaxmarl")
 defer_package("jaxmarl.environments")
 
