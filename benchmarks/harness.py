@@ -12,6 +12,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2
+GROUPS = (
+    "learner",
+    "collection",
+    "training",
+    "memory",
+    "startup",
+    "trajectories",
+    "representation",
+    "dry_run",
+)
+"""Modules that measure, in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +31,13 @@ class Effort:
 
     Attributes:
         repeats: pairs of measurements, of which the median counts.
-        updates: learner updates of one measurement.
+        updates: learner updates of one measurement; the slow reference makes a fifth of them.
         seconds: least time of one measurement that plays.
         large: also the sizes that take long.
     """
 
     repeats: int = 3
-    updates: int = 5
+    updates: int = 10
     seconds: float = 2.0
     large: bool = False
 

@@ -1,5 +1,7 @@
 """Figures 1 and 9: learner updates per second beside a learner that loops over time steps."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks.harness import Effort, Figure, paired, seconds_of
@@ -94,6 +96,7 @@ def measure(effort: Effort) -> list[Figure]:
     grown = [(Sizes(), 16), (Sizes(), 64), (Sizes(n_agents=10), 32)]
     if effort.large:
         grown.append((Sizes(n_agents=20), 32))
+    less = replace(effort, updates=max(effort.updates // 2, 1))
     for algorithm in ("qplex", "trama"):
-        figures += [compare(algorithm, sizes, batch, effort, None) for sizes, batch in grown]
+        figures += [compare(algorithm, sizes, batch, less, None) for sizes, batch in grown]
     return figures

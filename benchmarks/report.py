@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import THREADS, Figure
+from benchmarks.harness import GROUPS, THREADS, Figure
 
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 PACKAGES = ("torch", "jax", "jaxmarl", "numpy", "pyarrow", "scikit-learn", "snakemake")
@@ -39,7 +39,8 @@ def write_results(path: Path, run: dict[str, Any], figures: Sequence[Figure]) ->
     kept = []
     if path.exists():
         kept = [f for f in json.loads(path.read_text())["figures"] if f["group"] not in groups]
-    text = json.dumps({"run": run, "figures": kept + [asdict(f) for f in figures]}, indent=1)
+    ordered = sorted(kept + [asdict(f) for f in figures], key=lambda f: GROUPS.index(f["group"]))
+    text = json.dumps({"run": run, "figures": ordered}, indent=1)
     path.write_text(text + "\n")
 
 

@@ -105,7 +105,8 @@ def test_results_and_table(tmp_path: Path) -> None:
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     first = Figure("learner", "qmix", "updates/s", 20.0, 19.0, 21.0, "loop", 2.0, 2.0, 2.0, 10.0)
     other = Figure("startup", "start", "s", 3.0, 3.0, 3.0)
-    report.write_results(results, report.describe_run(), [first, other])
+    report.write_results(results, report.describe_run(), [other])
+    report.write_results(results, report.describe_run(), [first])
     report.write_results(results, report.describe_run(), [Figure(**vars(other) | {"value": 5.0})])
     kept = json.loads(results.read_text())["figures"]
     assert [(f["name"], f["value"]) for f in kept] == [("qmix", 20.0), ("start", 5.0)]

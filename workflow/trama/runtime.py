@@ -1,5 +1,6 @@
 """What a process must settle before it imports torch or jax: threads, memory, logging."""
 
+import gc
 import logging
 import os
 import signal
@@ -41,6 +42,9 @@ def configure_process(threads: int, log: Path | None = None) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     os.environ["OMP_WAIT_POLICY"] = "passive"
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    # Imports and traces make objects by the million that stay: looking through them after every 700
+    # new ones took a seventh of the time to a first env step.
+    gc.set_threshold(50_000, 20, 20)
     if log is not None:
         _open_log(log)
 

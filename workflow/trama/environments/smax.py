@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 
 from trama.config.model import Env, Problem
 from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
-from trama.environments.deferred import defer_package
+from trama.environments.deferred import defer_package, skip_init
 from trama.errors import TramaError
 from trama.tasks import parse_units, tasks_of
 
 defer_package("jaxmarl")
 defer_package("jaxmarl.environments")
 
-from jaxmarl.environments.smax import HeuristicEnemySMAX  # noqa: E402
-from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle  # noqa: E402
-from jaxmarl.environments.smax.smax_env import State as Units  # noqa: E402
+with skip_init("flax"):
+    from jaxmarl.environments.smax import HeuristicEnemySMAX
+    from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle
+    from jaxmarl.environments.smax.smax_env import State as Units
 
 MAP_SIZE = 32.0
 CENTRE = MAP_SIZE / 2
