@@ -1,5 +1,6 @@
 """The real chain on the tiny preset, its jobs killed at random moments, against one left alone."""
 
+import contextlib
 import os
 import random
 import re
@@ -73,7 +74,8 @@ def kill_once(rule: str, clone: Path, delay: float) -> str:
                 if " of " not in text:  # the line that a job's progress begins with
                     continue
                 time.sleep(delay)
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # then it was too late
+                    os.kill(process, signal.SIGKILL)
                 log = newest.read_text() if newest else ""
                 break
             if log:
@@ -118,7 +120,7 @@ def test_a_killed_study_ends_in_the_same_bytes(killed: tuple[Path, list[str]], a
     found, expected = results_of(killed[0]), results_of(alone)
     assert sorted(found) == sorted(expected)
     assert [name for name in found if found[name] != expected[name]] == []
-    assert not any("/checkpoints/" in name and "lock" not in name for name in found)
+    assert not any("/checkpoints/" in name for name in found)
 
 
 def test_trainings_went_on_from_their_checkpoints(killed: tuple[Path, list[str]]) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from chain import MEAN_STATE, QUANTISED, UseEnv, files_of, honest, run_chain, run_train
+from fakes import CPU
 from trama.config.model import Representation
 from trama.config.params import RunSettings
 from trama.errors import TramaError
@@ -127,34 +129,37 @@ class _Death(BaseException):
     """Ends a process without any tidying up, as far as one process can play that."""
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-@pytest.mark.parametrize("number", [1, 2, 3, 9, 40])
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [("fsync", n) for n in (1, 2, 3, 9, 40)]
+    + [("replace", n) for n in (1, 2, 40)]
+    + [("unlink", n) for n in (1, 5)]
+    + [("rmtree", 1)],
+)
 def test_death_in_the_middle_of_a_checkpoint(
     call: str,
     number: int,
     trained: Callable[[Representation], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At the n-th time that something is brought to the disk, or given its name."""
+    """At the n-th time that something is brought to the disk, renamed, or deleted."""
     folder = trained(QUANTISED)
     whole = _forget_training(folder)
     calls = 0
 
     def dying(original: Callable[..., Any]) -> Callable[..., Any]:
-        def die(*arguments: Any) -> Any:
+        def die(*arguments: Any, **named: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls == number:
                 raise _Death
-            return original(*arguments)
+            return original(*arguments, **named)
 
         return die
 
     with monkeypatch.context() as patched:
-        if call == "fsync":
-            patched.setattr(os, "fsync", dying(os.fsync))
-        else:
-            patched.setattr(Path, "replace", dying(Path.replace))
+        place = {"fsync": os, "rmtree": shutil}.get(call, Path)
+        patched.setattr(place, call, dying(getattr(place, call)))
         with pytest.raises(_Death):
             run_train(folder, QUANTISED, run_settings=OFTEN)
     run_train(folder, QUANTISED)
@@ -228,7 +233,10 @@ def half_trained(
 
 @pytest.mark.parametrize("which", ["state_1.pt", "episodes_1.pt", MANIFEST])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
-def test_damage_is_noticed(which: str, damage: str, half_trained: Path) -> None:
+def test_damage_is_noticed(
+    which: str, damage: str, half_trained: Path, chains: dict[str, dict[str, bytes]]
+) -> None:
+    whole_training = chains["quantised"]
     path = _checkpoint(half_trained) / which
     content = path.read_bytes()
     middle = len(content) // 2
@@ -240,6 +248,7 @@ def test_damage_is_noticed(which: str, damage: str, half_trained: Path) -> None:
     finished = files_of(half_trained)
     if (which, damage) == (MANIFEST, "gone"):  # then there is no checkpoint
         run_train(half_trained, QUANTISED)
+        assert files_of(half_trained) == whole_training
         return
     with pytest.raises(TramaError) as error:
         run_train(half_trained, QUANTISED)
@@ -252,8 +261,17 @@ def test_damage_is_noticed(which: str, damage: str, half_trained: Path) -> None:
 def test_a_checkpoint_of_another_configuration(half_trained: Path) -> None:
     path = _checkpoint(half_trained) / MANIFEST
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {"key": "other"}))
-    with pytest.raises(TramaError, match="belongs to another configuration or version"):
+    for change, message in [
+        ({"key": "other"}, "belongs to another configuration or version"),
+        ({"device": "cuda"}, "was written on cuda, and this job runs on cpu"),
+    ]:
+        changed = {name: value for name, value in manifest.items() if name != "sha256"} | change
+        digest = checkpoint_module._digest(changed)
+        path.write_text(json.dumps(changed | {"sha256": digest}))
+        with pytest.raises(TramaError, match=message):
+            run_train(half_trained, QUANTISED)
+    path.write_text(json.dumps(manifest | {"episodes": []}))
+    with pytest.raises(TramaError, match="its own hash does not fit"):
         run_train(half_trained, QUANTISED)
     path.write_text(json.dumps(manifest))
     with pytest.raises(TramaError, match="does not fit this training"):
@@ -262,7 +280,7 @@ def test_a_checkpoint_of_another_configuration(half_trained: Path) -> None:
 
 def test_two_processes_on_one_training(half_trained: Path) -> None:
     with (
-        Checkpoint(_checkpoint(half_trained), "key").locked(),
+        Checkpoint(_checkpoint(half_trained), "key", CPU).locked(),
         pytest.raises(
             TramaError, match=rf"another process runs this training \(process {os.getpid()} on "
         ),
@@ -298,3 +316,25 @@ def test_a_full_disk_costs_the_checkpoint_alone(
     assert "could not be written" in caplog.text and "Make room on the disk" in caplog.text
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert after == before | {"lock": after["lock"]}
+
+
+def test_a_file_system_that_does_not_sync_folders(
+    trained: Callable[[Representation], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[[int], None],
+) -> None:
+    folder = trained(QUANTISED)
+    whole = _forget_training(folder)
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(22, "Invalid argument")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    stop_after(40)
+    with pytest.raises(TramaError, match="goes on from here"):
+        run_train(folder, QUANTISED, run_settings=OFTEN)
+    run_train(folder, QUANTISED)
+    assert files_of(folder) == whole

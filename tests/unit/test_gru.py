@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from trama.networks.gru import PackedGRU
+from trama.networks.gru import PackedGRU, _shares
 
 SIZES = [[1], [5, 5, 3, 3, 1, 1], [4, 1, 1], [3, 3, 3], [6, 2]]
 
@@ -108,3 +109,19 @@ def test_threads_share_the_sequences(n_threads: int, threads: Callable[[int], No
     assert all(map(torch.equal, *results))
     without_gradient = gru(rows.detach(), batch_sizes)
     assert torch.equal(without_gradient, results[0][0])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_shares", "expected"),
+    [
+        ([4, 4], 2, [(0, 2), (2, 4)]),
+        ([2, 2, 2], 2, [(0, 1), (1, 2)]),
+        ([4, 1, 1, 1, 1], 2, [(0, 1), (1, 4)]),
+        ([3], 8, [(0, 1), (1, 2), (2, 3)]),
+        ([5, 3], 1, [(0, 5)]),
+    ],
+)
+def test_shares_have_about_equal_rows(
+    sizes: list[int], n_shares: int, expected: list[tuple[int, int]]
+) -> None:
+    assert _shares(np.array(sizes), n_shares) == expected

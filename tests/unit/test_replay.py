@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fakes import CPU, make_spec, played_replay, random_env
+from fakes import CPU, RANDOM_SPEC, make_spec, played_replay, random_env
 from trama.environments.base import Observation
 from trama.learning.replay import NO_LABEL, ReplayBuffer
 
@@ -162,6 +162,46 @@ def test_batches_from_the_copy_are_those_of_the_buffer() -> None:
             assert torch.equal(expected, found), field.name
     buffers[1].obs[:] = 0  # drawn from the copy, not from here
     assert torch.equal(buffers[1].batch(copied.slots, CPU).obs, own.obs)
+
+
+@pytest.mark.parametrize("copy_on", [None, CPU], ids=["host", "copy"])
+@pytest.mark.parametrize("first", [0, 3])
+def test_saved_in_parts_and_loaded(copy_on: torch.device | None, first: int) -> None:
+    """The first parts hold episodes that have left the buffer since."""
+    replay = played_replay(random_env(4), 40, seed=3, capacity=12, copy_on=copy_on)
+    total = replay.n_finished
+    cut = total - 7
+    parts = [(total - 12, replay.episodes(total - 12)), (cut, replay.episodes(cut))]
+    parts[0] = (parts[0][0] - first, _with_gone_episodes(parts[0][1], first, total - 12, cut))
+    other = ReplayBuffer(RANDOM_SPEC, 12, 4, copy_on)
+    other.load_state_dict(replay.state_dict())
+    for number, episodes in parts:
+        other.load_episodes(number, episodes)
+    expected, found = (buffer.batch(replay.finished, CPU) for buffer in (replay, other))
+    for field in fields(expected):
+        one, two = getattr(expected, field.name), getattr(found, field.name)
+        if isinstance(one, torch.Tensor):
+            assert torch.equal(one, two), field.name
+    for name in ("obs", "state", "action", "reward"):  # those under way go on
+        for slot in replay.running:
+            rows = slice(int(replay.length[slot]))
+            assert np.array_equal(
+                getattr(replay, name)[slot, rows], getattr(other, name)[slot, rows]
+            )
+    assert other._free == replay._free and other.n_finished == total
+
+
+def _with_gone_episodes(
+    episodes: dict[str, torch.Tensor], gone: int, first: int, stop: int
+) -> dict[str, torch.Tensor]:
+    """The first `stop - first` episodes of a part, behind as many older ones of two rows each."""
+    kept = episodes["n_rows"][: stop - first]
+    rows = int(kept.sum())
+    parts = {"n_rows": torch.cat([torch.full((gone,), 2), kept])}
+    for name, field in episodes.items():
+        if name != "n_rows":
+            parts[name] = torch.cat([torch.ones_like(field[: 2 * gone]), field[:rows]])
+    return parts
 
 
 def test_discarding_the_running_episodes() -> None:

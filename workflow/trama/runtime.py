@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -21,9 +22,10 @@ _THREAD_VARIABLES = (
 
 
 def configure_process(threads: int, log: Path | None = None) -> None:
-    """Bind every numerical library of this process to `threads` threads and open the log.
+    """Bind PyTorch and XLA of this process to `threads` threads and open the log.
 
-    PyTorch and XLA share the rule's threads: they take turns, they never run at the same time.
+    They share the rule's threads: they take turns, they never run at the same time. OpenBLAS, which
+    NumPy, scikit-learn and the GRU's kernel call, has one thread for each caller.
 
     Args:
         threads: number of threads, at least 1.
@@ -43,7 +45,7 @@ def configure_process(threads: int, log: Path | None = None) -> None:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     # Imports and traces make objects by the million that stay: looking through them after every 700
-    # new ones took a seventh of the time to a first env step.
+    # new ones takes up to a seventh of the time to a first env step.
     gc.set_threshold(50_000, 20, 20)
     if log is not None:
         _open_log(log)
@@ -51,7 +53,7 @@ def configure_process(threads: int, log: Path | None = None) -> None:
 
 def _open_log(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(log, mode="w")
+    to_file = logging.FileHandler(log)  # a retry adds to what the killed job wrote
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler()
     to_terminal.setLevel(logging.WARNING)
@@ -106,9 +108,12 @@ def torch_device(name: str) -> "torch.device":
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    # In episodes as in batches: cuDNN's recurrence would round to 10 bits, a single step would not.
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device(name)
 
 
+@cache
 def _spare_the_compiler() -> None:
     """Let PyTorch's optimisers work without `torch._dynamo`, which takes 1.5 s to import.
 

@@ -1,18 +1,14 @@
 """JAX beside PyTorch in one process: platform, memory, threads and the compilation cache."""
 
-import hashlib
-import importlib.metadata
 import importlib.util
 import os
-import platform
-from pathlib import Path
 from typing import Literal
 
+from trama.compilation import compilation_cache
 from trama.errors import TramaError
 
 # Of each `env.device`: the platforms that JAX may use, and what it calls the first of them.
 _PLATFORMS = {"cpu": ("cpu", "cpu"), "cuda": ("cuda,cpu", "gpu")}
-_CPU_FIELDS = ("vendor_id", "cpu family", "model", "model name", "flags", "Features")
 
 
 def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
@@ -43,7 +39,7 @@ def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
     import jax
 
     jax.config.update("jax_platforms", platforms)
-    jax.config.update("jax_compilation_cache_dir", str(compilation_cache()))
+    jax.config.update("jax_compilation_cache_dir", str(compilation_cache("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
         found = jax.default_backend()
@@ -54,25 +50,3 @@ def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
             f"env.device: {device} is not what JAX offers here ({found}). For a GPU, install jax "
             "with CUDA support; or set env.device: cpu."
         )
-
-
-def compilation_cache() -> Path:
-    """Return where compiled programs are kept: one directory per CPU model and JAX version.
-
-    Machine code for one CPU may crash on another, and home directories are shared in clusters.
-    The directory lies below XDG_CACHE_HOME (default ``~/.cache``).
-    """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cpu = hashlib.sha256(_cpu_model().encode()).hexdigest()[:12]
-    version = importlib.metadata.version("jax")
-    return root / "trama" / "xla" / f"jax-{version}-{platform.machine()}-{cpu}"
-
-
-def _cpu_model() -> str:
-    try:
-        first_cpu = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
-    except OSError:
-        return platform.processor()
-    # Virtual machines hide the exact model, but not the instruction sets: take those in as well.
-    lines = (line.partition(":") for line in first_cpu.splitlines())
-    return "\n".join(value for name, _, value in lines if name.strip() in _CPU_FIELDS)

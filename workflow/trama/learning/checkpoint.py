@@ -82,10 +82,11 @@ class Checkpoint:
     Args:
         folder: belongs to this training alone.
         key: tells the run apart from those with which it must not be continued.
+        device: where it trains; a CPU cannot go on from a GPU's generators, nor the reverse.
     """
 
-    def __init__(self, folder: Path, key: str):
-        self.folder, self.key = folder, key
+    def __init__(self, folder: Path, key: str, device: torch.device):
+        self.folder, self.key, self.device = folder, key, device.type
         self._parts: list[dict[str, Any]] = []  # files of episodes: name, first, stop, size, hash
         self._number = 0
 
@@ -138,6 +139,7 @@ class Checkpoint:
             manifest = {
                 "format": FORMAT,
                 "key": self.key,
+                "device": self.device,
                 "number": number,
                 "state": self._write(name, run.state_dict()),
                 "episodes": parts,
@@ -159,6 +161,12 @@ class Checkpoint:
         manifest = self._read_manifest()
         if manifest is None:
             return False
+        if manifest["device"] != self.device:
+            raise TramaError(
+                f"{self.folder}: the checkpoint was written on {manifest['device']}, and this job "
+                f"runs on {self.device}. Set `device` in the configuration so that all jobs get "
+                f"the same. {self._remedy}"
+            )
         state = self._read(manifest["state"])
         try:
             run.load_state_dict(state)
@@ -174,7 +182,8 @@ class Checkpoint:
         return True
 
     def remove(self) -> None:
-        """Delete it."""
+        """Delete it, the manifest first: without one there is no checkpoint."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -212,15 +221,17 @@ class Checkpoint:
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         partial = self.folder / f".{MANIFEST}.partial"
         with partial.open("w") as file:
-            json.dump(manifest, file, indent=1)
+            json.dump({**manifest, "sha256": _digest(manifest)}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.folder / MANIFEST)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        # The manifest has its name already; some file systems do not sync folders.
+        with contextlib.suppress(OSError):
+            folder = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _read_manifest(self) -> dict[str, Any] | None:
         path = self.folder / MANIFEST
@@ -228,14 +239,15 @@ class Checkpoint:
             return None
         try:
             manifest: dict[str, Any] = json.loads(path.read_text())
-            found = manifest["format"], manifest["key"]
-            entries = [manifest["state"], *manifest["episodes"]]
-            complete = all({"name", "size", "sha256"} <= entry.keys() for entry in entries)
+            whole = manifest.pop("sha256") == _digest(manifest)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TramaError(
                 f"{path}: is damaged: no manifest of a checkpoint ({error!r}). {self._remedy}"
             ) from error
-        if found != (FORMAT, self.key) or not complete:
+        if not whole:
+            raise TramaError(f"{path}: is damaged: its own hash does not fit. {self._remedy}")
+        found = manifest["format"], manifest["key"]
+        if found != (FORMAT, self.key):
             raise TramaError(
                 f"{path}: belongs to another configuration or version: format and key are "
                 f"{found}, expected {(FORMAT, self.key)}. {self._remedy}"
@@ -247,4 +259,9 @@ class Checkpoint:
         names = {entry["name"] for entry in [manifest["state"], *manifest["episodes"]]}
         for path in self.folder.iterdir():
             if path.name not in names | {MANIFEST, LOCK}:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it is no part of the checkpoint, and may stay
+                    path.unlink()
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

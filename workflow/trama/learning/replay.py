@@ -251,8 +251,8 @@ class ReplayBuffer:
         length = torch.from_numpy(self.length[slots]).to(device)
         terminated = torch.from_numpy(self.terminated[slots]).to(device)
         action = self._take("action", row).to(device).long()
-        # Of the first row it is another episode's, and replaced.
-        last_action = self._take("action", row - 1).to(device).long()
+        # Of the first row it is replaced.
+        last_action = self._take("action", (row - 1).clamp(min=0)).to(device).long()
         return Batch(
             packing=packing,
             obs=self._take("obs", row).to(device).float(),
@@ -273,12 +273,11 @@ class ReplayBuffer:
         slots = slots[np.argsort(-self.length[slots], kind="stable")]
         packing = Packing(self.length[slots] + 1)
         row = torch.from_numpy(slots)[packing.episode] * self.rows + packing.step
-        return slots, packing, row
+        return slots, packing, row.to(self._drawn_from["state"].device)
 
     def _take(self, name: str, row: Tensor) -> Tensor:
-        """Rows [R] of a field, where batches are drawn from; row -1 is the last one."""
-        flat = self._drawn_from[name].flatten(0, 1)
-        return flat.index_select(0, (row % len(flat)).to(flat.device))
+        """Rows [R] of a field, where batches are drawn from."""
+        return self._drawn_from[name].flatten(0, 1).index_select(0, row)
 
 
 def _places(slots: np.ndarray, n_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

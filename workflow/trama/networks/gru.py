@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence
-
-from trama.networks import gru_kernels
 
 Result = TypeVar("Result")
 
@@ -46,7 +45,8 @@ class PackedGRU(nn.Module):
         """
         if rows.device.type != "cpu":
             return self.gru(PackedSequence(rows, torch.tensor(batch_sizes)))[0].data
-        hidden: Tensor = _Recurrence.apply(rows, *self._weights(), batch_sizes)
+        keep = torch.is_grad_enabled()
+        hidden: Tensor = _Recurrence.apply(rows, *self._weights(), batch_sizes, keep)
         return hidden
 
     def step(self, rows: Tensor, hidden: Tensor) -> Tensor:
@@ -66,12 +66,15 @@ class _Recurrence(torch.autograd.Function):
         b_ih: Tensor,
         b_hh: Tensor,
         batch_sizes: list[int],
+        keep: bool,
     ) -> Tensor:
-        learns = any(ctx.needs_input_grad)
+        """`keep` says whether a backward pass may follow."""
+        from trama.networks import gru_kernels  # Numba takes 0.4 s, which who only plays can save
+
         size = w_hh.shape[1]
         rows = rows.contiguous()
         hidden = rows.new_empty(len(rows), size)
-        gates = rows.new_empty(len(rows) if learns else 0, 4 * size)
+        gates = rows.new_empty(len(rows) if keep else 0, 4 * size)
         sizes = np.array(batch_sizes)
         weights = (w_ih.t().contiguous(), w_hh.t().contiguous(), b_ih, b_hh)
         arguments = _arrays(rows, *weights)
@@ -81,13 +84,16 @@ class _Recurrence(torch.autograd.Function):
             gru_kernels.forward(*arguments, sizes, first, stop, *written)
 
         _in_threads(run, sizes)
-        if learns:
+        if keep:
             ctx.sizes = sizes
             ctx.save_for_backward(rows, w_ih, w_hh, hidden, gates)
         return hidden
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from trama.networks import gru_kernels
+
         rows, w_ih, w_hh, hidden, gates = ctx.saved_tensors
         weights = (w_ih.contiguous(), w_hh.contiguous())
         grad_rows = torch.empty_like(rows)
@@ -102,7 +108,7 @@ class _Recurrence(torch.autograd.Function):
 
         parts = _in_threads(run, ctx.sizes)
         grad_weights = [torch.stack(part).sum(0) for part in zip(*parts, strict=True)]
-        return grad_rows, *grad_weights, None
+        return grad_rows, *grad_weights, None, None
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
@@ -121,7 +127,8 @@ def _in_threads(run: Callable[[int, int], Result], sizes: np.ndarray) -> list[Re
 def _shares(sizes: np.ndarray, n_shares: int) -> Sequence[tuple[int, int]]:
     """Ranges of sequences with about the same number of rows; long sequences come first."""
     length = (np.arange(sizes[0])[:, None] < sizes).sum(1)
-    cuts = np.searchsorted(np.cumsum(length), np.arange(1, n_shares) / n_shares * length.sum())
+    goals = np.arange(1, n_shares) / n_shares * length.sum()
+    cuts = np.abs(np.cumsum(length)[:, None] - goals).argmin(0) + 1
     bounds = np.unique([0, *cuts, sizes[0]]).tolist()
     return list(pairwise(bounds))
 

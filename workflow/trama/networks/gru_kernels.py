@@ -11,8 +11,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import config, njit, types
 from numba.extending import overload
+
+from trama.compilation import compilation_cache
+
+config.CACHE_DIR = str(compilation_cache("numba"))  # type: ignore[attr-defined]
 
 Array = np.ndarray[Any, Any]
 

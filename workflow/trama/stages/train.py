@@ -81,7 +81,7 @@ def train(
 
     torch.manual_seed(seed("labels"))
     statistics = read_statistics(state_statistics)
-    saved = Checkpoint(checkpoint, checkpoint.name)
+    saved = Checkpoint(checkpoint, checkpoint.name, device)
     with (
         saved.locked(),
         StopRequest() as stop,
@@ -165,6 +165,7 @@ def _save(run: "_Run", saved: Checkpoint) -> bool:
                 error,
             )
             return False
+    logger.info("checkpoint at %d env steps", run.trainer.env_steps)
     return True
 
 
@@ -239,8 +240,9 @@ class _Run:
         if reached > self.config.env_steps:
             raise TramaError(
                 f"config key train.env_steps: {self.config.env_steps} is less than the {reached} "
-                "env steps that this training's checkpoint has reached. Raise it, or remove the "
-                f"checkpoint to train {self.params.variant_name} from the start."
+                f"env steps that the checkpoint of {self.params.variant_name}, seed "
+                f"{self.params.seed}, has reached. Raise it, or remove the checkpoint's folder "
+                "below results/<study>/checkpoints to train from the start."
             )
         self.trainer.load_state_dict(state["trainer"])
         self.history.load_state_dict(state["history"])
