@@ -10,6 +10,7 @@ orphan if it runs in this folder and its name is that of a run which the logs in
 name; no other job is touched.
 """
 
+import csv
 import getpass
 import os
 import re
@@ -41,7 +42,14 @@ def main() -> None:
     unlock = subprocess.run([*snakemake, "--unlock"], capture_output=True, text=True, check=False)
     if unlock.returncode:
         fail(f"snakemake --unlock failed:\n{unlock.stdout}{unlock.stderr}")
-    say("the folder is unlocked; Snakemake goes on")
+    say("the folder is unlocked")
+    if files := unrecorded(snakemake, arguments):
+        say(
+            f"of {len(files)} files there is no record, as of all that is finished after Snakemake "
+            "was killed. They count as done, even if their configuration changes, or has changed "
+            f"since they were begun. Delete those for which that matters: {', '.join(files)}"
+        )
+    say("Snakemake goes on")
     os.execv(sys.executable, [*snakemake, *arguments])
 
 
@@ -106,6 +114,22 @@ def orphans() -> list[str]:
     rows = slurm("squeue", "--noheader", f"--user={user}", "--format=%i|%j|%Z").splitlines()
     jobs = [row.split("|", maxsplit=2) for row in rows]
     return [id for id, name, folder in jobs if name in runs and Path(folder).resolve() == FOLDER]
+
+
+def unrecorded(snakemake: list[str], arguments: list[str]) -> list[str]:
+    """Files that count as done although Snakemake has no record of the job that made them."""
+    summary = subprocess.run(
+        [*snakemake, "--summary", *arguments], capture_output=True, text=True, check=False
+    )
+    if summary.returncode:
+        fail(f"snakemake --summary failed:\n{summary.stdout}{summary.stderr}")
+    rows = csv.DictReader(summary.stdout.splitlines(), delimiter="\t")
+    return [
+        row["output_file"]
+        for row in rows
+        # Each rule has a log, and the record of its outputs names it.
+        if row["date"] != "-" and row["log-file(s)"] == "-" and row["plan"] == "no update"
+    ]
 
 
 def slurm(*command: str) -> str:

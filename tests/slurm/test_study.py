@@ -59,3 +59,12 @@ def test_a_job_asks_for_and_gets_what_its_stage_states(
         else:
             assert not {"TresPerJob", "TresPerNode"} & job.keys()
             assert job["JOB_GRES"] == "(null)"
+
+
+def test_only_jobs_with_a_gpu_see_one(finished: tuple[Site, Run]) -> None:
+    logs = [log for rule in RULES for log in (finished[0].results / "logs" / rule).rglob("*.log")]
+    without = [log for log in logs if "no GPU, so it sees none" in log.read_text()]
+    expected = [
+        rule for rule, (stage, n) in RULES.items() for _ in range(n) if not RESOURCES[stage]["gpu"]
+    ]
+    assert [log.relative_to(finished[0].results / "logs").parts[0] for log in without] == expected

@@ -5,6 +5,7 @@ clears it for jobs in conda environments.
 """
 
 import logging
+import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,7 @@ def stage(name: str, snakemake: Any) -> Iterator["Provenance"]:
     from trama.data.parquet import Provenance, code_version, environment_version
 
     logger.info("%s runs on %s with %d threads", name, platform.node(), snakemake.threads)
+    leave_gpus_of_others()
     seed = snakemake.wildcards.get("seed")
     try:
         yield Provenance(
@@ -59,6 +61,18 @@ def stage(name: str, snakemake: Any) -> Iterator["Provenance"]:
     except Exception:
         logger.exception("%s failed", snakemake.rule)
         sys.exit(1)
+
+
+def leave_gpus_of_others() -> None:
+    """Hide the node's GPUs if SLURM gave this job none, since not every site confines its jobs.
+
+    A CUDA_VISIBLE_DEVICES that is set stays: it comes from SLURM, for a share of a GPU, or from the
+    user.
+    """
+    if "SLURM_JOB_ID" not in os.environ or "SLURM_GPUS_ON_NODE" in os.environ:
+        return
+    if os.environ.setdefault("CUDA_VISIBLE_DEVICES", "") == "":
+        logger.info("SLURM gave this job no GPU, so it sees none")
 
 
 def paths(files: Any, optional: Sequence[str] = ()) -> dict[str, Path | None]:
