@@ -50,7 +50,8 @@ estimate: venv  ## print the jobs that a run would start, and their hours and di
 	$(COMMANDS)/estimate.py $(WITH_PRESET)
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
-	$(RUN) pytest --numprocesses 2 --dist loadgroup
+	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit
+	$(RUN) pytest tests/workflow
 
 test-faults: venv  ## kill jobs of a real run at random moments, and compare with one left alone
 	$(RUN) pytest tests/faults

@@ -1,6 +1,5 @@
 """The real chain on the tiny preset, its jobs killed at random moments, against one left alone."""
 
-import contextlib
 import os
 import random
 import re
@@ -18,12 +17,13 @@ from clones import copy_clone, run_snakemake
 ARGUMENTS = ("--cores", "1", "--rerun-incomplete", "--config", "preset=tiny")
 # A checkpoint after every step: half of a training's time goes into writing them.
 OFTEN = "preset: tiny\ntrain: {checkpoint_minutes: 1.0e-9}\n"
+# Rule, kills, and the seconds of work within which they come.
 KILLS = [
-    ("collect_problem", 2),
-    ("pretrain_representation", 1),
-    ("train_with_representation", 5),  # comes first: its priority is higher
-    ("train_without_representation", 3),
-    ("evaluate_variant", 1),
+    ("collect_problem", 2, 2.0),
+    ("pretrain_representation", 1, 0.5),
+    ("train_with_representation", 5, 3.0),  # comes first: its priority is higher
+    ("train_without_representation", 3, 3.0),
+    ("evaluate_variant", 1, 0.5),
 ]
 UNREPEATABLE = ("timing.parquet", "/logs/", "/benchmarks/", "/provenance/")
 
@@ -74,8 +74,11 @@ def kill_once(rule: str, clone: Path, delay: float) -> str:
                 if " of " not in text:  # the line that a job's progress begins with
                     continue
                 time.sleep(delay)
-                with contextlib.suppress(ProcessLookupError):  # then it was too late
+                try:
                     os.kill(process, signal.SIGKILL)
+                except ProcessLookupError:  # too late: sooner in the rule's next job
+                    delay /= 4
+                    continue
                 log = newest.read_text() if newest else ""
                 break
             if log:
@@ -104,9 +107,9 @@ def killed(
     (clone / "often.yaml").write_text(OFTEN)
     moments = random.Random(0)
     logs = []
-    for rule, times in KILLS:
+    for rule, times, seconds in KILLS:
         for _ in range(times):
-            text = kill_once(rule, clone, moments.uniform(0.0, 3.0))
+            text = kill_once(rule, clone, moments.uniform(0.0, seconds))
             if rule.startswith("train"):
                 logs.append(text)
     result = run_snakemake(clone, *ARGUMENTS)
