@@ -76,7 +76,7 @@ def truncated(path: Path) -> None:
 def flipped(path: Path) -> None:
     content = bytearray(path.read_bytes())
     group = pq.ParquetFile(path).metadata.row_group(0)
-    read = ("state.list.element", "mean", "centroid.list.element")
+    read = ("state", "mean", "centroid.list.element")
     columns = [group.column(i) for i in range(group.num_columns)]
     column = next(column for column in columns if column.path_in_schema in read)
     content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
@@ -164,7 +164,12 @@ def test_damaged_weights_are_named_with_their_remedy(
 def rewritten(path: Path, change: Callable[[pa.Table], dict[str, Any]]) -> None:
     """The trajectories at `path` with columns replaced, whole and of the right schema."""
     table = read_table(path, "trajectories")
-    columns: dict[str, Any] = {name: table[name] for name in table.column_names}
+    columns: dict[str, Any] = {
+        field.name: column_matrix(table, field.name)
+        if pa.types.is_binary(field.type) or pa.types.is_list(field.type)
+        else table[field.name]
+        for field in table.schema
+    }
     columns |= change(table)
     write_table(path, "trajectories", columns, PROVENANCE)
 
