@@ -190,6 +190,30 @@ def test_states_that_are_not_finite(prepared: Path, stage: Stage, value: float) 
     assert str(error.value).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("stage", "name", "column", "target"),
+    [
+        (pretrain, "state_statistics", "mean", "collect"),
+        (cluster, "state_statistics", "std", "collect"),
+        (train, "state_statistics", "std", "collect"),
+        (train, "centroids", "centroid", "cluster"),
+    ],
+)
+def test_statistics_and_centroids_that_are_not_finite(
+    prepared: Path, stage: Stage, name: str, column: str, target: str
+) -> None:
+    path = prepared / f"{name}.parquet"
+    table = read_table(path, name)
+    columns: dict[str, Any] = {each: table[each].to_pylist() for each in table.column_names}
+    columns[column] = np.array(columns[column], np.float32)
+    columns[column][-1] = np.nan
+    write_table(path, name, columns, PROVENANCE)
+    message = f"column {column} holds values that are not finite numbers.*`{target}` again"
+    with pytest.raises(TramaError, match=message) as error:
+        stage(prepared)
+    assert str(error.value).startswith(f"{path}: ")
+
+
 @pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE])
 @pytest.mark.parametrize("stage", [run_pretrain, run_cluster])
 def test_fewer_episodes_than_classes(

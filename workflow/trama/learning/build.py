@@ -63,12 +63,26 @@ def build_learner(
 
 
 def read_statistics(path: Path) -> StateStatistics:
-    """State statistics over the full data set of stage collect."""
+    """State statistics over the full data set of stage collect.
+
+    Raises:
+        TramaError: the file is missing or broken, or holds a value that is not finite.
+    """
     table = read_table(path, "state_statistics")
     chosen = np.array(table["source"].to_pylist()) == "all"
-    return StateStatistics(
-        mean=table["mean"].to_numpy()[chosen].copy(), std=table["std"].to_numpy()[chosen].copy()
+    mean, std = (
+        _finite(table[name].to_numpy()[chosen], name, path, "collect") for name in ("mean", "std")
     )
+    return StateStatistics(mean.copy(), std.copy())
+
+
+def _finite(values: np.ndarray, column: str, path: Path, stage: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise TramaError(
+            f"{path}: column {column} holds values that are not finite numbers. "
+            f"Run the target `{stage}` again."
+        )
+    return values
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -123,5 +137,6 @@ def load_classifier(
 
 
 def read_centroids(path: Path) -> np.ndarray:
-    """Centroids [K, d] that stage cluster found."""
-    return column_matrix(read_table(path, "centroids"), "centroid").astype(np.float64)
+    """Centroids [K, d] that stage cluster found; errors as `read_statistics`."""
+    centroids = column_matrix(read_table(path, "centroids"), "centroid")
+    return _finite(centroids, "centroid", path, "cluster").astype(np.float64)
