@@ -55,8 +55,8 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "figures": ("figures", "statistics", "style"),
-    "tables": ("statistics", "tables"),
+    "figures": ("estimates", "figures", "statistics", "style"),
+    "tables": ("estimates", "statistics", "tables"),
 }
 """Modules of trama.reporting that make the figures and the tables, which are cheap to make anew."""
 

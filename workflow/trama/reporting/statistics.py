@@ -1,6 +1,7 @@
 """Aggregates over seeds, tasks and time, computed from the rows that the stages wrote."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import pandas as pd
 
 from trama.data.parquet import read_table
 from trama.errors import TramaError
+from trama.reporting import estimates
+from trama.seeds import derive_seed
 
 Files = Mapping[str, Mapping[int, Path]]
 """File of each name (variant or representation) and seed."""
@@ -22,6 +25,22 @@ class Curve(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
+
+
+_SCORES = {"win_rate": "won", "return": "episode_return"}
+"""Column of `episodes` that is averaged for a metric; others are named as their column."""
+
+
+class Scores(NamedTuple):
+    """Scores of several variants on the same tasks by runs of the same seeds.
+
+    Attributes:
+        tasks: problem and name of each task.
+        values: [seeds, tasks] for each variant, free of NaN.
+    """
+
+    tasks: list[tuple[str, str]]
+    values: dict[str, np.ndarray]
 
 
 class Summary(NamedTuple):
@@ -108,16 +127,25 @@ def running_mean(curve: Curve, window: int) -> Curve:
     return Curve(curve.x, means.to_numpy())
 
 
-def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Return the mean of curves where all of them are defined.
+def aligned(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """Return curves at the same points, where all of them are defined.
 
     The points are those of all curves together; between its own points a curve is linear.
+
+    Returns:
+        x [points] and values [curves, points].
     """
     start = max(curve.x[0] for curve in curves)
     end = min(curve.x[-1] for curve in curves)
     x = np.unique(np.concatenate([curve.x for curve in curves]))
     x = x[(x >= start) & (x <= end)]
-    return Curve(x, np.mean([np.interp(x, curve.x, curve.y) for curve in curves], axis=0))
+    return x, np.stack([np.interp(x, curve.x, curve.y) for curve in curves])
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """Return the mean of curves where all of them are defined; points as `aligned`."""
+    x, values = aligned(curves)
+    return Curve(x, values.mean(axis=0))
 
 
 def summarise(values: Sequence[float]) -> Summary:
@@ -173,3 +201,180 @@ def evaluation(episodes: Files, policy: str, task_set: str = "trained") -> pd.Da
                 result.append((task, variant, metric, *summary, int(values["n"].min())))
     columns = ["task", "variant", "metric", "mean", "min", "max", "n_seeds", "episodes_per_seed"]
     return pd.DataFrame(result, columns=columns)
+
+
+def bootstrap_seed(study_seed: int) -> int:
+    """Return the seed of every bootstrap of a study.
+
+    It is one for all, so that a number has the same interval wherever it is shown.
+    """
+    return derive_seed(study_seed, "bootstrap")
+
+
+def read_episodes(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return the test episodes of several runs, of one problem or more, in the order given.
+
+    Args:
+        paths: evaluation of each run.
+
+    Returns:
+        The rows of all files, with their columns and `file`, the path.
+
+    Raises:
+        TramaError: a file is missing or broken, or holds a run that another one holds too.
+    """
+    frames = []
+    files: dict[tuple[str, str, int], Path] = {}
+    for path in paths:
+        frame: pd.DataFrame = read_table(path, "episodes").to_pandas()
+        runs = frame[["problem", "variant", "seed"]].drop_duplicates()
+        for problem, variant, seed in runs.itertuples(index=False, name=None):
+            if (problem, variant, seed) in files:
+                raise TramaError(
+                    f"{path}: evaluates `{variant}` with seed {seed} on `{problem}`, as "
+                    f"{files[problem, variant, seed]} does; remove the file that is in the wrong "
+                    "place and run the target `evaluate` again"
+                )
+            files[problem, variant, seed] = path
+        frames.append(frame.assign(file=str(path)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def scores(
+    episodes: pd.DataFrame, policy: str, metric: str, task_set: str | Sequence[str] = "trained"
+) -> Scores:
+    """Average the episodes of each run on each task.
+
+    Args:
+        episodes: of one problem or several, as `read_episodes` returns them.
+        policy: `last` or `best`.
+        metric: win_rate, return, or a column of numbers by its name. Variants without it (null
+            in every episode, as the entropy where there are no classes) are left out.
+        task_set: set of tasks, or several.
+
+    Returns:
+        The scores; variants and tasks in the order of the episodes, seeds by number.
+
+    Raises:
+        TramaError: no episode is of the policy and task set; variants, seeds or problems differ in
+            their runs or tasks; a run has the metric in some episodes only.
+    """
+    rows = _of_sets(episodes, policy, task_set)
+    column = _SCORES.get(metric, metric)
+    known = rows.groupby("variant", sort=False)[column].count()
+    rows = rows[rows["variant"].isin(known.index[known > 0])]
+    lacking = rows[rows[column].isna()]
+    if not lacking.empty:
+        raise TramaError(
+            f"{lacking['file'].iloc[0]}: no `{column}` in some episodes of task "
+            f"`{lacking['task'].iloc[0]}`; run the target `evaluate` again"
+        )
+
+    keys = ["variant", "seed", "problem", "task"]
+    means = rows.groupby(keys, sort=False)[column].mean().astype("float64").to_dict()
+    variants = list(dict.fromkeys(rows["variant"]))
+    seeds = sorted(set(rows["seed"]))
+    # By problem; the sort keeps the order of its tasks.
+    problems = list(dict.fromkeys(rows["problem"]))
+    tasks = list(rows[["problem", "task"]].drop_duplicates().itertuples(index=False, name=None))
+    tasks.sort(key=lambda task: problems.index(task[0]))
+    for score in product(variants, seeds, tasks):
+        variant, seed, (problem, task) = score
+        if (variant, seed, problem, task) not in means:
+            raise TramaError(_missing(episodes, policy, *score))
+    values = {
+        variant: np.array([[means[variant, seed, *task] for task in tasks] for seed in seeds])
+        for variant in variants
+    }
+    return Scores(tasks, values)
+
+
+def results(
+    episodes: pd.DataFrame,
+    policy: str,
+    study_seed: int,
+    task_set: str | Sequence[str] = "trained",
+) -> pd.DataFrame:
+    """Return win rate and return on each task and over the tasks of a problem, with intervals.
+
+    Args:
+        episodes: of one problem or several, as `read_episodes` returns them.
+        policy: `last` or `best`.
+        study_seed: study.seed of the config.
+        task_set: set of tasks, or several.
+
+    Returns:
+        One row per problem, task (then `OVERALL`), variant and metric (win_rate, return): columns
+        problem, task, variant, metric, iqm, iqm_low, iqm_high, mean, mean_low, mean_high (95 %
+        intervals, NaN below `estimates.MIN_SEEDS` seeds), lowest and highest (a seed's mean over
+        the tasks), n_seeds, episodes_per_seed (fewest of a seed).
+
+    Raises:
+        TramaError: as `scores`.
+    """
+    seed = bootstrap_seed(study_seed)
+    records = []
+    for problem, rows in _of_sets(episodes, policy, task_set).groupby("problem", sort=False):
+        of_problem = episodes[episodes["problem"] == problem]
+        counts = rows.groupby(["variant", "seed", "task"], sort=False).size()
+        by_metric = {
+            metric: scores(of_problem, policy, metric, task_set)
+            for metric in ("win_rate", "return")
+        }
+        tasks = [task for _, task in by_metric["win_rate"].tasks]
+        for i, task in enumerate([*tasks, OVERALL]):
+            for variant, metric in product(by_metric["win_rate"].values, by_metric):
+                values = by_metric[metric].values[variant]
+                counted = counts.xs(variant, level="variant")
+                if task == OVERALL:
+                    counted = counted.groupby("seed").sum()
+                else:
+                    values, counted = values[:, [i]], counted.xs(task, level="task")
+                iqm, mean = (
+                    estimates.estimate(values, statistic, seed)
+                    for statistic in (estimates.iqm, estimates.mean)
+                )
+                seeds = values.mean(axis=1)
+                record = (problem, task, variant, metric, *iqm[:3], *mean[:3])
+                records.append((*record, seeds.min(), seeds.max(), len(seeds), counted.min()))
+    columns = ["problem", "task", "variant", "metric", "iqm", "iqm_low", "iqm_high"]
+    columns += ["mean", "mean_low", "mean_high", "lowest", "highest"]
+    columns += ["n_seeds", "episodes_per_seed"]
+    table = pd.DataFrame(records, columns=columns)
+    ends = [column for column in columns if column.endswith(("_low", "_high"))]
+    return table.astype(dict.fromkeys(ends, "float64"))
+
+
+def _of_sets(episodes: pd.DataFrame, policy: str, task_set: str | Sequence[str]) -> pd.DataFrame:
+    """Return the episodes of a policy on the tasks of a set or several."""
+    sets = [task_set] if isinstance(task_set, str) else task_set
+    rows = episodes[(episodes["policy"] == policy) & episodes["task_set"].isin(sets)]
+    if rows.empty:
+        names = ", ".join(f"`{name}`" for name in sets)
+        raise TramaError(
+            f"{episodes['file'].iloc[0]}: no episode of policy `{policy}` and task set {names}, nor"
+            " in the other evaluations; check evaluate.policies and evaluate.task_sets, and run "
+            "the target `evaluate` again"
+        )
+    return rows
+
+
+def _missing(
+    episodes: pd.DataFrame, policy: str, variant: str, seed: int, task: tuple[str, str]
+) -> str:
+    """Say which file lacks the episodes of a run on a task, or that there is no such file."""
+    problem, name = task
+    run = (
+        (episodes["variant"] == variant)
+        & (episodes["seed"] == seed)
+        & (episodes["problem"] == problem)
+    )
+    if not run.any():
+        return (
+            f"`{variant}` with seed {seed} was not evaluated on `{problem}`, as other variants, "
+            "seeds or problems were; run the target `evaluate` again"
+        )
+    return (
+        f"{episodes['file'][run].iloc[0]}: no episode of policy `{policy}` on task `{name}`, where "
+        "other runs have some; run the target `evaluate` again"
+    )

@@ -1,0 +1,308 @@
+"""Estimates over seeds and tasks with intervals, from arrays of scores alone.
+
+Measures and intervals are those of Agarwal et al. 2021, "Deep RL at the Edge of the Statistical
+Precipice" (NeurIPS 2021, arXiv 2108.13264); scipy trims and resamples. A score is the mean of one
+run (seed) on one task over its episodes: arrays [seeds, tasks], free of NaN. The bootstrap is
+stratified: runs are drawn with replacement within each task, tasks are kept, so that an interval
+says what other seeds would give on the same tasks. Equal scores and seeds give equal bytes.
+
+All functions raise `ValueError` for arrays of another form.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.stats
+
+MIN_SEEDS = 3
+"""With fewer seeds an interval would say nothing: it is None."""
+
+Statistic = Callable[[np.ndarray], Any]
+"""From scores [..., seeds, tasks] to values [...]."""
+
+# Values that are resampled at a time.
+_BATCH_VALUES = 4_000_000
+# Sums of the same numbers in another order differ in their last digits. Without these, equal scores
+# have an interval of no width, and equal variants a difference of zero.
+_DECIMALS = 12
+
+
+class Estimate(NamedTuple):
+    """A value with its interval (None below `MIN_SEEDS` seeds) and the seeds that it comes from."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n_seeds: int
+
+
+class CurveEstimate(NamedTuple):
+    """Values [points] with a pointwise interval [points], as an `Estimate` at each point."""
+
+    value: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+    n_seeds: int
+
+
+class Profile(NamedTuple):
+    """Share of runs above each threshold [thresholds], with its pointwise interval."""
+
+    thresholds: np.ndarray
+    share: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+
+
+def iqm(scores: np.ndarray) -> Any:
+    """Return the interquartile mean: the mean of the middle half of all runs on all tasks.
+
+    A quarter of the scores, rounded down, is left out at each end: of three or fewer none is.
+    Less moved by outliers than the mean, less uncertain than the median (Agarwal et al. 2021,
+    section 4.3).
+
+    Args:
+        scores: [..., seeds, tasks].
+
+    Returns:
+        [...], of scores [seeds, tasks] one number.
+    """
+    flat = scores.reshape(*scores.shape[:-2], -1)
+    return scipy.stats.trim_mean(flat, 0.25, axis=-1)
+
+
+def mean(scores: np.ndarray) -> Any:
+    """Return the mean over runs and tasks, from scores [..., seeds, tasks] to [...]."""
+    return np.mean(scores, axis=(-2, -1))
+
+
+def optimality_gap(scores: np.ndarray, target: float = 1.0) -> Any:
+    """Return by how much runs fall short of `target` on average; more than it counts as it.
+
+    Lower is better (Agarwal et al. 2021, section 4.3).
+
+    Args:
+        scores: [..., seeds, tasks].
+        target: the score beyond which more does not matter, for win rates 1.
+
+    Returns:
+        [...], of scores [seeds, tasks] one number.
+    """
+    return target - np.mean(np.minimum(scores, target), axis=(-2, -1))
+
+
+def estimate(
+    scores: np.ndarray,
+    statistic: Statistic,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Estimate:
+    """Return a statistic of scores [seeds, tasks] with its stratified bootstrap interval.
+
+    The interval has the percentiles of the statistic over the resamples as its ends (Agarwal et
+    al. 2021, section 4.1).
+
+    Args:
+        scores: [seeds, tasks].
+        statistic: as `iqm`, `mean` or `optimality_gap`.
+        seed: of the resampling.
+        level: share of the resamples within the interval.
+        resamples: their number.
+    """
+    return _estimate((_checked(scores, 2),), statistic, seed, level, resamples)
+
+
+def difference(
+    x: np.ndarray,
+    y: np.ndarray,
+    statistic: Statistic,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Estimate:
+    """Return the statistic of x minus that of y with its stratified bootstrap interval.
+
+    x and y are resampled independently, each as in Agarwal et al. 2021, section 4.1: runs of one
+    seed in two variants are no pair.
+
+    Args:
+        x: scores [seeds, tasks].
+        y: scores of the same tasks; its seeds may be others.
+        statistic: as `iqm`, `mean` or `optimality_gap`.
+        seed: of the resampling.
+        level: share of the resamples within the interval.
+        resamples: their number.
+    """
+
+    def subtract(x: np.ndarray, y: np.ndarray) -> Any:
+        return statistic(x) - statistic(y)
+
+    return _estimate(_of_the_same_tasks(x, y), subtract, seed, level, resamples)
+
+
+def probability_of_improvement(
+    x: np.ndarray,
+    y: np.ndarray,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Estimate:
+    """Return how probable it is that a run of x has a higher score than one of y, on any task.
+
+    On each task the share of the pairs of runs that x wins, ties counting half (the Mann-Whitney
+    statistic); then the mean over tasks (Agarwal et al. 2021, section 4.3). It says nothing about
+    the size of the improvement; 0.5 means none.
+
+    Args:
+        x: scores [seeds, tasks].
+        y: scores of the same tasks; its seeds may be others.
+        seed: of the resampling.
+        level: share of the resamples within the interval.
+        resamples: their number.
+    """
+
+    def improvement(x: np.ndarray, y: np.ndarray) -> Any:
+        pairs = np.heaviside(x[..., :, None, :] - y[..., None, :, :], 0.5)
+        return np.mean(pairs, axis=(-3, -2, -1))
+
+    return _estimate(_of_the_same_tasks(x, y), improvement, seed, level, resamples)
+
+
+def performance_profile(
+    scores: np.ndarray,
+    thresholds: np.ndarray,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Profile:
+    """Return the share of runs, over all tasks, whose score lies above each threshold.
+
+    The run-score distribution of Agarwal et al. 2021, section 4.2; its interval is pointwise. A
+    profile above another everywhere is stochastically larger; the area under it, for scores of at
+    least 0 and thresholds from 0 on, is the mean.
+
+    Args:
+        scores: [seeds, tasks].
+        thresholds: [thresholds], in the unit of the scores.
+        seed: of the resampling.
+        level: share of the resamples within the interval.
+        resamples: their number.
+    """
+    groups = (_checked(scores, 2),)
+    thresholds = np.asarray(thresholds, dtype=np.float64)
+
+    def shares(scores: np.ndarray) -> np.ndarray:
+        return np.stack([mean(scores > threshold) for threshold in thresholds])
+
+    low, high = _interval(groups, shares, seed, level, resamples)
+    return Profile(thresholds, shares(*groups), low, high)
+
+
+def curve_estimate(
+    curves: np.ndarray,
+    statistic: Statistic,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> CurveEstimate:
+    """Return a statistic at each point of the runs' curves, with its pointwise interval.
+
+    The sample-efficiency curve of Agarwal et al. 2021: whole curves are resampled, within each
+    task.
+
+    Args:
+        curves: [seeds, points], or [seeds, tasks, points] where the statistic is over tasks too.
+        statistic: as `iqm` or `mean`.
+        seed: of the resampling.
+        level: share of the resamples within the interval.
+        resamples: their number.
+    """
+    curves = np.asarray(curves)
+    if curves.ndim == 2:
+        curves = curves[:, None]
+    # [points, seeds, tasks]
+    groups = (np.moveaxis(_checked(curves, 3), -1, 0),)
+    low, high = _interval(groups, statistic, seed, level, resamples)
+    return CurveEstimate(_rounded(statistic(*groups)), low, high, len(curves))
+
+
+def _estimate(
+    groups: Sequence[np.ndarray],
+    statistic: Callable[..., Any],
+    seed: int,
+    level: float,
+    resamples: int,
+) -> Estimate:
+    """Return a statistic of arrays [seeds, tasks], each resampled by itself, as an `Estimate`."""
+    low, high = _interval(groups, statistic, seed, level, resamples)
+    return Estimate(
+        float(_rounded(statistic(*groups))),
+        None if low is None else float(low),
+        None if high is None else float(high),
+        min(map(len, groups)),
+    )
+
+
+def _interval(
+    groups: Sequence[np.ndarray],
+    statistic: Callable[..., Any],
+    seed: int,
+    level: float,
+    resamples: int,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return both ends of the stratified bootstrap interval; None below `MIN_SEEDS` seeds.
+
+    Args:
+        groups: arrays [..., seeds, tasks], each resampled by itself, within each task.
+        statistic: takes one array [..., resamples, seeds, tasks] per group; the resamples are the
+            last axis of what it returns.
+        seed: of the resampling.
+        level: share of the resamples within the interval.
+        resamples: their number.
+    """
+    if min(group.shape[-2] for group in groups) < MIN_SEEDS:
+        return None, None
+    # One sample [..., seeds] per group and task.
+    samples = [task for group in groups for task in np.moveaxis(group, -1, 0)]
+    starts = np.cumsum([0, *(group.shape[-1] for group in groups)])
+
+    def of_resampled(*samples: np.ndarray, axis: int) -> Any:
+        parts = (samples[i:j] for i, j in pairwise(starts))
+        return statistic(*(np.stack(part, axis=-1) for part in parts))
+
+    result = scipy.stats.bootstrap(
+        samples,
+        of_resampled,
+        n_resamples=resamples,
+        batch=max(_BATCH_VALUES // sum(group.size for group in groups), 1),
+        vectorized=True,
+        axis=-1,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return _rounded(result.confidence_interval.low), _rounded(result.confidence_interval.high)
+
+
+def _of_the_same_tasks(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _checked(x, 2), _checked(y, 2)
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"scores of {x.shape[1]} and of {y.shape[1]} tasks cannot be compared")
+    return x, y
+
+
+def _checked(scores: np.ndarray, n_axes: int) -> np.ndarray:
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != n_axes or scores.size == 0:
+        raise ValueError(f"scores of shape {scores.shape}; {n_axes} axes with values are needed")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold NaN or infinite values")
+    return scores
+
+
+def _rounded(values: Any) -> np.ndarray:
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return np.round(values, _DECIMALS) + 0.0
