@@ -89,7 +89,7 @@ def make_labels(spec: EnvSpec, config: Train) -> ClusterLabels:
     embedding = TrajectoryEmbedding(StateScaler(plain_statistics(spec)), vqvae)
     classifier = Classifier(embedding.size, given.n_classes, cluster.classifier)
     centroids = np.zeros((given.n_classes, embedding.size))
-    return ClusterLabels(embedding, classifier, centroids, given, cluster, config, seed=0)
+    return ClusterLabels(embedding, classifier, centroids, 1.0, given, cluster, config, seed=0)
 
 
 def random_replay(sizes: Sizes, n_episodes: int, seed: int = 0) -> ReplayBuffer:

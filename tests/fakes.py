@@ -328,6 +328,7 @@ def cluster_labels(
         embedding,
         classifier,
         np.zeros((representation.n_classes, embedding.size)),
+        0.0,
         representation,
         cluster,
         config,
@@ -335,9 +336,10 @@ def cluster_labels(
     )
     if vqvae is not None:
         _pretrain(vqvae, embedding, replay)
-    points = labels.embed(replay, replay.finished, CPU)
+    points = embedding.of_episodes(replay, replay.finished)
     clusters = fit_clusters(points.numpy(), representation.n_classes, seed, cluster.n_init)
     labels.centroids = clusters.centroids
+    labels.mean_distance = float(clusters.distances(points.numpy()).mean())
     classifier.fit(points, torch.from_numpy(clusters.labels), torch.Generator().manual_seed(seed))
     return labels
 

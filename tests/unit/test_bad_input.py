@@ -197,6 +197,7 @@ def test_states_that_are_not_finite(prepared: Path, stage: Stage, value: float) 
         (cluster, "state_statistics", "std", "collect"),
         (train, "state_statistics", "std", "collect"),
         (train, "centroids", "centroid", "cluster"),
+        (train, "centroids", "mean_distance", "cluster"),
     ],
 )
 def test_statistics_and_centroids_that_are_not_finite(

@@ -328,7 +328,8 @@ def test_another_version_s_file_names_the_column(change: Any, message: str, tmp_
 def test_lists_of_several_lengths_are_refused_when_read(tmp_path: Path) -> None:
     path = tmp_path / "centroids.parquet"
     schema = KINDS["centroids"].schema.with_metadata({"schema": "centroids"})
-    pq.write_table(pa.table([[0, 1], [[1.0], [1.0, 2.0]]], schema=schema), path)
+    columns = [[0, 1], [[1.0], [1.0, 2.0]], [3, 4], [0.5, 0.5]]
+    pq.write_table(pa.table(columns, schema=schema), path)
     with pytest.raises(TramaError, match=r"column `centroid` differ in length.*`cluster` again"):
         read_table(path, "centroids")
 

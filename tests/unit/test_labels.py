@@ -40,13 +40,13 @@ def test_labels_are_the_classes_of_the_embeddings() -> None:
 
 def test_embeddings_keep_the_order_of_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     replay = played_replay(random_env(4), 30, seed=1)
-    labels = _labels(replay, QUANTISED)
+    embedding = _labels(replay, QUANTISED).embedding
     slots = np.random.default_rng(0).permutation(replay.finished)
-    embedded = labels.embed(replay, slots, CPU)
+    embedded = embedding.of_episodes(replay, slots)
     for slot, row in zip(slots, embedded, strict=True):
-        torch.testing.assert_close(labels.embed(replay, np.array([slot]), CPU)[0], row)
-    monkeypatch.setattr("trama.learning.labels.EMBEDDING_BATCH", 7)
-    torch.testing.assert_close(labels.embed(replay, slots, CPU), embedded)
+        torch.testing.assert_close(embedding.of_episodes(replay, np.array([slot]))[0], row)
+    monkeypatch.setattr("trama.learning.embedding.EPISODES_AT_ONCE", 7)
+    torch.testing.assert_close(embedding.of_episodes(replay, slots), embedded)
 
 
 @pytest.mark.parametrize("representation", [MEAN_STATE, QUANTISED])
@@ -106,6 +106,10 @@ def test_what_a_clustering_reports() -> None:
     assert clustering.metrics["label_consistency"] == kept
     assert clustering.metrics["label_consistency_chance"] == chance
     assert clustering.embedding.shape == (60, 5) and clustering.env_steps == 120
+    own = clustering.clusters.centroids[found]
+    assert labels.representation.mean_distance == pytest.approx(
+        np.linalg.norm(clustering.embedding - own, axis=1).mean()
+    )
     labels.label(replay, newest, CPU)
     assert np.array_equal(replay.label[newest], found)  # the classifier follows
 
@@ -147,10 +151,12 @@ def test_a_clustering_with_too_few_clusters_changes_nothing(
     labels = _labels(replay)
     labels.label(replay, replay.finished, CPU)
     known, centroids = replay.label.copy(), labels.centroids.copy()
+    mean_distance = labels.mean_distance
     weights = [p.clone() for p in labels.classifier.parameters()]
     monkeypatch.setattr("trama.learning.labels.fit_clusters", _two_used)
     assert labels.recluster(replay, 100, 50, CPU) is None
     assert np.array_equal(labels.centroids, centroids)
+    assert labels.mean_distance == mean_distance > 0
     assert np.array_equal(replay.label, known)
     after = labels.classifier.parameters()
     assert all(torch.equal(a, b) for a, b in zip(weights, after, strict=True))

@@ -1,13 +1,10 @@
-"""The policy: inputs, stepping, exploration, and its file."""
-
-from pathlib import Path
+"""The policy: inputs, stepping, and exploration."""
 
 import numpy as np
 import pytest
 import torch
 
 from fakes import CPU, played_replay, random_env
-from trama.errors import TramaError
 from trama.learning.policy import Policy, PolicySizes, greedy
 from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork
 
@@ -152,58 +149,3 @@ def test_greedy_ignores_what_is_not_available() -> None:
     values = torch.tensor([[5.0, 1.0, 2.0], [-9.0, -8.0, 7.0]])
     available = torch.tensor([[False, True, True], [True, True, False]])
     assert greedy(values, available).tolist() == [2, 1]
-
-
-# --- its file ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT])
-def test_file_round_trip(sizes: PolicySizes, tmp_path: Path) -> None:
-    policy = _policy(sizes)
-    path = tmp_path / "policy.pt"
-    policy.save(path, test_win_rate=0.25)
-    other, extra = Policy.load(path, CPU)
-    assert dict(extra) == {"test_win_rate": 0.25} and other.sizes == sizes
-    first, second = policy.initial_state(6, CPU), other.initial_state(6, CPU)
-    for step in range(3):
-        a, b = policy.act(*_seen(step), first, 0, None), other.act(*_seen(step), second, 0, None)
-        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
-    assert torch.equal(first.agent, second.agent)
-    torch.load(path, weights_only=True)
-
-
-def _foreign(path: Path, kind: str) -> None:
-    if kind == "text":
-        path.write_text("not a policy")
-    elif kind == "truncated":
-        _policy(PLAIN).save(path)
-        path.write_bytes(path.read_bytes()[:-200])
-    elif kind == "other content":
-        torch.save({"weights": {}}, path)
-    elif kind == "other sizes":
-        content = {"sizes": {"obs_size": 3}, "weights": {}}
-        torch.save(content, path)
-    elif kind == "other shape":
-        policy = _policy(PLAIN)
-        sizes = {**PLAIN.__dict__, "hidden_size": 9}
-        torch.save({"sizes": sizes, "weights": policy.state_dict()}, path)
-    elif kind == "a tensor":
-        torch.save(torch.zeros(3), path)
-    elif kind == "pickled code":
-        torch.save({"sizes": Path("x"), "weights": {}}, path)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *("missing", "text", "truncated", "other content", "other sizes", "other shape"),
-        *("a tensor", "pickled code"),
-    ],
-)
-def test_damaged_file(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "policy.pt"
-    _foreign(path, kind)
-    with pytest.raises(TramaError) as caught:
-        Policy.load(path, CPU)
-    assert str(path) in str(caught.value)
-    assert "Run the target `train` again" in str(caught.value)

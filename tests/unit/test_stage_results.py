@@ -1,6 +1,7 @@
 """What the stages write and report, compared with direct computations."""
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,15 @@ from chain import (
     run_pretrain,
     run_train,
 )
-from fakes import CPU
+from fakes import CPU, played_replay, random_env
 from trama.config.model import Representation
 from trama.data.parquet import column_matrix, read_table
-from trama.learning.build import load_embedding, read_statistics
+from trama.learning.build import load_embedding, read_centroids, read_statistics
 from trama.learning.clustering import Clusters
 from trama.learning.learner import Learner
+from trama.learning.model import TrainedModel
 from trama.learning.policy import Policy
+from trama.learning.representation import TrainedRepresentation
 from trama.learning.trainer import Trainer
 from trama.networks.vqvae import VQVAE
 from trama.stages import train as train_stage
@@ -208,20 +211,38 @@ def test_cluster_metrics_are_those_of_the_clustering(use_env: UseEnv, tmp_path: 
         encoded = embedding.vqvae.encoder(embedding.scaler(states))
         nearest = torch.cdist(encoded, embedding.vqvae.codebook).argmin(1)
     assert found["codes_in_use"] == len(set(nearest.tolist()))
+    centroids, mean_distance = read_centroids(tmp_path / "centroids.parquet")
+    assert mean_distance == pytest.approx(np.linalg.norm(points - centroids[label], axis=1).mean())
 
 
 # --- train ---------------------------------------------------------------------------------------
 
 
+def _embedded(representation: TrainedRepresentation) -> tuple[np.ndarray, ...]:
+    """What a representation makes of some episodes, and its mean distance."""
+    replay = played_replay(random_env(4), 8, seed=0)
+    return (*representation.embed(replay, replay.finished), np.array(representation.mean_distance))
+
+
 def test_the_best_policy_is_that_of_the_best_test(
-    use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    use_env: UseEnv, whole_chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Win rate first, then return; the tests' outcomes are made up, the third one is best."""
+    """Win rate first, then return; the tests' outcomes are made up, the third one is best.
+
+    The training clusters anew between the tests.
+    """
     use_env(honest)
-    run_collect(tmp_path)
+    tmp_path = Path(shutil.copytree(whole_chain, tmp_path / "chain"))
     outcomes = [(False, 9.0), (True, 1.0), (True, 3.0), (True, 2.0)]
     tested: list[dict[str, torch.Tensor]] = []
+    embedded: list[tuple[np.ndarray, ...]] = []
     play = train_stage.play_episodes
+    test = train_stage._Run.test
+
+    def watched(self: train_stage._Run) -> None:
+        assert self.representation is not None
+        embedded.append(_embedded(self.representation))
+        test(self)
 
     def scripted(env: Any, policy: Policy, *rest: Any) -> Any:
         won, episode_return = outcomes[len(tested)]
@@ -233,17 +254,22 @@ def test_the_best_policy_is_that_of_the_best_test(
         return replay, slots
 
     monkeypatch.setattr(train_stage, "play_episodes", scripted)
-    run_train(tmp_path, None)
+    monkeypatch.setattr(train_stage._Run, "test", watched)
+    run_train(tmp_path, QUANTISED)
     assert len(tested) == len(outcomes)
     history = read_table(tmp_path / "history.parquet", "history").to_pandas()
     wins = history[(history["metric"] == "test_win_rate") & history["task"].isna()]["value"]
     assert wins.tolist() == [0.0, 1.0, 1.0, 1.0]
     for name, number in (("best", 2), ("last", 3)):
-        policy, extra = Policy.load(tmp_path / f"policy_{name}.pt", CPU)
-        weights = policy.state_dict()
+        model = TrainedModel.load(tmp_path / f"policy_{name}.pt", CPU)
+        weights = model.policy.state_dict()
         assert all(torch.equal(weights[key], tested[number][key]) for key in weights)
-        assert extra["test_win_rate"] == wins.max()
+        assert model.test_win_rate == wins.max()
+        assert model.representation is not None
+        found = _embedded(model.representation)
+        assert all(map(np.array_equal, found, embedded[number]))
     assert any(not torch.equal(tested[2][key], tested[3][key]) for key in tested[2])
+    assert not any(map(np.array_equal, embedded[2], embedded[3]))
 
 
 def test_history_by_task_and_by_step(use_env: UseEnv, tmp_path: Path) -> None:
@@ -268,11 +294,11 @@ def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Pa
     run_collect(tmp_path)
     run_train(tmp_path, None)
     # another policy of the same sizes, with other choices
-    policy, _ = Policy.load(tmp_path / "policy_last.pt", CPU)
+    model = TrainedModel.load(tmp_path / "policy_last.pt", CPU)
     with torch.no_grad():
-        for weight in policy.parameters():
+        for weight in model.policy.parameters():
             weight.neg_()
-    policy.save(tmp_path / "policy_best.pt", test_win_rate=0.0)
+    model.save(tmp_path / "policy_best.pt")
     for name in "ab":
         run_evaluate(tmp_path, tmp_path / f"{name}.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()

@@ -19,6 +19,7 @@ from fakes import (
 )
 from trama.config.model import Representation
 from trama.data.parquet import Provenance
+from trama.learning.build import save_weights
 from trama.learning.history import History
 from trama.learning.labels import TrueTaskLabels
 from trama.learning.rollout import Episodes
@@ -174,7 +175,7 @@ def _train(
     history.add_episodes(
         "train", Episodes.of(trainer.replay, trainer.replay.finished), ("a", "b", "c")
     )
-    trainer.learner.policy.save(folder / "policy.pt", test_win_rate=0.5)
+    save_weights(trainer.learner.policy, folder / "policy.pt")
     history.write(folder / "history.parquet", PROVENANCE)
     return trainer, history
 

@@ -174,6 +174,13 @@ class Representation(Section):
         "after a first part with random classes. Only for coverage time_class.",
     )
 
+    @property
+    def unused_keys(self) -> tuple[str, ...]:
+        """Keys that have no effect with this embedding and coverage."""
+        if self.embedding == "mean_state":
+            return ("coverage", "n_codes", "code_dim", "relabel_rounds")
+        return () if self.coverage == "time_class" else ("relabel_rounds",)
+
     @model_validator(mode="after")
     def _rules(self) -> Self:
         problems = []
@@ -186,10 +193,10 @@ class Representation(Section):
                     getattr(self, key),
                     others=(("embedding",),),
                 )
-                for key in ("coverage", "n_codes", "code_dim", "relabel_rounds")
+                for key in self.unused_keys
                 if key in self.model_fields_set
             ]
-        elif self.coverage != "time_class" and "relabel_rounds" in self.model_fields_set:
+        elif "relabel_rounds" in self.model_fields_set.intersection(self.unused_keys):
             problems.append(
                 Broken(
                     ("relabel_rounds",),

@@ -40,8 +40,8 @@ Params = dict[str, Any]
 ALGORITHM_VERSIONS: dict[str, int] = {
     "collect": 2,
     "pretrain": 1,
-    "cluster": 2,
-    "train": 2,
+    "cluster": 3,
+    "train": 3,
     "evaluate": 2,
 }
 """One number per stage; raise it with a library change that alters the stage's results."""
@@ -423,12 +423,7 @@ def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:
 def _representation(
     representation: Representation, unused: Collection[tuple[str, ...]] = ()
 ) -> Params:
-    if representation.embedding == "mean_state":
-        codes = {("coverage",), ("n_codes",), ("code_dim",), ("relabel_rounds",)}
-        return _dump(representation, codes)
-    if representation.coverage != "time_class":
-        unused = {*unused, ("relabel_rounds",)}
-    return _dump(representation, unused)
+    return _dump(representation, {*unused, *((key,) for key in representation.unused_keys)})
 
 
 def _unused_coverage(representation: Representation) -> set[tuple[str, ...]]:

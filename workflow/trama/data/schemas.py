@@ -299,6 +299,12 @@ KINDS: dict[str, FileKind] = {
             [
                 _column("class", pa.int32(), "class, from 0"),
                 _column("centroid", _FLOATS, "centroid in the space of the embeddings"),
+                _column("trajectories", pa.int32(), "trajectories of the class"),
+                _column(
+                    "mean_distance",
+                    pa.float64(),
+                    "mean distance of their embeddings to the centroid; 0 without any",
+                ),
             ]
         ),
     ),

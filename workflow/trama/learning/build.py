@@ -136,7 +136,13 @@ def load_classifier(
     return classifier
 
 
-def read_centroids(path: Path) -> np.ndarray:
-    """Centroids [K, d] that stage cluster found; errors as `read_statistics`."""
-    centroids = column_matrix(read_table(path, "centroids"), "centroid")
-    return _finite(centroids, "centroid", path, "cluster").astype(np.float64)
+def read_centroids(path: Path) -> tuple[np.ndarray, float]:
+    """Centroids [K, d] of stage cluster, and its trajectories' mean distance to their own one.
+
+    Errors as `read_statistics`.
+    """
+    table = read_table(path, "centroids")
+    centroids = _finite(column_matrix(table, "centroid"), "centroid", path, "cluster")
+    distance = _finite(table["mean_distance"].to_numpy(), "mean_distance", path, "cluster")
+    mean_distance = np.average(distance, weights=table["trajectories"].to_numpy())
+    return centroids.astype(np.float64), float(mean_distance)

@@ -28,6 +28,11 @@ class Clusters:
         """Clusters that hold at least one trajectory."""
         return len(np.unique(self.labels))
 
+    def distances(self, embedding: np.ndarray) -> np.ndarray:
+        """Distance [M] of each clustered embedding [M, d] to the centroid of its own cluster."""
+        distance: np.ndarray = np.linalg.norm(embedding - self.centroids[self.labels], axis=1)
+        return distance
+
     def accepted(self, min_clusters: int) -> bool:
         """At least min(min_clusters, K) clusters are used (METHOD section 4)."""
         return self.n_used >= min(min_clusters, len(self.centroids))
@@ -77,8 +82,12 @@ def fit_clusters(
 def count_different(embedding: np.ndarray) -> int:
     """Different rows of [M, d]; means of equal vectors differ by rounding, which does not count."""
     centred = embedding - embedding.mean(0)
-    grain = 1e-5 * max(float(np.abs(embedding).max()), 1e-30)
-    return len(np.unique(np.round(centred / grain).astype(np.int64), axis=0))
+    return len(np.unique(np.round(centred / grain(embedding)).astype(np.int64), axis=0))
+
+
+def grain(embedding: np.ndarray) -> float:
+    """Differences of embeddings [M, d] below this are taken for rounding."""
+    return 1e-5 * max(float(np.abs(embedding).max()), 1e-30)
 
 
 def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -1,12 +1,16 @@
 """Trajectory embeddings: what a whole episode looks like to the clustering (METHOD section 4)."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trama.learning.replay import ReplayBuffer
 from trama.learning.scaling import StateScaler
 from trama.networks.packing import Packing
 from trama.networks.vqvae import VQVAE
 
+EPISODES_AT_ONCE = 256
+"""Episodes that are embedded at a time; bounds the memory, changes no result."""
 ROWS_AT_ONCE = 65_536
 """States that are quantised at a time; bounds the memory, changes no result."""
 
@@ -38,6 +42,17 @@ class TrajectoryEmbedding(nn.Module):
         episode = packing.episode[current]
         total = rows.new_zeros(packing.n_episodes, rows.shape[1]).index_add_(0, episode, rows)
         return total / torch.bincount(episode, minlength=packing.n_episodes).unsqueeze(1)
+
+    def of_episodes(self, replay: ReplayBuffer, slots: np.ndarray) -> Tensor:
+        """Embeddings [M, d], in their order, of the episodes `slots` [M] of a replay buffer."""
+        device = self.scaler.mean.device
+        result = torch.empty(len(slots), self.size, device=device)
+        position = {int(slot): i for i, slot in enumerate(slots)}
+        for start in range(0, len(slots), EPISODES_AT_ONCE):
+            batch = replay.state_batch(slots[start : start + EPISODES_AT_ONCE], device)
+            where = torch.tensor([position[int(s)] for s in batch.slots], device=device)
+            result[where] = self(batch.state, batch.packing)
+        return result
 
     @torch.no_grad()
     def codes_in_use(self, state: Tensor) -> int:

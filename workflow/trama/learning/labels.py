@@ -18,15 +18,13 @@ from trama.learning.clustering import (
     fit_clusters,
     label_consistency,
 )
-from trama.learning.embedding import TrajectoryEmbedding
+from trama.learning.embedding import EPISODES_AT_ONCE, TrajectoryEmbedding
 from trama.learning.replay import NO_LABEL, Batch, ReplayBuffer
+from trama.learning.representation import TrainedRepresentation
 from trama.networks.classifier import Classifier
 from trama.seeds import derive_seed
 
 logger = logging.getLogger("trama")
-
-EMBEDDING_BATCH = 256
-"""Episodes that are embedded at a time; bounds the memory, changes no result."""
 
 _COUNTERS = ("next_env_steps", "last_episodes", "last_vqvae_episodes", "number")
 
@@ -51,6 +49,11 @@ class Labels(ABC):
     """Gives each episode of the replay buffer its class."""
 
     n_classes: int
+
+    @property
+    @abstractmethod
+    def representation(self) -> TrainedRepresentation | None:
+        """What the classes are clusters of, as it is now; None where they are no clusters."""
 
     @abstractmethod
     def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
@@ -81,6 +84,10 @@ class TrueTaskLabels(Labels):
     def __init__(self, n_tasks: int):
         self.n_classes = n_tasks
 
+    @property
+    def representation(self) -> None:
+        return None
+
     def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
         replay.label[slots] = replay.task[slots]
 
@@ -106,6 +113,7 @@ class ClusterLabels(Labels):
         embedding: of trajectories, from stage pretrain.
         classifier: from stage cluster; labels the episodes that come after a clustering.
         centroids: [K, d] from stage cluster.
+        mean_distance: mean distance of the trajectories that it clustered to their own centroid.
         representation, cluster, config: sections of the config.
         seed: of K-means and of the classifier's batches.
     """
@@ -115,13 +123,16 @@ class ClusterLabels(Labels):
         embedding: TrajectoryEmbedding,
         classifier: Classifier,
         centroids: np.ndarray,
+        mean_distance: float,
         representation: Representation,
         cluster: Cluster,
         config: Train,
         seed: int,
     ):
         self.n_classes = representation.n_classes
-        self.embedding, self.classifier, self.centroids = embedding, classifier, centroids
+        self.definition = representation
+        self.embedding, self.classifier = embedding, classifier
+        self.centroids, self.mean_distance = centroids, mean_distance
         self.cluster, self.config, self.seed = cluster, config, seed
         self._optimiser: torch.optim.Optimizer | None = None
         if embedding.vqvae is not None:
@@ -133,18 +144,14 @@ class ClusterLabels(Labels):
         self._last_vqvae_episodes = 0
         self._number = 0
 
-    def embed(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> Tensor:
-        """Embeddings [M, d] of the episodes `slots` [M]."""
-        result = torch.empty(len(slots), self.embedding.size, device=device)
-        position = {int(slot): i for i, slot in enumerate(slots)}
-        for start in range(0, len(slots), EMBEDDING_BATCH):
-            batch = replay.state_batch(slots[start : start + EMBEDDING_BATCH], device)
-            where = torch.tensor([position[int(s)] for s in batch.slots], device=device)
-            result[where] = self.embedding(batch.state, batch.packing)
-        return result
+    @property
+    def representation(self) -> TrainedRepresentation:
+        return TrainedRepresentation(
+            self.definition, self.embedding, self.centroids, self.mean_distance
+        )
 
     def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
-        classes = self.classifier.classify(self.embed(replay, slots, device))
+        classes = self.classifier.classify(self.embedding.of_episodes(replay, slots))
         replay.label[slots] = classes.cpu().numpy()
 
     def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
@@ -186,7 +193,7 @@ class ClusterLabels(Labels):
         self._last_episodes = episodes
         self._number += 1
         seed = derive_seed(self.seed, "recluster", self._number)
-        embedding = self.embed(replay, slots, device)
+        embedding = self.embedding.of_episodes(replay, slots)
         points = embedding.cpu().numpy()
         if count_different(points) < self.n_classes:
             logger.warning(
@@ -210,6 +217,7 @@ class ClusterLabels(Labels):
         known = before != NO_LABEL
         kept, chance = label_consistency(before[known], clusters.labels[known])
         self.centroids = clusters.centroids
+        self.mean_distance = float(clusters.distances(points).mean())
         replay.label[slots] = clusters.labels
         generator = torch.Generator().manual_seed(seed)
         accuracy = self.classifier.fit(
@@ -223,7 +231,7 @@ class ClusterLabels(Labels):
             "label_consistency": kept,
             "label_consistency_chance": chance,
             "codes_in_use": self.embedding.codes_in_use(
-                replay.state_batch(slots[-EMBEDDING_BATCH:], device).state
+                replay.state_batch(slots[-EPISODES_AT_ONCE:], device).state
             ),
         }
         share = np.bincount(clusters.labels, minlength=self.n_classes) / len(slots)
@@ -243,6 +251,7 @@ class ClusterLabels(Labels):
             "embedding": self.embedding.state_dict(),
             "classifier": self.classifier.state_dict(),
             "centroids": torch.tensor(self.centroids),
+            "mean_distance": self.mean_distance,
             "optimiser": optimiser,
             **{name: getattr(self, f"_{name}") for name in _COUNTERS},
         }
@@ -251,6 +260,7 @@ class ClusterLabels(Labels):
         self.embedding.load_state_dict(state["embedding"])
         self.classifier.load_state_dict(state["classifier"])
         self.centroids = state["centroids"].numpy()
+        self.mean_distance = state["mean_distance"]
         if self._optimiser is not None:
             self._optimiser.load_state_dict(state["optimiser"])
         for name in _COUNTERS:

@@ -1,14 +1,10 @@
-"""The decentralised policy: what is executed, tested, and saved."""
+"""The decentralised policy: what is executed and tested."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from trama.errors import TramaError
 from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork
 
 
@@ -125,27 +121,6 @@ class Policy(nn.Module):
             actions = torch.where(explore, _sample(available.float(), generator), actions)
         state.last_action = actions.clone()  # `restart` writes into it
         return actions, classes
-
-    def save(self, path: Path, **extra: Any) -> None:
-        """Write sizes and weights; `extra` is stored beside them (tensors and plain values)."""
-        torch.save({"sizes": asdict(self.sizes), "weights": self.state_dict(), **extra}, path)
-
-    @staticmethod
-    def load(path: Path, device: torch.device) -> tuple["Policy", Mapping[str, Any]]:
-        """Read a policy and what was stored beside it.
-
-        Raises:
-            TramaError: the file is missing or is not a policy of this version.
-        """
-        try:
-            content = torch.load(path, map_location=device, weights_only=True)
-            policy = Policy(PolicySizes(**content.pop("sizes")))
-            policy.load_state_dict(content.pop("weights"))
-        except Exception as error:
-            raise TramaError(
-                f"{path}: cannot be read as a policy ({error}). Run the target `train` again."
-            ) from error
-        return policy.to(device), content
 
 
 def greedy(values: Tensor, available: Tensor) -> Tensor:

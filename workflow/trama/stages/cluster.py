@@ -64,7 +64,9 @@ def cluster(
         torch.from_numpy(clusters.labels).to(device),
         torch.Generator().manual_seed(seed),
     )
-    sizes = np.bincount(clusters.labels, minlength=representation.n_classes)
+    n_classes = representation.n_classes
+    sizes = np.bincount(clusters.labels, minlength=n_classes)
+    spread = np.bincount(clusters.labels, clusters.distances(points), minlength=n_classes)
     metrics: dict[str, float] = {
         **cluster_quality(points, clusters.labels, task, seed),
         "n_trajectories": len(chosen),
@@ -92,8 +94,10 @@ def cluster(
         centroids,
         "centroids",
         {
-            "class": np.arange(representation.n_classes, dtype=np.int32),
+            "class": np.arange(n_classes, dtype=np.int32),
             "centroid": clusters.centroids.astype(np.float32),
+            "trajectories": sizes.astype(np.int32),
+            "mean_distance": spread / np.maximum(sizes, 1),
         },
         provenance,
     )

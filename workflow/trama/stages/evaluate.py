@@ -7,7 +7,7 @@ import numpy as np
 from trama.config.params import EvaluateParams
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import make_env
-from trama.learning.policy import Policy
+from trama.learning.model import TrainedModel
 from trama.learning.rollout import Episodes, play_episodes
 from trama.progress import Progress
 from trama.runtime import torch_device
@@ -40,7 +40,7 @@ def evaluate(
         Progress(description, total, "episodes") as progress,
     ):
         for which in params.evaluate.policies:
-            policy, _ = Policy.load(paths[which], device)
+            policy = TrainedModel.load(paths[which], device).policy
             for task in tasks:
                 seed = derive_seed(params.study_seed, "evaluate", params.problem_name, task)
                 with make_env(params.problem, params.env, N_ENVS, threads, task) as env:

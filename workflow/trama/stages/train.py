@@ -25,7 +25,10 @@ from trama.learning.clustering import majority_rate
 from trama.learning.diagnosis import class_swap, predictor_accuracy, training_warnings
 from trama.learning.history import History
 from trama.learning.labels import Clustering, ClusterLabels, Labels, TrueTaskLabels
+from trama.learning.model import TrainedModel
+from trama.learning.policy import Policy
 from trama.learning.replay import ReplayBuffer
+from trama.learning.representation import TrainedRepresentation
 from trama.learning.rollout import Episodes, play_episodes
 from trama.learning.scaling import StateStatistics
 from trama.learning.trainer import Trainer
@@ -118,9 +121,8 @@ def train(
         _train(run, saved, stop, run_settings)
         if trainer.env_steps != run.tested_at:
             run.test()
-        learner.policy.save(policy_last, test_win_rate=run.win_rate)
-        learner.policy.load_state_dict(run.best_weights)
-        learner.policy.save(policy_best, test_win_rate=run.best[0])
+        run.last_model().save(policy_last)
+        run.best_model().save(policy_best)
         if embeddings is not None:
             _write_embeddings(embeddings, run.clusterings, env.spec.tasks, run.offset, provenance)
         run.history.write(history, provenance)
@@ -192,7 +194,7 @@ def _labels(
         load_classifier(
             embedding.size, params.representation.n_classes, params.cluster, classifier, device
         ),
-        read_centroids(centroids),
+        *read_centroids(centroids),
         params.representation,
         params.cluster,
         params.train,
@@ -214,6 +216,7 @@ class _Run:
         self.win_rate = 0.0
         self.best = (-1.0, -np.inf)
         self.best_weights: dict[str, torch.Tensor] = {}
+        self.best_representation: TrainedRepresentation | None = None
         self.clusterings: list[Clustering] = []
         self._warned: set[str] = set()
 
@@ -222,14 +225,21 @@ class _Run:
         """See `Resumable`."""
         return self.trainer.replay
 
+    @property
+    def representation(self) -> TrainedRepresentation | None:
+        """The representation behind its classes, as it is now."""
+        return None if self.trainer.labels is None else self.trainer.labels.representation
+
     def state_dict(self) -> State:
         """See `Resumable`."""
+        best = self.best_representation
         return {
             "trainer": self.trainer.state_dict(),
             "history": self.history.state_dict(),
             "recent": [as_state(episodes) for episodes in self.recent],
             "clusterings": [as_state(clustering) for clustering in self.clusterings],
             "best_weights": self.best_weights,
+            "best_representation": None if best is None else best.content(),
             "warned": sorted(self._warned),
             **{name: getattr(self, name) for name in _MEASURED},
         }
@@ -249,6 +259,9 @@ class _Run:
         self.recent = [from_state(Episodes, each) for each in state["recent"]]
         self.clusterings = [from_state(Clustering, each) for each in state["clusterings"]]
         self.best_weights = state["best_weights"]
+        best = state["best_representation"]
+        if best is not None:
+            self.best_representation = TrainedRepresentation.of(best, self.trainer.device)
         self._warned = set(state["warned"])
         for name in _MEASURED:
             setattr(self, name, state[name])
@@ -303,7 +316,34 @@ class _Run:
         if score > self.best:
             self.best = score
             self.best_weights = copy.deepcopy(policy.state_dict())
+            self.best_representation = copy.deepcopy(self.representation)
         self._warn()
+
+    def last_model(self) -> TrainedModel:
+        """The policy and representation of now."""
+        return self._model(self.trainer.learner.policy, self.win_rate, self.representation)
+
+    def best_model(self) -> TrainedModel:
+        """The policy and representation of the best test."""
+        policy = copy.deepcopy(self.trainer.learner.policy)
+        policy.load_state_dict(self.best_weights)
+        return self._model(policy, self.best[0], self.best_representation)
+
+    def _model(
+        self, policy: Policy, win_rate: float, representation: TrainedRepresentation | None
+    ) -> TrainedModel:
+        params = self.params
+        return TrainedModel(
+            policy=policy,
+            test_win_rate=win_rate,
+            problem_name=params.problem_name,
+            problem=params.problem,
+            env=params.env,
+            variant_name=params.variant_name,
+            seed=params.seed,
+            study_seed=params.study_seed,
+            representation=representation,
+        )
 
     def _recluster(self, labels: Labels) -> None:
         """Cluster anew where that is due, and log it."""

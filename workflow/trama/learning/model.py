@@ -1,0 +1,87 @@
+"""A trained policy with all that is needed to play, evaluate and show it: one file."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from trama.config.model import Env, Problem
+from trama.errors import TramaError
+from trama.learning.policy import Policy, PolicySizes
+from trama.learning.representation import TrainedRepresentation, plain, weights_of
+
+_PLAIN = ("problem_name", "variant_name", "seed", "study_seed", "test_win_rate")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A policy, where it was trained, and the representation that it was trained with.
+
+    Attributes:
+        policy: the policy.
+        test_win_rate: of the test at which this was the policy.
+        problem_name: name of the problem in the config.
+        problem: that it was trained on.
+        env: settings of the environment, with the unit types of the problem; its device is `cpu`
+            after loading, wherever the policy was trained.
+        variant_name: name of the variant in the config.
+        seed: one of `study.seeds`.
+        study_seed: `study.seed`.
+        representation: None for a baseline and for an oracle.
+    """
+
+    policy: Policy
+    test_win_rate: float
+    problem_name: str
+    problem: Problem
+    env: Env
+    variant_name: str
+    seed: int
+    study_seed: int
+    representation: TrainedRepresentation | None
+
+    def save(self, path: Path) -> None:
+        """Write plain data and tensors on the CPU; equal models give equal bytes."""
+        representation = None if self.representation is None else self.representation.content()
+        content = {
+            "sizes": asdict(self.policy.sizes),
+            "weights": weights_of(self.policy),
+            "problem": plain(self.problem),
+            "env": plain(self.env, exclude=["device"]),
+            "representation": representation,
+            **{name: getattr(self, name) for name in _PLAIN},
+        }
+        torch.save(content, path)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> Self:
+        """Read what `save` wrote; nothing is unpickled but plain data and tensors.
+
+        Args:
+            path: the file.
+            device: where policy and representation are to live.
+
+        Raises:
+            TramaError: the file is missing, damaged, or no trained model of this version.
+        """
+        try:
+            content = dict(torch.load(path, map_location=device, weights_only=True))
+            policy = Policy(PolicySizes(**content["sizes"]))
+            policy.load_state_dict(content["weights"])
+            representation = content["representation"]
+            if representation is not None:
+                representation = TrainedRepresentation.of(representation, device)
+            return cls(
+                policy=policy.to(device),
+                problem=Problem.model_validate(content["problem"]),
+                env=Env.model_validate(content["env"]),
+                representation=representation,
+                **{name: content[name] for name in _PLAIN},
+            )
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), "")
+            raise TramaError(
+                f"{path}: cannot be read as a trained model ({type(error).__name__}: {reason}). "
+                "Run the target `train` again."
+            ) from error
