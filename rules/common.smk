@@ -20,6 +20,7 @@ FIGURES = ["learning_curves"]
 TABLES = ["results"]
 TABLE_FORMATS = ["tex", "csv", "md"]
 SOURCES = ["sources.json"]  # beside the formats of each figure and table
+CAPTION = ["caption.rst"]  # and of each figure
 if REPRESENTATIONS:
     FIGURES += ["embeddings"]
     TABLES += ["clusters"]
@@ -117,6 +118,11 @@ def in_report(path, category, name, suffix):
 def sources_file(category, name):
     """The file beside a figure or table of a problem that says what it was made from."""
     return f"results/{{study}}/{category}s/{{problem}}_{name}.sources.json"
+
+
+def caption_file(category, name):
+    """The file beside a figure of a problem that has its caption, with the numbers in it."""
+    return f"results/{{study}}/{category}s/{{problem}}_{name}.caption.rst"
 
 
 def figure_files(name):

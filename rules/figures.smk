@@ -12,7 +12,7 @@ rule figures:
             study=STUDY,
             problem=PROBLEMS,
             name=FIGURES,
-            suffix=[*CONFIG.figures.formats, *SOURCES],
+            suffix=[*CONFIG.figures.formats, *CAPTION, *SOURCES],
         ),
     message:
         "All figures are drawn."
@@ -27,6 +27,7 @@ rule figure_learning_curves:
         ),
     output:
         files=figure_files("learning_curves"),
+        caption=caption_file("figure", "learning_curves"),
         sources=sources_file("figure", "learning_curves"),
     log:
         "results/{study}/logs/figure_learning_curves/{problem}.log",
@@ -61,6 +62,7 @@ rule figure_embeddings:
         ),
     output:
         files=figure_files("embeddings"),
+        caption=caption_file("figure", "embeddings"),
         sources=sources_file("figure", "embeddings"),
     log:
         "results/{study}/logs/figure_embeddings/{problem}.log",
@@ -90,6 +92,7 @@ rule figure_predictor_accuracy:
         ),
     output:
         files=figure_files("predictor_accuracy"),
+        caption=caption_file("figure", "predictor_accuracy"),
         sources=sources_file("figure", "predictor_accuracy"),
     log:
         "results/{study}/logs/figure_predictor_accuracy/{problem}.log",

@@ -286,26 +286,49 @@ def test_an_environment_has_the_unit_types_of_its_problem() -> None:
     assert params.env.roster["zealot"] == config.env.roster["zealot"]
 
 
-@pytest.mark.parametrize("stage", SOURCES)
-def test_sources_are_all_modules_of_the_report(stage: str, tmp_path: Path) -> None:
-    code = (
-        f"import sys; import trama.reporting.{stage}; "
-        "print(*sorted(m.split('.')[2] for m in sys.modules if m.startswith('trama.reporting.')))"
-    )
-    env = {"PYTHONPATH": str(ROOT / "workflow"), "HOME": str(tmp_path)}
+def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:
+    """What a fresh import of each figure, and of the tables, imports of the reporting library."""
+    figures = [f"figures.{name.removeprefix('figure ')}" for name in sorted(FIGURES)]
+    code = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(f"trama.reporting.{name}")
+    found = {m.removeprefix("trama.reporting.") for m in sys.modules if "trama.reporting." in m}
+    print(*sorted(m.replace(".", "/") for m in found if m != "figures"))
+    for module in [m for m in sys.modules if m.startswith("trama.reporting")]:
+        del sys.modules[module]
+"""
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+        [sys.executable, "-c", code, *figures, "tables"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "workflow"), "HOME": str(tmp_path)},
     )
-    assert tuple(run.stdout.split()) == SOURCES[stage]
+    found = [set(line.split()) for line in run.stdout.splitlines()]
+    own = [{name.replace(".", "/")} for name in figures]
+    assert found == [*(set(SOURCES["figures"]) | name for name in own), set(SOURCES["tables"])]
 
 
 def test_sources_change_with_a_text(tmp_path: Path) -> None:
+    def found() -> dict[str, str]:
+        return {
+            "learning_curves": sources("figures", "learning_curves", tmp_path),
+            "embeddings": sources("figures", "embeddings", tmp_path),
+            "tables": sources("tables", folder=tmp_path),
+        }
+
     shutil.copytree(ROOT / "workflow/trama/reporting", tmp_path, dirs_exist_ok=True)
-    assert sources("figures", tmp_path) == sources("figures")
-    style = tmp_path / "style.py"
-    style.write_text(style.read_text() + "# edited\n")
-    assert sources("figures", tmp_path) != sources("figures")
-    assert sources("tables", tmp_path) == sources("tables")
+    assert found()["tables"] == sources("tables")
+    for module, edited in (
+        ("style", {"learning_curves", "embeddings"}),
+        ("figures/embeddings", {"embeddings"}),
+        ("tables", {"tables"}),
+    ):
+        before = found()
+        path = tmp_path / f"{module}.py"
+        path.write_text(path.read_text() + "# edited\n")
+        assert {name for name, digest in found().items() if digest != before[name]} == edited
 
 
 def test_params_hash_ignores_the_order_of_keys() -> None:

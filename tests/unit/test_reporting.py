@@ -1,4 +1,4 @@
-"""Statistics, figures and tables of a small made-up study, written as the stages would write it."""
+"""Statistics and tables of a small made-up study."""
 
 import io
 from collections.abc import Sequence
@@ -7,151 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from trama.config.model import Figures, Tables
-from trama.data.parquet import Provenance, write_table
+from made_up import (
+    PROVENANCE,
+    write_episodes,
+    write_histories,
+    write_history,
+    write_representations,
+)
+from trama.config.model import Tables
 from trama.errors import TramaError
-from trama.reporting import estimates, figures, statistics, style, tables
+from trama.reporting import estimates, statistics, tables
 from trama.reporting.statistics import OVERALL, Curve, Files
 
-_PROVENANCE = Provenance("made_up", "train", "0123456789abcdef", 0, "0.1.0", "feedbeef")
-_VARIANTS = ("qmix", "qplex", "trama")
-_TASKS = ("2c3s surrounded", "2c3z surrounded", "3s2z surrounded")
-
-
-def _write_history(path: Path, rows: list[tuple[int, str, str | None, int | None, float]]) -> Path:
-    """Write rows (env_steps, metric, task, step, value) as a history."""
-    env_steps, metric, task, step, value = zip(*rows, strict=True)
-    columns = {
-        "env_steps": env_steps,
-        "update": [n // 100 for n in env_steps],
-        "episode": [n // 50 for n in env_steps],
-        "metric": metric,
-        "task": task,
-        "step": step,
-        "value": value,
-    }
-    write_table(path, "history", {k: list(v) for k, v in columns.items()}, _PROVENANCE)
-    return path
-
-
-def _training_history(path: Path, variant: str, seed: int, *, predictor: bool) -> Path:
-    """Write the history of a training run that improves and, with `predictor`, of its predictor."""
-    rng = np.random.default_rng([seed, len(variant)])
-    level = {"qmix": 0.12, "qplex": 0.38, "trama": 0.45}.get(variant, 0.3)
-    rows: list[tuple[int, str, str | None, int | None, float]] = []
-    for env_steps in range(0, 210_000, 10_000):
-        won = level / (1 + np.exp(-(env_steps - 90_000) / 25_000)) + rng.normal(0, 0.02)
-        won = float(np.clip(won, 0, 1))
-        rows.append((env_steps, "test_win_rate", None, None, won))
-        rows.append((env_steps, "test_win_rate", _TASKS[0], None, won))
-        rows.append((env_steps, "test_return", None, None, 4 + 16 * won + rng.normal(0, 0.3)))
-    if predictor:
-        for env_steps in (100_000, 200_000):
-            rows.append((env_steps, "majority_rate", None, None, 0.42 + 0.02 * seed))
-            rows.append((env_steps, "predictor_accuracy", None, None, 0.85))
-            rows.append((env_steps, "predictor_balanced_accuracy", None, None, 0.8 + 0.05 * seed))
-            for step in range(100 + seed):
-                value = 0.95 - 0.5 * np.exp(-step / 12) * (1 if env_steps == 200_000 else 2)
-                value += rng.normal(0, 0.01)
-                rows.append((env_steps, "predictor_accuracy", None, step, float(max(value, 0))))
-    return _write_history(path, rows)
-
-
-def _embeddings(path: Path, seed: int, n: int = 900, size: int = 4) -> Path:
-    """Write the embeddings of n trajectories in three overlapping clusters."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(0, 1.2, (3, size))
-    label = rng.integers(0, 3, n)
-    task = np.where(rng.random(n) < 0.85, label, rng.integers(0, 3, n))
-    columns = {
-        "env_steps": np.zeros(n, dtype=np.int64),
-        "episode": np.arange(n),
-        "task": [_TASKS[t] for t in task],
-        "label": label,
-        "embedding": (centres[label] + rng.normal(0, 0.5, (n, size))).astype(np.float32),
-    }
-    write_table(path, "embeddings", columns, _PROVENANCE)
-    return path
-
-
-def _cluster_metrics(path: Path, *, quantised: bool) -> Path:
-    """Write metrics of a clustering of 1,000 trajectories in classes of 500, 300 and 200."""
-    rows: list[tuple[str, int | None, float]] = [
-        ("silhouette", None, 0.35),
-        ("ari", None, 0.471),
-        ("nmi", None, -0.001),
-        ("n_trajectories", None, 1000.0),
-        ("classifier_accuracy", None, 0.99),
-        *(("class_size", k, size) for k, size in enumerate((500.0, 300.0, 200.0))),
-    ]
-    if quantised:
-        rows.append(("codes_in_use", None, 57.0))
-    metric, label, value = (list(column) for column in zip(*rows, strict=True))
-    columns = {"metric": metric, "class": label, "value": value}
-    write_table(path, "cluster_metrics", columns, _PROVENANCE)
-    return path
-
-
-def _episodes(
-    path: Path, rows: list[tuple[str, str, str, float, bool]], problem: str = "SurComb3"
-) -> Path:
-    """Write rows (policy, task set, task, return, won) as an evaluation of one run."""
-    policy, task_set, task, episode_return, won = (list(c) for c in zip(*rows, strict=True))
-    columns = {
-        "problem": [problem] * len(rows),
-        "variant": [path.parent.parent.name] * len(rows),
-        "seed": [int(path.parent.name.removeprefix("seed_"))] * len(rows),
-        "policy": policy,
-        "task_set": task_set,
-        "task": task,
-        "episode": list(range(len(rows))),
-        "episode_return": episode_return,
-        "length": [40] * len(rows),
-        "won": won,
-    }
-    write_table(path, "episodes", columns, _PROVENANCE)
-    return path
-
-
-_FIGURES = Figures(formats=("pdf", "png"), dpi=100, smoothing=1)
 _TABLES = Tables(decimals=2, policy="last")
-
-
-def _histories(folder: Path, n_seeds: int = 2) -> dict[str, dict[int, Path]]:
-    return {
-        variant: {
-            seed: _training_history(
-                folder / "train" / variant / f"seed_{seed}" / "history.parquet",
-                variant,
-                seed,
-                predictor=variant == "trama",
-            )
-            for seed in range(n_seeds)
-        }
-        for variant in _VARIANTS
-    }
-
-
-def _representations(folder: Path) -> tuple[Files, Files]:
-    folders = {
-        name: {seed: folder / "representation" / name / f"seed_{seed}" for seed in (0, 1)}
-        for name in ("vqvae", "mean_state")
-    }
-    points = {
-        name: {s: _embeddings(f / "embeddings.parquet", s) for s, f in seeds.items()}
-        for name, seeds in folders.items()
-    }
-    metrics = {
-        name: {
-            s: _cluster_metrics(f / "cluster_metrics.parquet", quantised=name == "vqvae")
-            for s, f in seeds.items()
-        }
-        for name, seeds in folders.items()
-    }
-    return points, metrics
 
 
 def _evaluations(folder: Path) -> Files:
@@ -164,22 +33,8 @@ def _evaluations(folder: Path) -> Files:
         rows += [("last", "trained", "task_b", 7.0, i < in_b) for i in range(2)]
         rows += [("best", "trained", "task_a", 1.0, True), ("last", "unseen", "x", 1.0, True)]
         path = folder / "evaluate" / variant / f"seed_{seed}" / "episodes.parquet"
-        files.setdefault(variant, {})[seed] = _episodes(path, rows)
+        files.setdefault(variant, {})[seed] = write_episodes(path, rows)
     return files
-
-
-def _lines(axes: Axes, thicker_than: float) -> dict[str, np.ndarray]:
-    """Return the points [n, 2] of the labelled lines above a width."""
-    return {
-        str(line.get_label()): np.asarray(line.get_xydata())
-        for line in axes.get_lines()
-        if line.get_linewidth() > thicker_than
-    }
-
-
-def _legend(figure: Figure) -> tuple[str, list[str]]:
-    (legend,) = figure.legends
-    return legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]
 
 
 def test_paths_are_arranged_by_name_and_seed() -> None:
@@ -206,7 +61,7 @@ def test_mean_curve_of_equal_and_of_shifted_points() -> None:
 
 
 def test_values_of_a_history(tmp_path: Path) -> None:
-    history = _write_history(
+    history = write_history(
         tmp_path / "history.parquet",
         [
             (20, "test_win_rate", None, None, 0.5),
@@ -274,7 +129,9 @@ def _one_task(folder: Path, problem: str, runs: dict[tuple[str, int], bool]) -> 
     """Evaluate runs (variant, seed) on one task of a problem, one episode each, won or not."""
     rows = "last", "trained", "3s2z surrounded", 1.0
     return [
-        _episodes(folder / problem / v / f"seed_{s}" / "episodes.parquet", [(*rows, won)], problem)
+        write_episodes(
+            folder / problem / v / f"seed_{s}" / "episodes.parquet", [(*rows, won)], problem
+        )
         for (v, s), won in runs.items()
     ]
 
@@ -301,11 +158,11 @@ def test_scores_of_runs_that_differ_are_an_error(tmp_path: Path) -> None:
         statistics.scores(episodes, "last", "win_rate")
 
     files = _evaluations(tmp_path)
-    lacking = _episodes(
+    lacking = write_episodes(
         tmp_path / "a" / "vdn" / "seed_0" / "episodes.parquet",
         [("last", "trained", "task_a", 1.0, True)],
     )
-    complete = _episodes(
+    complete = write_episodes(
         tmp_path / "a" / "vdn" / "seed_1" / "episodes.parquet",
         [("last", "trained", task, 1.0, True) for task in ("task_a", "task_b")],
     )
@@ -370,7 +227,7 @@ def test_results_equal_the_table_computed_by_hand(tmp_path: Path) -> None:
 def test_results_of_three_seeds_have_the_intervals_of_their_scores(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     paths = [
-        _episodes(
+        write_episodes(
             tmp_path / problem / "qmix" / f"seed_{seed}" / "episodes.parquet",
             [
                 ("last", "trained", task, float(rng.normal()), bool(rng.random() < 0.5))
@@ -429,7 +286,7 @@ def test_evaluation_equals_the_table_computed_by_hand(tmp_path: Path) -> None:
 
 
 def test_evaluation_without_the_policy_says_so(tmp_path: Path) -> None:
-    path = _episodes(
+    path = write_episodes(
         tmp_path / "qmix" / "seed_0" / "e.parquet", [("last", "trained", "a", 0, True)]
     )
     with pytest.raises(TramaError, match=r"e\.parquet: no episode of policy `best`"):
@@ -441,7 +298,7 @@ def _write_results(folder: Path, outputs: Sequence[Path]) -> None:
         _evaluations(folder),
         problem="SurComb3",
         tables=_TABLES,
-        provenance=_PROVENANCE,
+        provenance=PROVENANCE,
         outputs=outputs,
     )
 
@@ -478,9 +335,9 @@ def test_results_as_latex_markdown_and_csv(tmp_path: Path) -> None:
 
 def test_clusters_table(tmp_path: Path) -> None:
     outputs = [tmp_path / f"clusters.{suffix}" for suffix in ("tex", "csv")]
-    metrics = _representations(tmp_path)[1]
+    metrics = write_representations(tmp_path)[1]
     tables.clusters(
-        metrics, problem="SurComb3", tables=_TABLES, provenance=_PROVENANCE, outputs=outputs
+        metrics, problem="SurComb3", tables=_TABLES, provenance=PROVENANCE, outputs=outputs
     )
     latex = outputs[0].read_text()
     assert r"vqvae & 0 & 0.47 & 0.00 & 0.35 & 57 & 0.20 & 0.50 \\" in latex
@@ -493,10 +350,10 @@ def test_clusters_table(tmp_path: Path) -> None:
 def test_predictor_table(tmp_path: Path) -> None:
     outputs = [tmp_path / "predictor.md"]
     tables.predictor(
-        {"trama": _histories(tmp_path)["trama"]},
+        {"trama": write_histories(tmp_path)["trama"]},
         problem="SurComb3",
         tables=_TABLES,
-        provenance=_PROVENANCE,
+        provenance=PROVENANCE,
         outputs=outputs,
     )
     lines = outputs[0].read_text().splitlines()
@@ -506,151 +363,3 @@ def test_predictor_table(tmp_path: Path) -> None:
         "| trama | 0 | 0.80 | 0.42 |",
         "| trama | 1 | 0.85 | 0.44 |",
     ]
-
-
-def test_learning_curves_show_every_seed_and_the_mean(tmp_path: Path) -> None:
-    histories = _histories(tmp_path)
-    with style.figure_style():
-        figure = figures.draw_learning_curves(histories, "SurComb3", _VARIANTS, 1)
-    win_rate, test_return = figure.axes
-    assert win_rate.get_xlabel() == test_return.get_xlabel() == "Environment steps"
-    assert (win_rate.get_ylabel(), test_return.get_ylabel()) == ("Test win rate", "Test return")
-    assert win_rate.get_ylim() == (0, 1)
-    assert _legend(figure) == ("2 seeds: mean and each seed, no interval", list(_VARIANTS))
-    assert len(win_rate.get_lines()) == 3 * (2 + 1)
-    curves = [
-        statistics.learning_curve(path, "test_win_rate") for path in histories["qplex"].values()
-    ]
-    drawn = _lines(win_rate, 1)
-    np.testing.assert_allclose(drawn["qplex"][:, 0], curves[0].x)
-    np.testing.assert_allclose(drawn["qplex"][:, 1], (curves[0].y + curves[1].y) / 2)
-
-
-def test_learning_curves_of_three_seeds_carry_no_note(tmp_path: Path) -> None:
-    with style.figure_style():
-        figure = figures.draw_learning_curves(_histories(tmp_path, 3), "SurComb3", _VARIANTS, 5)
-    assert _legend(figure)[0] == ""
-    assert figure.axes[0].get_ylabel() == "Test win rate (mean of 5 tests)"
-
-
-def test_predictor_accuracy_shows_the_last_measure_and_the_majority_rate(tmp_path: Path) -> None:
-    trama = _histories(tmp_path)["trama"]
-    with style.figure_style():
-        figure = figures.draw_predictor_accuracy({"trama": trama}, "SurComb3", _VARIANTS)
-    (axes,) = figure.axes
-    assert axes.get_xlabel() == "Time step within the episode"
-    assert axes.get_ylabel() == "Predictor accuracy"
-    assert _legend(figure)[1] == ["trama", "majority rate"]
-    drawn = _lines(axes, 0.8)
-    mean = np.mean(
-        [
-            statistics.final_curve_within_episode(path, "predictor_accuracy").y[:100]
-            for path in trama.values()
-        ],
-        axis=0,
-    )
-    np.testing.assert_allclose(drawn.pop("trama")[:, 1], mean)
-    (majority,) = drawn.values()
-    np.testing.assert_allclose(majority[:, 1], 0.43)
-    # The variant looks as in the other figures, though it is the only one here.
-    colours = {line.get_color() for line in axes.get_lines()}
-    assert colours == {style.looks(_VARIANTS)["trama"].colour}
-
-
-def test_embeddings_are_shown_by_class_and_by_true_task(tmp_path: Path) -> None:
-    points, metrics = _representations(tmp_path)
-    with style.figure_style():
-        figure = figures.draw_embeddings(points, metrics, "SurComb3")
-    assert [axes.get_title() for axes in figure.axes] == [
-        title
-        for name in ("vqvae", "mean_state")
-        for seed in (0, 1)
-        for title in (f"{name}, seed {seed}: class", f"{name}, seed {seed}: true task (ARI 0.47)")
-    ]
-    legends = [axes.get_legend() for axes in figure.axes[:2]]
-    assert [[text.get_text() for text in legend.get_texts()] for legend in legends if legend] == [
-        ["class 0", "class 1", "class 2"],
-        list(_TASKS),
-    ]
-    for axes in figure.axes:
-        drawn = np.concatenate([np.asarray(c.get_offsets()) for c in axes.collections])
-        assert len(drawn) == 900
-        np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=1e-6)
-        assert drawn[:, 0].var() > drawn[:, 1].var()
-
-
-@pytest.mark.parametrize("matrix", [np.ones((5, 4)), np.arange(5.0)[:, None], np.ones((5, 1))])
-def test_collapsed_and_one_dimensional_embeddings_are_drawn(
-    matrix: np.ndarray, tmp_path: Path
-) -> None:
-    columns = {
-        "env_steps": [0] * 5,
-        "episode": list(range(5)),
-        "task": ["a"] * 5,
-        "label": [0] * 5,
-        "embedding": matrix,
-    }
-    write_table(tmp_path / "e.parquet", "embeddings", columns, _PROVENANCE)
-    metrics = _cluster_metrics(tmp_path / "m.parquet", quantised=True)
-    with style.figure_style():
-        figure = figures.draw_embeddings(
-            {"vqvae": {0: tmp_path / "e.parquet"}}, {"vqvae": {0: metrics}}, "SurComb3"
-        )
-    share = "100%" if np.ptp(matrix) else "0%"
-    assert figure.axes[0].get_xlabel() == f"PC 1 ({share})"
-
-
-def test_looks_differ_in_greyscale() -> None:
-    looks = style.looks([f"variant_{i}" for i in range(8)])
-    assert len(set(looks.values())) == 8
-    assert len({look.marker for look in looks.values()}) == 8
-
-
-def _draw_all(folder: Path) -> list[Path]:
-    histories = _histories(folder)
-    points, metrics = _representations(folder)
-
-    def outputs(name: str) -> list[Path]:
-        return [folder / f"{name}.{suffix}" for suffix in _FIGURES.formats]
-
-    figures.learning_curves(
-        histories,
-        problem="SurComb3",
-        variants=_VARIANTS,
-        figures=_FIGURES,
-        provenance=_PROVENANCE,
-        outputs=outputs("learning_curves"),
-    )
-    figures.predictor_accuracy(
-        {"trama": histories["trama"]},
-        problem="SurComb3",
-        variants=_VARIANTS,
-        figures=_FIGURES,
-        provenance=_PROVENANCE,
-        outputs=outputs("predictor_accuracy"),
-    )
-    figures.embeddings(
-        points,
-        metrics,
-        problem="SurComb3",
-        figures=_FIGURES,
-        provenance=_PROVENANCE,
-        outputs=outputs("embeddings"),
-    )
-    return sorted(path for path in folder.iterdir() if path.is_file())
-
-
-def test_figures_are_byte_identical_undated_and_hold_their_fonts(tmp_path: Path) -> None:
-    first, second = _draw_all(tmp_path / "a"), _draw_all(tmp_path / "b")
-    assert [path.name for path in first] == [
-        f"{name}.{suffix}"
-        for name in ("embeddings", "learning_curves", "predictor_accuracy")
-        for suffix in ("pdf", "png")
-    ]
-    for one, other in zip(first, second, strict=True):
-        content = one.read_bytes()
-        assert content == other.read_bytes(), one.name
-        if one.suffix == ".pdf":
-            assert b"CreationDate" not in content
-            assert b"/FontFile2" in content
-            assert b"/Type3" not in content

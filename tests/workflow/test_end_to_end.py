@@ -64,6 +64,7 @@ def test_figures_are_pictures(finished_study: Path, name: str) -> None:
     figure = finished_study / "results/tiny/figures" / f"SurComb3_{name}"
     assert figure.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
     assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert "SurComb3" in figure.with_suffix(".caption.rst").read_text()
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -199,8 +200,8 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     )
     assert result.returncode == 0, result.stdout
     assert content() == before
-    # Figures and tables have a file of their sources, too.
-    assert len(before) == 3 + (2 + 1) * len(FIGURES) + (3 + 1) * len(TABLES)
+    # Figures and tables have a file of their sources, too, and figures their caption.
+    assert len(before) == 3 + (2 + 2) * len(FIGURES) + (3 + 1) * len(TABLES)
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 

@@ -108,7 +108,12 @@ def test_the_profile_s_bound_on_checksums_is_in_force(copied_study: Path) -> Non
 
 @pytest.mark.parametrize(
     ("module", "planned"),
-    [("figures", FIGURES), ("tables", TABLES), ("statistics", {**FIGURES, **TABLES})],
+    [
+        ("figures/embeddings", each("figure_embeddings")),
+        ("style", FIGURES),
+        ("tables", TABLES),
+        ("statistics", {**FIGURES, **TABLES}),
+    ],
 )
 def test_editing_a_library_of_the_report_plans_what_it_makes(
     copied_study: Path, module: str, planned: Jobs

@@ -20,6 +20,7 @@ from trama.runtime import configure_process
 
 if TYPE_CHECKING:
     from trama.data.parquet import Provenance
+    from trama.reporting.figures.drawing import Draw
 
 logger = logging.getLogger("trama")
 
@@ -78,3 +79,20 @@ def leave_gpus_of_others() -> None:
 def paths(files: Any, optional: Sequence[str] = ()) -> dict[str, Path | None]:
     """Named input or output files of a rule, by name; None for an optional one that is absent."""
     return dict.fromkeys(optional) | {name: Path(file) for name, file in files.items()}
+
+
+def figure(draw: "Draw", snakemake: Any, provenance: "Provenance") -> None:
+    """Draw the figure of a rule, of a problem or of the whole study, and write its files."""
+    from trama.config.params import FigureParams
+    from trama.reporting.figures.drawing import make_figure
+
+    make_figure(
+        draw,
+        {kind: list(map(Path, files)) for kind, files in snakemake.input.items()},
+        FigureParams.model_validate(snakemake.params.settings),
+        snakemake.wildcards.get("problem", snakemake.wildcards.study),
+        files=list(map(Path, snakemake.output.files)),
+        caption=Path(snakemake.output.caption),
+        sources=Path(snakemake.output.sources),
+        provenance=provenance,
+    )

@@ -1,29 +1,8 @@
 """Draw the learning curves on one problem."""
 
-from pathlib import Path
-
-from entry import stage
+from entry import figure, stage
 
 with stage("figures", snakemake) as provenance:
-    from trama.config.params import FigureParams
-    from trama.data.sources import write_sources
-    from trama.reporting.figures import learning_curves
-    from trama.reporting.statistics import by_name_and_seed
+    from trama.reporting.figures.learning_curves import learning_curves
 
-    outputs = [Path(file) for file in snakemake.output.files]
-    params = FigureParams.model_validate(snakemake.params.settings)
-    learning_curves(
-        by_name_and_seed(map(Path, snakemake.input.histories)),
-        problem=snakemake.wildcards.problem,
-        variants=params.names,
-        figures=params.figures,
-        provenance=provenance,
-        outputs=outputs,
-    )
-    write_sources(
-        Path(snakemake.output.sources),
-        made=outputs,
-        inputs=map(Path, snakemake.input),
-        rows="metrics test_win_rate and test_return over all tasks, at every test",
-        provenance=provenance,
-    )
+    figure(learning_curves, snakemake, provenance)

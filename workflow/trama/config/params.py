@@ -55,10 +55,11 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "figures": ("estimates", "figures", "statistics", "style"),
+    "figures": ("estimates", "figures/drawing", "figures/parts", "statistics", "style"),
     "tables": ("estimates", "statistics", "tables"),
 }
-"""Modules of trama.reporting that make the figures and the tables, which are cheap to make anew."""
+"""Modules of trama.reporting that all figures, and all tables, are made with, beside the module of
+a figure's own, in `figures`. They are cheap to make anew."""
 
 _REPORTING = Path(__file__).parents[1] / "reporting"
 
@@ -297,13 +298,14 @@ def learning_curves_params(config: Config, problem: str) -> Params:
     """Params of the learning curves on one problem."""
     names = config.study.variants
     upstream = _of_all("train", config, problem, names)
-    return _report("figures", config, upstream, names, {"dpi", "smoothing"})
+    return _report("figures", config, upstream, names, {"dpi", "smoothing"}, "learning_curves")
 
 
 def embeddings_params(config: Config, problem: str) -> Params:
     """Params of the figure of embeddings on one problem."""
     names = config.used_representations
-    return _report("figures", config, _of_all("cluster", config, problem, names), names, {"dpi"})
+    upstream = _of_all("cluster", config, problem, names)
+    return _report("figures", config, upstream, names, {"dpi"}, "embeddings")
 
 
 def predictor_accuracy_params(config: Config, problem: str) -> Params:
@@ -312,7 +314,8 @@ def predictor_accuracy_params(config: Config, problem: str) -> Params:
     All variants count, as a variant has the same colour as in the learning curves.
     """
     upstream = _of_all("train", config, problem, _with_classes(config))
-    return _report("figures", config, upstream, config.study.variants, {"dpi"})
+    names = config.study.variants
+    return _report("figures", config, upstream, names, {"dpi"}, "predictor_accuracy")
 
 
 def results_params(config: Config, problem: str) -> Params:
@@ -341,10 +344,13 @@ def params_hash(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def sources(stage: str, folder: Path = _REPORTING) -> str:
-    """16 hexadecimal digits that tell the texts of the modules of figures or tables apart."""
+def sources(stage: str, name: str | None = None, folder: Path = _REPORTING) -> str:
+    """16 hexadecimal digits that tell the texts of the modules of a figure or table apart.
+
+    `name` is its own module, where it has one.
+    """
     digest = hashlib.sha256()
-    for module in SOURCES[stage]:
+    for module in [*SOURCES[stage], *([] if name is None else [f"{stage}/{name}"])]:
         digest.update(hashlib.sha256((folder / f"{module}.py").read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -384,15 +390,17 @@ def _report(
     upstream: dict[str, str],
     names: Sequence[str],
     keys: set[str],
+    module: str | None = None,
 ) -> Params:
     """Params of a figure or table that reads those `keys` of section figures or tables.
 
+    `module` is its own, where it has one.
     Snakemake compares the inputs of two runs as sets: the order of names and seeds stands here.
     """
     section: Section = getattr(config, stage)
     return {
         "upstream": upstream,
-        "sources": sources(stage),
+        "sources": sources(stage, module),
         "names": list(names),
         "seeds": list(config.study.seeds),
         stage: section.model_dump(mode="json", include=keys),

@@ -1,0 +1,86 @@
+"""A figure that is drawn, and its files: the pictures, the caption, and what it was made from."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from trama.config.params import FigureParams
+from trama.data.parquet import Provenance
+from trama.data.sources import write_sources
+from trama.reporting import style
+
+Inputs = Mapping[str, Sequence[Path]]
+"""Files that a figure is drawn from, by their kind, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a figure shows.
+
+    Attributes:
+        figure: made within `style.figure_style`.
+        title: what it is, in a line without a full stop.
+        caption: paragraphs of reStructuredText: what is shown, of how many seeds and episodes, the
+            final numbers, and how they were computed. Names are ``literal``.
+        shown: which rows of the inputs it shows, in words.
+    """
+
+    figure: Figure
+    title: str
+    caption: Sequence[str]
+    shown: str
+
+
+Draw = Callable[[Inputs, FigureParams, str], Drawing]
+"""Draws one figure from its inputs and params on the problem (or of the study) of that name."""
+
+
+def make_figure(
+    draw: Draw,
+    inputs: Inputs,
+    params: FigureParams,
+    of: str,
+    *,
+    files: Sequence[Path],
+    caption: Path,
+    sources: Path,
+    provenance: Provenance,
+) -> None:
+    """Draw a figure and write it.
+
+    Args:
+        draw: draws it.
+        inputs: files to draw it from.
+        params: what it depends on beside them.
+        of: name of the problem, or of the study.
+        files: pictures to write; their suffixes give the formats.
+        caption: file of the caption, with the numbers in it.
+        sources: file that names the inputs.
+        provenance: goes into the files.
+
+    Raises:
+        TramaError: an input is missing, broken or lacks what the figure shows.
+    """
+    with style.figure_style():
+        drawing = draw(inputs, params, of)
+        style.save(drawing.figure, files, params.figures.dpi, drawing.title, provenance)
+    caption.write_text(caption_text(drawing.caption), encoding="utf-8")
+    write_sources(
+        sources,
+        made=[*files, caption],
+        inputs=[file for kind in inputs.values() for file in kind],
+        rows=drawing.shown,
+        provenance=provenance,
+    )
+
+
+def caption_text(paragraphs: Sequence[str]) -> str:
+    """Return paragraphs as text in lines of at most 100 characters."""
+    wrapped = [
+        textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
+        for paragraph in paragraphs
+    ]
+    return "\n\n".join(wrapped) + "\n"
