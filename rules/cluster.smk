@@ -8,6 +8,7 @@ rule cluster_representation:
         centroids="results/{study}/{problem}/representation/{representation}/seed_{seed}/centroids.parquet",
         classifier="results/{study}/{problem}/representation/{representation}/seed_{seed}/classifier.pt",
         cluster_metrics="results/{study}/{problem}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
+        codebook="results/{study}/{problem}/representation/{representation}/seed_{seed}/codebook.parquet",
     log:
         "results/{study}/logs/cluster_representation/{problem}/{representation}/seed_{seed}.log",
     benchmark:

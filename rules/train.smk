@@ -37,6 +37,7 @@ rule train_with_representation:
         policy_best="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_best.pt",
         history="results/{study}/{problem}/train/{variant}/seed_{seed}/history.parquet",
         embeddings="results/{study}/{problem}/train/{variant}/seed_{seed}/embeddings.parquet",
+        codebook="results/{study}/{problem}/train/{variant}/seed_{seed}/codebook.parquet",
         timing="results/{study}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
     log:
         "results/{study}/logs/train_with_representation/{problem}/{variant}/seed_{seed}.log",

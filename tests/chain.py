@@ -117,6 +117,7 @@ def run_cluster(folder: Path, representation: Representation) -> None:
         centroids=folder / "centroids.parquet",
         classifier=folder / "classifier.pt",
         cluster_metrics=folder / "cluster_metrics.parquet",
+        codebook=folder / "codebook.parquet",
     )
 
 
@@ -168,6 +169,7 @@ def run_train(
         policy_best=folder / "policy_best.pt",
         history=folder / "history.parquet",
         embeddings=folder / "train_embeddings.parquet" if representation else None,
+        codebook=folder / "train_codebook.parquet" if representation else None,
         timing=folder / "timing.parquet",
         checkpoint=folder.with_name(folder.name + "_checkpoints") / "key",
         run_settings=run_settings,

@@ -60,7 +60,8 @@ def _checkpoint(folder: Path) -> Path:
 def _forget_training(folder: Path) -> dict[str, bytes]:
     """Remove what the training wrote; what it was."""
     before = files_of(folder)
-    for name in ("policy_last.pt", "policy_best.pt", "history.parquet", "train_embeddings.parquet"):
+    made = ("policy_last.pt", "policy_best.pt", "history.parquet")
+    for name in (*made, "train_embeddings.parquet", "train_codebook.parquet"):
         (folder / name).unlink(missing_ok=True)
     return before
 

@@ -47,6 +47,18 @@ def test_codes_in_use() -> None:
     assert embedding.codes_in_use(STATE) == 3  # the far row is nearest to the third
 
 
+def test_codes_by_task_and_class() -> None:
+    episode = np.array([0, 0, 1, 2, 2])
+    use = _quantised().code_use(STATE, episode, np.array([5, 4, 5]), np.array([1, 0, 1]))
+    # nearest codes of the rows: 0, 1, 1, 0, 2
+    rows = np.stack([use.code, use.task, use.label, use.count], axis=1)
+    assert rows.tolist() == [[0, 5, 1, 2], [1, 4, 0, 1], [1, 5, 1, 1], [2, 5, 1, 1]]
+    assert use.n_codes == 3
+    none = TrajectoryEmbedding(StateScaler(STATISTICS), None)
+    unused = none.code_use(STATE, episode, np.zeros(3, int), np.zeros(3, int))
+    assert (unused.n_codes, len(unused.count)) == (0, 0)
+
+
 @pytest.mark.parametrize("quantised", [True, False])
 def test_an_episode_has_the_same_embedding_in_any_batch(quantised: bool) -> None:
     torch.manual_seed(0)

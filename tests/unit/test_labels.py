@@ -110,8 +110,23 @@ def test_what_a_clustering_reports() -> None:
     assert labels.representation.mean_distance == pytest.approx(
         np.linalg.norm(clustering.embedding - own, axis=1).mean()
     )
+    assert len(clustering.codes.count) == 0  # no codebook
     labels.label(replay, newest, CPU)
     assert np.array_equal(replay.label[newest], found)  # the classifier follows
+
+
+def test_codes_are_counted_over_the_newest_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = played_replay(random_env(4), 50, seed=5)
+    labels = _labels(replay, QUANTISED)
+    labels.label(replay, replay.finished, CPU)
+    monkeypatch.setattr("trama.learning.labels.COUNTED_EPISODES", 7)
+    clustering = labels.recluster(replay, 100, 50, CPU)
+    assert clustering is not None
+    use, newest = clustering.codes, replay.finished[-7:]
+    for of_use, of_replay in ((use.label, replay.label), (use.task, replay.task)):
+        expected = np.bincount(of_replay[newest], replay.length[newest], minlength=3)
+        assert np.array_equal(np.bincount(of_use, use.count, minlength=3), expected)
+    assert clustering.metrics["codes_in_use"] == len(set(use.code.tolist())) > 1
 
 
 def test_when_a_clustering_is_due() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import (
@@ -213,6 +214,16 @@ def test_cluster_metrics_are_those_of_the_clustering(use_env: UseEnv, tmp_path: 
     assert found["codes_in_use"] == len(set(nearest.tolist()))
     centroids, mean_distance = read_centroids(tmp_path / "centroids.parquet")
     assert mean_distance == pytest.approx(np.linalg.norm(points - centroids[label], axis=1).mean())
+    # The codes by task and class of their trajectory, counted state by state.
+    episode = trajectories["episode"].to_numpy()[acted]
+    states_of = pd.DataFrame(
+        {"code": nearest, "task": np.array(task)[episode], "label": label[episode]}
+    )
+    expected = states_of.groupby(["code", "task", "label"]).size()
+    use = read_table(tmp_path / "codebook.parquet", "codebook").to_pandas()
+    assert set(use["env_steps"]) == set(table["env_steps"].to_pylist()) == {len(states)}
+    counted = use.set_index(["code", "task", "label"])["count"]
+    assert counted.to_dict() == expected.to_dict() and counted.index.is_monotonic_increasing
 
 
 # --- train ---------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_two_runs_of_the_chain_give_equal_bytes(
         run_chain(tmp_path / name, representation)
     first, again = files_of(tmp_path / "a"), files_of(tmp_path / "b")
     assert first == again
-    assert len(first) == (13 if representation == QUANTISED else 11)
+    assert len(first) == (15 if representation == QUANTISED else 13)
 
 
 @pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE])
@@ -130,3 +130,9 @@ def test_history_holds_what_the_classes_need(use_env: UseEnv, tmp_path: Path) ->
     assert len(set(table["env_steps"].to_pylist())) == len(history_of(tmp_path / "a")["silhouette"])
     assert set(table["task"].to_pylist()) == set(SPEC.tasks)
     assert column_matrix(table, "embedding").shape == (table.num_rows, 3)
+    use = read_table(tmp_path / "a" / "train_codebook.parquet", "codebook").to_pandas()
+    codes = use.groupby("env_steps")["code"].nunique()
+    assert list(codes.items()) == history_of(tmp_path / "a")["codes_in_use"]
+    # As many clusterings, of the same tasks and classes.
+    assert set(codes.index) == set(table["env_steps"].to_pylist())
+    assert set(use["task"]) <= set(SPEC.tasks) and set(use["label"]) <= set(range(3))

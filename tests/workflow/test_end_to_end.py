@@ -123,7 +123,7 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
             code_version=code_version(),
             environment_version=environment_version(),
         )
-    assert len(files) == 18
+    assert len(files) == 20
 
 
 def test_the_study_says_what_ran(finished_study: Path) -> None:

@@ -15,6 +15,7 @@ with stage("train", snakemake) as provenance:
         centroids=None,
         classifier=None,
         embeddings=None,
+        codebook=None,
         **paths(snakemake.input),
         **paths(snakemake.output),
         checkpoint=Path(snakemake.params.checkpoint),

@@ -139,7 +139,8 @@ CLUSTER_METRICS: dict[str, str] = {
     "ari": "Adjusted Rand index of the labels against the true tasks; 0 is chance, 1 is identity.",
     "nmi": "Normalised mutual information of the labels and the true tasks, from 0 to 1.",
     "codes_in_use": (
-        "Different codes used by the states of the data set (quantised embeddings only)."
+        "Different codes used by the states of the clustered trajectories (quantised embeddings "
+        "only)."
     ),
     "class_size": "Trajectories in the class that the class column names.",
     "n_trajectories": "Trajectories that were clustered.",
@@ -287,6 +288,26 @@ KINDS: dict[str, FileKind] = {
                     _FLOATS,
                     "mean over the trajectory's real steps: d values (quantised) or S values "
                     "(standardised state)",
+                ),
+            ]
+        ),
+    ),
+    "codebook": FileKind(
+        "Use of the codes by class and true task, one row per clustering and combination that "
+        "occurs; no rows for the representation `mean_state`.",
+        ("cluster", "train"),
+        (_REPRESENTATION + "codebook.parquet", _TRAIN + "codebook.parquet"),
+        pa.schema(
+            [
+                _column("env_steps", pa.int64(), "environment steps at the clustering"),
+                _column("code", pa.int32(), "number of the code, from 0"),
+                _column("task", pa.string(), "name of the true task; for measuring only"),
+                _column("label", pa.int32(), "class that K-means gave the trajectory, from 0"),
+                _column(
+                    "count",
+                    pa.int64(),
+                    "states that the code is nearest to: of all trajectories that were clustered "
+                    "(cluster), of the newest 256 (train)",
                 ),
             ]
         ),

@@ -1,5 +1,7 @@
 """Trajectory embeddings: what a whole episode looks like to the clustering (METHOD section 4)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,25 @@ EPISODES_AT_ONCE = 256
 """Episodes that are embedded at a time; bounds the memory, changes no result."""
 ROWS_AT_ONCE = 65_536
 """States that are quantised at a time; bounds the memory, changes no result."""
+
+
+@dataclass(frozen=True)
+class CodeUse:
+    """How many states each code stands for, by true task and class of their trajectory.
+
+    Arrays [n], one row per combination that occurs, in the order of code, task, label. `task` is
+    for measuring only.
+    """
+
+    code: np.ndarray
+    task: np.ndarray
+    label: np.ndarray
+    count: np.ndarray
+
+    @property
+    def n_codes(self) -> int:
+        """Different codes in use."""
+        return len(np.unique(self.code))
 
 
 class TrajectoryEmbedding(nn.Module):
@@ -57,7 +78,29 @@ class TrajectoryEmbedding(nn.Module):
     @torch.no_grad()
     def codes_in_use(self, state: Tensor) -> int:
         """How many codes are nearest to some raw state of [R, S]; 0 without a codebook."""
+        return 0 if self.vqvae is None else len(torch.unique(self._codes(self.vqvae, state)))
+
+    @torch.no_grad()
+    def code_use(
+        self, state: Tensor, episode: np.ndarray, task: np.ndarray, label: np.ndarray
+    ) -> CodeUse:
+        """Count the codes that raw states are quantised to; no rows without a codebook.
+
+        Args:
+            state: [R, S].
+            episode: that each state is of, [R] indices into the following.
+            task: true task of each episode, [B] ids.
+            label: class of each episode, [B].
+        """
         if self.vqvae is None:
-            return 0
-        parts = [self.vqvae.quantise(self.scaler(part))[1] for part in state.split(ROWS_AT_ONCE)]
-        return len(torch.unique(torch.cat(parts)))
+            code = np.zeros(0, np.int64)
+            return CodeUse(code, code, code, code)
+        code = self._codes(self.vqvae, state).cpu().numpy()
+        of_states = np.stack([code, task[episode], label[episode]])
+        (code, task, label), count = np.unique(of_states, axis=1, return_counts=True)
+        return CodeUse(code, task, label, count)
+
+    def _codes(self, vqvae: VQVAE, state: Tensor) -> Tensor:
+        """Nearest code [R] of raw states [R, S]."""
+        parts = [vqvae.quantise(self.scaler(part))[1] for part in state.split(ROWS_AT_ONCE)]
+        return torch.cat(parts)

@@ -18,7 +18,7 @@ from trama.learning.clustering import (
     fit_clusters,
     label_consistency,
 )
-from trama.learning.embedding import EPISODES_AT_ONCE, TrajectoryEmbedding
+from trama.learning.embedding import CodeUse, TrajectoryEmbedding
 from trama.learning.replay import NO_LABEL, Batch, ReplayBuffer
 from trama.learning.representation import TrainedRepresentation
 from trama.networks.classifier import Classifier
@@ -26,6 +26,8 @@ from trama.seeds import derive_seed
 
 logger = logging.getLogger("trama")
 
+COUNTED_EPISODES = 256
+"""Newest episodes whose codes are counted at a re-clustering."""
 _COUNTERS = ("next_env_steps", "last_episodes", "last_vqvae_episodes", "number")
 
 
@@ -34,6 +36,7 @@ class Clustering:
     """One clustering of M episodes of the replay buffer, and what was measured of it.
 
     `episode` numbers the training's episodes in order of ending; `task` is for measuring only.
+    `codes` counts the codes of the newest `COUNTED_EPISODES` of them.
     """
 
     env_steps: int
@@ -43,6 +46,7 @@ class Clustering:
     clusters: Clusters
     metrics: dict[str, float]
     class_share: np.ndarray
+    codes: CodeUse
 
 
 class Labels(ABC):
@@ -225,14 +229,20 @@ class ClusterLabels(Labels):
         )
         if len(older):
             self.label(replay, older, device)
+        newest = replay.state_batch(slots[-COUNTED_EPISODES:], device)
+        current = newest.packing.current
+        codes = self.embedding.code_use(
+            newest.state[current],
+            newest.packing.episode[current].cpu().numpy(),
+            replay.task[newest.slots],
+            replay.label[newest.slots],
+        )
         metrics = cluster_quality(points, clusters.labels, replay.task[slots], seed)
         metrics |= {
             "classifier_accuracy": accuracy,
             "label_consistency": kept,
             "label_consistency_chance": chance,
-            "codes_in_use": self.embedding.codes_in_use(
-                replay.state_batch(slots[-EPISODES_AT_ONCE:], device).state
-            ),
+            "codes_in_use": codes.n_codes,
         }
         share = np.bincount(clusters.labels, minlength=self.n_classes) / len(slots)
         return Clustering(
@@ -243,6 +253,7 @@ class ClusterLabels(Labels):
             clusters=clusters,
             metrics=metrics,
             class_share=share,
+            codes=codes,
         )
 
     def state_dict(self) -> dict[str, Any]:

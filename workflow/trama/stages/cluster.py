@@ -14,6 +14,7 @@ from trama.learning.clustering import LOW_SILHOUETTE, cluster_quality, fit_clust
 from trama.networks.classifier import Classifier
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
+from trama.stages.codebook import write_codebook
 from trama.stages.trajectory_states import embed_trajectories, naming, read_states
 
 logger = logging.getLogger("trama")
@@ -35,6 +36,7 @@ def cluster(
     centroids: Path,
     classifier: Path,
     cluster_metrics: Path,
+    codebook: Path,
 ) -> None:
     """Cluster the collected trajectories (the newest `max_trajectories`) and learn to label others.
 
@@ -67,22 +69,30 @@ def cluster(
     n_classes = representation.n_classes
     sizes = np.bincount(clusters.labels, minlength=n_classes)
     spread = np.bincount(clusters.labels, clusters.distances(points), minlength=n_classes)
+    tasks, task_number = np.unique(task, return_inverse=True)
+    codes = embedding.code_use(
+        data.state[data.start[chosen[0]] :].to(device),
+        np.repeat(np.arange(len(chosen)), data.length[chosen]),
+        task_number,
+        clusters.labels,
+    )
     metrics: dict[str, float] = {
         **cluster_quality(points, clusters.labels, task, seed),
         "n_trajectories": len(chosen),
         "classifier_accuracy": accuracy,
     }
     if embedding.vqvae is not None:
-        metrics["codes_in_use"] = embedding.codes_in_use(data.state.to(device))
+        metrics["codes_in_use"] = codes.n_codes
     logger.info("clusters: %s, sizes %s", metrics, sizes.tolist())
     _warn(metrics, sizes / len(chosen), task)
 
+    env_steps = int(data.length.sum())
     save_weights(network, classifier)
     write_table(
         embeddings,
         "embeddings",
         {
-            "env_steps": np.full(len(chosen), int(data.length.sum())),
+            "env_steps": np.full(len(chosen), env_steps),
             "episode": chosen.astype(np.int32),
             "task": task.tolist(),
             "label": clusters.labels.astype(np.int32),
@@ -111,6 +121,7 @@ def cluster(
         },
         provenance,
     )
+    write_codebook(codebook, [(env_steps, codes)], tasks.tolist(), provenance)
 
 
 def _warn(metrics: dict[str, float], share: np.ndarray, task: np.ndarray) -> None:

@@ -35,6 +35,7 @@ from trama.learning.trainer import Trainer
 from trama.progress import Progress
 from trama.runtime import StopRequest, torch_device
 from trama.seeds import derive_seed
+from trama.stages.codebook import write_codebook
 from trama.stages.timing import write_timing
 
 logger = logging.getLogger("trama")
@@ -54,6 +55,7 @@ def train(
     policy_best: Path,
     history: Path,
     embeddings: Path | None,
+    codebook: Path | None,
     timing: Path,
     checkpoint: Path,
     run_settings: RunSettings,
@@ -69,7 +71,8 @@ def train(
     writes one every few minutes, and on SIGTERM, after which it stops.
 
     Args:
-        vqvae, centroids, classifier, embeddings: None for a variant that does not use them.
+        vqvae, centroids, classifier, embeddings, codebook: None for a variant that does not use
+            them.
         checkpoint: folder of its own.
 
     Raises:
@@ -125,6 +128,9 @@ def train(
         run.best_model().save(policy_best)
         if embeddings is not None:
             _write_embeddings(embeddings, run.clusterings, env.spec.tasks, run.offset, provenance)
+        if codebook is not None:
+            uses = [(run.offset + each.env_steps, each.codes) for each in run.clusterings]
+            write_codebook(codebook, uses, env.spec.tasks, provenance)
         run.history.write(history, provenance)
         write_timing(timing, trainer.timing, provenance)
         if not run_settings.keep_checkpoint:
