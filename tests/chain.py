@@ -123,7 +123,7 @@ def run_cluster(folder: Path, representation: Representation) -> None:
 
 def run_evaluate(folder: Path, episodes: Path) -> None:
     """Evaluate the two policies that training wrote, four episodes on each task."""
-    section = {"variant_name": "v", "problem": PROBLEM, "env": Env()}
+    section = {"variant_name": "v", "problem": PROBLEM, "env": Env(), "task_sets": {}}
     evaluate(
         EvaluateParams.model_validate(JOB | section | {"evaluate": Evaluate(episodes=4)}),
         PROVENANCE,

@@ -204,6 +204,32 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["problems.Mine.starts[0]", "Did you mean 'surrounded'?"],
     ),
     ("problems: {Mine: [3s2z]}", ["problems.Mine", "must be a mapping"]),
+    ("task_sets: {own: {units: [3s2x]}}", ["task_sets.own.units[0]", "'x'", "s (stalker)"]),
+    ("task_sets: {own: {units: [1s, 2z, 1s]}}", ["task_sets.own.units[2]", "twice"]),
+    ("task_sets: {own: {units: [1s2z, 2z1s]}}", ["task_sets.own.units[1]", "same team", "1s2z"]),
+    ("task_sets: {own: {units: [30s]}}", ["task_sets.own.units[0]", "at most 20"]),
+    (
+        "task_sets: {own: {units: [1s], starts: [surounding]}}",
+        ["task_sets.own.starts[0]", "Did you mean 'surrounding'?"],
+    ),
+    ("task_sets: {trained: {units: [5s]}}", ["task_sets.trained", "choose another name"]),
+    ("evaluate: {task_sets: [one_tipe]}", ["evaluate.task_sets[0]", "Did you mean 'one_type'?"]),
+    ("evaluate: {task_sets: [one_type, one_type]}", ["evaluate.task_sets[1]", "twice"]),
+    (
+        "problems: {SurComb3: {units: [2s3z]}}\nevaluate: {task_sets: [one_changed]}",
+        [
+            'evaluate.task_sets[0] = "one_changed"',
+            "'2c1s2z' of this set has a unit type that problem 'SurComb3' does not have: 'c'",
+            "[task_sets.one_changed.units[1]",
+            '[problems.SurComb3.units = ["2s3z"] in',
+        ],
+    ),
+    (
+        "problems: {SurComb3: {units: [1s1z]}}\ntask_sets: {own: {units: [1s, 2s, 2s1z, 4z]}}\n"
+        "evaluate: {task_sets: [own]}",
+        ["evaluate.task_sets[0]", "'2s1z' of this set is a team of 3", "has teams of 2"],
+    ),
+    ("study: {reference: tramma}", ["study.reference", "study.variants", "Did you mean 'trama'?"]),
     ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),
     (
         "train: {env_steps: 1.5}",
@@ -365,6 +391,31 @@ def test_null_for_a_mapping_on_the_command_line(overrides: dict[str, Any], path:
 def test_a_training_too_short_to_cluster_is_no_matter_without_clusters() -> None:
     overrides = {"train": {"env_steps": "30000"}, "study": {"variants": ["qmix", "trama_oracle"]}}
     assert _load(overrides=overrides).train.env_steps == 30_000
+
+
+def test_a_task_set_must_suit_the_problems_of_the_study_alone() -> None:
+    overrides = {"problems": {"Mine": {"units": ["1s1z"]}}, "evaluate": {"task_sets": ["one_type"]}}
+    assert _load(overrides=overrides).evaluate.task_sets == ("one_type",)
+
+
+@pytest.mark.parametrize(
+    ("variants", "given", "reference", "baselines"),
+    [
+        (["vdn", "qmix", "qplex", "trama_qmix", "trama"], None, "trama_qmix", ["qmix", "qplex"]),
+        (["vdn", "trama", "trama_qmix", "qplex"], "vdn", "vdn", ["qplex", None]),
+        (["qmix", "qplex"], None, "qmix", []),
+        (["trama_oracle"], None, "trama_oracle", [None]),
+    ],
+)
+def test_reference_and_baselines(
+    variants: list[str], given: str | None, reference: str, baselines: list[str | None]
+) -> None:
+    """Of the variants with classes, in the study's order; those without have no baseline."""
+    config = _load(overrides={"study": {"variants": variants, "reference": given}})
+    assert config.reference == reference
+    found = {name: config.baseline_of(name) for name in variants}
+    assert [found.pop(name) for name in variants if name.startswith("trama")] == baselines
+    assert set(found.values()) <= {None}
 
 
 def test_error_names_the_source_that_decided() -> None:

@@ -185,6 +185,10 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"rmsprop_eps": 0.1}}, set()),
     ({"variants": {"qmix": {"train": {"optimiser": "rmsprop"}}}}, {"train qmix"}),
     ({"evaluate": {"episodes": 9}}, EVALUATE),
+    ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE),
+    ({"task_sets": {"one_type": {"units": ["5s", "5z"]}}}, EVALUATE),
+    ({"task_sets": {"own": {"units": ["5s"]}}}, set()),  # nobody names it
+    ({"study": {"reference": "qmix"}}, set()),
     ({"figures": {"dpi": 100}}, FIGURES),
     ({"figures": {"smoothing": 3}}, {"figure learning_curves"}),
     ({"figures": {"formats": ["pdf"]}}, set()),  # another format is another output
@@ -271,6 +275,19 @@ def test_an_oracle_takes_nothing_from_a_representation() -> None:
     assert oracle.variant.labels == "true_task"
     assert (oracle.representation, oracle.pretrain, oracle.cluster) == (None, None, None)
     assert (oracle.representation_name, oracle.collect_env_steps) == (None, None)
+
+
+def test_evaluate_params_hold_the_named_task_sets_in_their_order() -> None:
+    names = ["one_type", "fewer_allies"]
+    config = _config({"evaluate": {"task_sets": names}})
+    params = EvaluateParams.model_validate(evaluate_params(config, "SurComb3", "qmix", 0))
+    assert params.evaluate == config.evaluate
+    assert params.task_sets == {name: config.task_sets[name] for name in names}
+    swapped = _config({"evaluate": {"task_sets": names[::-1]}})
+    # A task that two sets name belongs to the first one.
+    assert params_hash(evaluate_params(swapped, "SurComb3", "qmix", 0)) != params_hash(
+        evaluate_params(config, "SurComb3", "qmix", 0)
+    )
 
 
 def test_clustering_of_fewer_trajectories_than_the_default_minimum() -> None:

@@ -53,7 +53,7 @@ def test_work_is_what_the_configuration_says() -> None:
             "test_episodes": 8,
         },
         pretrain={"updates": 70, "batch_size": 10},
-        evaluate={"episodes": 5},
+        evaluate={"episodes": 5, "task_sets": ["one_type", "fewer_allies"]},
     )
     where = {"problem": "SurComb3", "seed": "0"}
     trained = 100_000 / 50 / 4 * 16
@@ -71,7 +71,7 @@ def test_work_is_what_the_configuration_says() -> None:
     cluster = work_of(settings, Job("cluster_representation", where), 50)
     assert cluster == {"rest": {"start": 1, "clustered_episodes": 400}}
     evaluate = work_of(settings, Job("evaluate_variant", where), 50)
-    assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": 3 * 5 * 2}}
+    assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": (3 + 9) * 5 * 2}}
     assert work_of(settings, Job("table_results", where), 50) == {"rest": {"table_results": 1}}
 
 

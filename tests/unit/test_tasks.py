@@ -2,9 +2,9 @@
 
 import pytest
 
-from trama.config.model import Env, Problem
+from trama.config.model import Env, Problem, TaskSet
 from trama.errors import TramaError
-from trama.tasks import parse_units, tasks_of
+from trama.tasks import evaluation_tasks, parse_units, tasks_of, units_changed
 
 ROSTER = Env().roster
 
@@ -20,6 +20,35 @@ def test_tasks_cross_combinations_and_starts_in_config_order() -> None:
     assert {(task.units, task.start) for task in tasks_of(problem)} == {
         (units, start) for units in problem.units for start in problem.starts
     }
+
+
+def test_an_evaluation_has_each_task_once_and_none_of_training_in_a_set() -> None:
+    """Whatever the order of a team's units."""
+    problem = Problem(units=("3s2z", "2c3z"), starts=("surrounded", "reflected"))
+    sets = {
+        "one": TaskSet(units=("2z3s", "2s"), starts=("surrounding", "reflected")),
+        "two": TaskSet(units=("3s2z", "3z2c"), starts=("surrounding", "surrounded")),
+        "three": TaskSet(units=("2c3z",), starts=("surrounding",)),
+    }
+    found = evaluation_tasks(problem, sets)
+    assert list(found) == ["trained", "one", "two", "three"]
+    assert found["trained"] == tasks_of(problem)
+    assert {name: [task.name for task in found[name]] for name in sets} == {
+        "one": ["2z3s surrounding", "2s surrounding", "2s reflected"],
+        "two": ["3z2c surrounding"],
+        "three": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("units", "changed"),
+    [
+        *(("3s2z", 0), ("2z3s", 0), ("2s3z", 1), ("4s1z", 1), ("2c1s2z", 1)),
+        *(("3c1s1z", 2), ("5s", 2), ("5c", 3), ("2s1z", 2), ("2c2z", 1), ("1c", 4)),
+    ],
+)
+def test_units_changed_are_counted_from_the_nearest_trained_team(units: str, changed: int) -> None:
+    assert units_changed(units, ("3s2z", "2c3z", "2c3s")) == changed
 
 
 @pytest.mark.parametrize(

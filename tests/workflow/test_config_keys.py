@@ -61,8 +61,12 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         },
     ),
     "study.seeds": ("study={seeds: [0, 1]}", ALL),
+    "study.reference": ("study={reference: qplex}", NOTHING),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
     "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
+    # For evaluation alone.
+    "task_sets.<name>.units": ("task_sets={tiny_units: {units: [2s3z]}}", EVALUATE),
+    "task_sets.<name>.starts": ("task_sets={tiny_units: {starts: [reflected]}}", EVALUATE),
     "representations.<name>.embedding": (
         Edit(
             """
@@ -211,6 +215,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "train.clustering.initialisation": ("train={clustering: {initialisation: random}}", TRAMA),
     "evaluate.episodes": ("evaluate={episodes: 5}", EVALUATE),
     "evaluate.policies": ("evaluate={policies: [last]}", EVALUATE),
+    "evaluate.task_sets": ("evaluate={task_sets: [tiny_units]}", EVALUATE),
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
     "figures.dpi": ("figures={dpi: 100}", FIGURES),
     "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),

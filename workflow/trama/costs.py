@@ -15,7 +15,7 @@ from scipy.optimize import nnls
 
 from trama.config.model import RL, Config
 from trama.data.parquet import read_table
-from trama.tasks import tasks_of
+from trama.tasks import evaluation_tasks
 
 RATES = Path(__file__).with_name("costs.json")
 
@@ -90,7 +90,9 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         clustered = min(collected, config.cluster.max_trajectories)
         return {"rest": {"start": 1, "clustered_episodes": clustered}}
     if rule == "evaluate_variant":
-        n_tasks = len(tasks_of(config.problems[name["problem"]]))
+        sets = {task_set: config.task_sets[task_set] for task_set in config.evaluate.task_sets}
+        tasks = evaluation_tasks(config.problems[name["problem"]], sets)
+        n_tasks = sum(map(len, tasks.values()))
         episodes = n_tasks * config.evaluate.episodes * len(config.evaluate.policies)
         return {"rest": {"start": 1, "compile": 1, "tested_episodes": episodes}}
     return {"rest": {rule: 1}}

@@ -1,20 +1,22 @@
 """Tasks of a problem: which units fight, and from where they start (SMACv2's scenarios)."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trama.config.model import Problem, UnitType, unit_counts
+from trama.config.model import Problem, TaskSet, UnitType, unit_counts
+from trama.config.relations import TRAINED
 from trama.errors import TramaError
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a problem.
+    """One task.
 
     Attributes:
         name: ``"<units> <start>"``, for example ``"3s2z surrounded"``.
         units: the team's unit combination, for example ``"3s2z"``; the enemy mirrors it.
-        start: ``"surrounded"`` or ``"reflected"``.
+        start: ``"surrounded"``, ``"reflected"`` or ``"surrounding"``.
     """
 
     name: str
@@ -22,7 +24,7 @@ class Task:
     start: str
 
 
-def tasks_of(problem: Problem) -> tuple[Task, ...]:
+def tasks_of(problem: Problem | TaskSet) -> tuple[Task, ...]:
     """Return the tasks of a problem: every unit combination with every start, in config order.
 
     A task's position in the tuple is its task id. Combinations are equally probable, and so are
@@ -33,6 +35,38 @@ def tasks_of(problem: Problem) -> tuple[Task, ...]:
         for units in problem.units
         for start in problem.starts
     )
+
+
+def evaluation_tasks(
+    problem: Problem, task_sets: Mapping[str, TaskSet]
+) -> dict[str, tuple[Task, ...]]:
+    """Return the tasks that policies of a problem are evaluated on, by the name of their set.
+
+    The problem's own come first, as `TRAINED`. A set has no task of the problem, and none of a set
+    before it; so it may be empty. Unit combinations of the same units in another order are equal.
+    """
+    found: dict[str, tuple[Task, ...]] = {}
+    seen: set[tuple[frozenset[tuple[str, int]], str]] = set()
+    named: dict[str, Problem | TaskSet] = {TRAINED: problem, **task_sets}
+    for name, tasks in named.items():
+        keys = {task: (frozenset(unit_counts(task.units)), task.start) for task in tasks_of(tasks)}
+        found[name] = tuple(task for task, key in keys.items() if key not in seen)
+        seen.update(keys.values())
+    return found
+
+
+def units_changed(units: str, trained: Sequence[str]) -> int:
+    """Return the least number of units to change in a trained combination to get `units`.
+
+    Units that `units` lacks for the size of a trained team count as changed.
+
+    Args:
+        units: unit combination, of at most as many units as the trained ones.
+        trained: unit combinations of a problem.
+    """
+    team = Counter(dict(unit_counts(units)))
+    others = [Counter(dict(unit_counts(other))) for other in trained]
+    return min(other.total() - (team & other).total() for other in others)
 
 
 def parse_units(combination: str, roster: Mapping[str, UnitType]) -> list[str]:

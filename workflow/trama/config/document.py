@@ -60,11 +60,16 @@ A variant's trajectory classes are the clusters of its `representation`. With `l
 which stands in place of one, they are the true tasks (an oracle). A variant with neither is a
 baseline.
 
-A problem of your own is one line; add its name to `study.problems`:
+A problem of your own is one line; add its name to `study.problems`. Trained policies are evaluated
+on its tasks and on the sets of tasks that `evaluate.task_sets` names, which must have no larger
+teams and no other unit types than the problem:
 
 ```yaml
 problems:
   ThreeUnits: {units: [3s, 2s1z, 1c2z], starts: [surrounded, reflected]}
+task_sets:
+  three_others: {units: [1s2z, 2c1z, 2s], starts: [surrounded, surrounding]}
+evaluate: {task_sets: [three_others]}
 ```
 """
 

@@ -75,53 +75,75 @@ class Study(Section):
     seeds: tuple[Seed, ...] = _list(
         (0,), "Seeds; each has its own data, representation and training."
     )
+    reference: Name | None = Field(
+        default=None,
+        description="Variant of the study that comparisons set the others beside; null: the "
+        "study's first variant with trajectory classes, else its first.",
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        report(
-            "study",
-            [
-                *duplicates(("problems",), self.problems),
-                *duplicates(("variants",), self.variants),
-                *duplicates(("seeds",), self.seeds),
-            ],
-        )
+        problems = [
+            *duplicates(("problems",), self.problems),
+            *duplicates(("variants",), self.variants),
+            *duplicates(("seeds",), self.seeds),
+        ]
+        if self.reference is not None and self.reference not in self.variants:
+            message = "is not among study.variants: name one of them, or null"
+            problems.append(Broken(("reference",), message, self.reference, self.variants))
+        report("study", problems)
         return self
 
 
-class Problem(Section):
-    """A mixture of tasks: each unit combination and each start is drawn with equal chance."""
+Start = Literal["surrounded", "reflected", "surrounding"]
 
-    units: tuple[UnitCombination, ...] = _list(
-        ..., "Unit combinations of the team, counts and roster symbols; the enemy mirrors the team."
-    )
-    starts: tuple[Literal["surrounded", "reflected"], ...] = _list(
-        ("surrounded",),
-        "Start positions: enemies in groups around the team, or mirrored at the map's middle.",
-    )
 
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
+class _Tasks(Section):
+    """Tasks: each unit combination from each start."""
+
+    units: tuple[UnitCombination, ...]
+    starts: tuple[Start, ...]
+
+    def _broken(self) -> list[Broken]:
         problems = [*duplicates(("units",), self.units), *duplicates(("starts",), self.starts)]
         teams = self.teams
         for i, units in enumerate(self.units):
             pairs = unit_counts(units)
+            size = sum(n for _, n in pairs)
             if len({symbol for symbol, _ in pairs}) < len(pairs):
                 problems.append(Broken(("units", i), "names a unit symbol twice", units))
             elif units not in self.units[:i] and teams[i] in teams[:i]:
                 twin = self.units[teams.index(teams[i])]
                 problems.append(Broken(("units", i), f"is the same team as {twin!r}", units))
-        sizes = [sum(n for _, n in unit_counts(units)) for units in self.units]
-        for i, size in enumerate(sizes):
             if size > MOST_UNITS:
-                problems.append(
-                    Broken(
-                        ("units", i),
-                        f"is a team of {size}: a team has at most {MOST_UNITS} units",
-                        self.units[i],
-                    )
-                )
-            elif size != sizes[0]:
+                message = f"is a team of {size}: a team has at most {MOST_UNITS} units"
+                problems.append(Broken(("units", i), message, units))
+        return problems
+
+    @property
+    def teams(self) -> list[dict[str, int]]:
+        """Unit symbols and their counts of each unit combination."""
+        return [dict(unit_counts(units)) for units in self.units]
+
+
+class Problem(_Tasks):
+    """A mixture of tasks: each unit combination and each start is drawn with equal chance."""
+
+    units: tuple[UnitCombination, ...] = _list(
+        ..., "Unit combinations of the team, counts and roster symbols; the enemy mirrors the team."
+    )
+    starts: tuple[Start, ...] = _list(
+        ("surrounded",),
+        "Start positions: enemies in groups around the team, mirrored at the map's middle, or the "
+        "team in groups around the enemies.",
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = self._broken()
+        sizes = [sum(team.values()) for team in self.teams]
+        for i, size in enumerate(sizes):
+            if size != sizes[0] and size <= MOST_UNITS:
                 problems.append(
                     Broken(
                         ("units", i),
@@ -134,14 +156,25 @@ class Problem(Section):
         return self
 
     @property
-    def teams(self) -> list[dict[str, int]]:
-        """Unit symbols and their counts of each unit combination."""
-        return [dict(unit_counts(units)) for units in self.units]
-
-    @property
     def team_size(self) -> int:
         """Number of units in each team."""
         return sum(n for _, n in unit_counts(self.units[0]))
+
+
+class TaskSet(_Tasks):
+    """Tasks that trained policies are evaluated on; those that a problem trains on are left out."""
+
+    units: tuple[UnitCombination, ...] = _list(
+        ...,
+        "Unit combinations as in `problems`. One of fewer units than the problem's teams lacks the "
+        "rest on both sides: they are dead from the first step.",
+    )
+    starts: tuple[Start, ...] = _list(("surrounded",), "Start positions as in `problems`.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        report("task_set", self._broken())
+        return self
 
 
 class Representation(Section):
@@ -660,10 +693,22 @@ class Evaluate(Section):
     policies: tuple[Policy, ...] = _list(
         ("last", "best"), "Policies to evaluate: the last one, the one that tested best."
     )
+    task_sets: tuple[Name, ...] = _list(
+        (),
+        "Sets of tasks to evaluate on beside the problem's own, by their name in `task_sets`. Of a "
+        "task in two sets, the first one counts.",
+        min_length=0,
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        report("evaluate", duplicates(("policies",), self.policies))
+        report(
+            "evaluate",
+            [
+                *duplicates(("policies",), self.policies),
+                *duplicates(("task_sets",), self.task_sets),
+            ],
+        )
         return self
 
 
@@ -735,6 +780,9 @@ class Config(Section):
     )
     study: Study = Field(..., description="What is run.")
     problems: dict[Name, Problem] = Field(..., description="Definitions of problems, by name.")
+    task_sets: dict[Name, TaskSet] = Field(
+        default={}, description="Definitions of sets of tasks for evaluation, by name."
+    )
     representations: dict[Name, Representation] = Field(
         default={}, description="Definitions of representations, by name."
     )
@@ -761,6 +809,23 @@ class Config(Section):
         """Representations of the study's variants, each once, in the variants' order."""
         used = [self.variants[name].representation for name in self.study.variants]
         return [name for name in dict.fromkeys(used) if name is not None]
+
+    @property
+    def reference(self) -> str:
+        """The variant that comparisons set the others beside."""
+        variants = self.study.variants
+        with_classes = [name for name in variants if self.variants[name].has_classes]
+        return self.study.reference or (with_classes or variants)[0]
+
+    def baseline_of(self, variant: str) -> str | None:
+        """The study's first variant without classes that has the mixer of a variant with classes.
+
+        None if the study has no such variant, or if `variant` has no classes itself.
+        """
+        own = self.variants[variant]
+        others = {name: self.variants[name] for name in self.study.variants}
+        alike = (n for n, v in others.items() if v.mixer == own.mixer and not v.has_classes)
+        return next(alike, None) if own.has_classes else None
 
     def train_for(self, variant: Variant | str) -> Train:
         """Section train with the overrides of `variant` (a definition or its name) merged in.

@@ -30,6 +30,7 @@ from trama.config.model import (
     Section,
     Seed,
     Tables,
+    TaskSet,
     Train,
     Variant,
 )
@@ -150,12 +151,16 @@ class RunSettings(Section):
 
 
 class EvaluateParams(JobParams):
-    """Params of stage evaluate; the policies' files hold the sizes of their networks."""
+    """Params of stage evaluate; the policies' files hold the sizes of their networks.
+
+    `task_sets` are the definitions of those that `evaluate` names.
+    """
 
     variant_name: Name
     problem: Problem
     env: Env
     evaluate: Evaluate
+    task_sets: dict[Name, TaskSet]
 
 
 class ReportParams(Section):
@@ -291,6 +296,7 @@ def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Pa
         **_environment(config, problem),
         "variant_name": variant,
         "evaluate": _dump(config.evaluate),
+        "task_sets": {name: _dump(config.task_sets[name]) for name in config.evaluate.task_sets},
     }
 
 

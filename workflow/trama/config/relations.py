@@ -1,6 +1,6 @@
 """The rules between sections of the configuration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -10,7 +10,18 @@ from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
 
 if TYPE_CHECKING:
-    from trama.config.model import RL, Config, Representation, Train, Variant
+    from trama.config.model import (
+        RL,
+        Config,
+        Problem,
+        Representation,
+        TaskSet,
+        Train,
+        Variant,
+    )
+
+TRAINED = "trained"
+"""What the tasks of a problem itself are called beside the names of task sets."""
 
 
 def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDetails]]:
@@ -19,7 +30,8 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         *unknown_names("problem", config.study.problems, config.problems),
         *unknown_names("variant", config.study.variants, config.variants),
         *_collect_rules(config),
-        *_problem_rules(config),
+        *_unit_rules(config),
+        *_task_set_rules(config),
         *_representation_rules(config),
         *_report_rules(config),
     ]
@@ -86,20 +98,66 @@ def unknown_names(kind: str, names: Sequence[Any], definitions: Iterable[str]) -
     ]
 
 
-def _problem_rules(config: "Config") -> list[Broken]:
-    symbols = {unit.symbol: name for name, unit in config.env.roster.items()}
+def _unit_rules(config: "Config") -> list[Broken]:
+    symbols = _symbols(config)
     legend = ", ".join(f"{symbol} ({name})" for symbol, name in symbols.items())
+    sections: dict[str, Mapping[str, Problem | TaskSet]] = {
+        "problems": config.problems,
+        "task_sets": config.task_sets,
+    }
     return [
         Broken(
-            ("problems", name, "units", i),
+            (section, name, "units", i),
             f"no unit type of env.roster has symbol {symbol!r}; there are {legend}",
             units,
         )
-        for name, problem in config.problems.items()
-        for i, units in enumerate(problem.units)
-        for symbol in problem.teams[i]
+        for section, definitions in sections.items()
+        for name, tasks in definitions.items()
+        for i, units in enumerate(tasks.units)
+        for symbol in tasks.teams[i]
         if symbol not in symbols
     ]
+
+
+def _symbols(config: "Config") -> dict[str, str]:
+    """Names of the roster's unit types by their symbols."""
+    return {unit.symbol: name for name, unit in config.env.roster.items()}
+
+
+def _task_set_rules(config: "Config") -> list[Broken]:
+    """Sets have other names than a problem's own tasks, and suit the problems of the study."""
+    problems = []
+    if TRAINED in config.task_sets:
+        message = f"{TRAINED} stands for a problem's own tasks in the results: choose another name"
+        problems.append(Broken(("task_sets", TRAINED), message, TRAINED))
+    for i, name in enumerate(config.evaluate.task_sets):
+        path = ("evaluate", "task_sets", i)
+        if name not in config.task_sets:
+            problems.append(unknown(path, "task set", name, config.task_sets))
+            continue
+        for problem in config.study.problems:
+            if problem in config.problems:
+                problems += _unsuitable(config, path, name, problem)
+    return problems
+
+
+def _unsuitable(config: "Config", path: KeyPath, name: str, problem: str) -> list[Broken]:
+    """The first unit combination of a task set that no environment of a problem can have."""
+    task_set, trained = config.task_sets[name], config.problems[problem]
+    own, known = set().union(*trained.teams), _symbols(config)
+    for i, team in enumerate(task_set.teams):
+        size = sum(team.values())
+        foreign = [symbol for symbol in team if symbol in known and symbol not in own]
+        if foreign:
+            reason = f"has a unit type that problem {problem!r} does not have: {foreign[0]!r}"
+        elif size > trained.team_size:
+            reason = f"is a team of {size}, problem {problem!r} has teams of {trained.team_size}"
+        else:
+            continue
+        message = f"{task_set.units[i]!r} of this set {reason}; leave the set out, or change it"
+        others = (("task_sets", name, "units", i), ("problems", problem, "units"))
+        return [Broken(path, message, name, others=others)]
+    return []
 
 
 def _representation_rules(config: "Config") -> list[Broken]:
