@@ -1,22 +1,10 @@
-rule evaluate:
-    input:
-        expand(
-            "results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
-            study=STUDY,
-            problem=PROBLEMS,
-            variant=VARIANTS,
-            seed=SEEDS,
-        ),
-    message:
-        "All policies are evaluated."
-
-
 rule evaluate_variant:
     input:
         policy_last="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",
         policy_best="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_best.pt",
     output:
         episodes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+        predictions="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/predictions.parquet",
     log:
         "results/{study}/logs/evaluate_variant/{problem}/{variant}/seed_{seed}.log",
     benchmark:
@@ -34,3 +22,16 @@ rule evaluate_variant:
         "Evaluate {wildcards.variant} on {wildcards.problem}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/evaluate_variant.py"
+
+
+rule evaluate:
+    input:
+        expand(
+            rules.evaluate_variant.output,
+            study=STUDY,
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    message:
+        "All policies are evaluated."

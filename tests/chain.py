@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from fakes import RANDOM_SPEC, FakeEnv, Game, RandomGame, small_cluster, small_train
-from trama.config.model import Collect, Env, Evaluate, Pretrain, Problem, Representation
+from trama.config.model import (
+    Collect,
+    Env,
+    Evaluate,
+    Pretrain,
+    Problem,
+    Representation,
+    TaskSet,
+)
 from trama.config.params import (
     ClusterParams,
     CollectParams,
@@ -17,6 +25,7 @@ from trama.config.params import (
     TrainParams,
 )
 from trama.data.parquet import Provenance, read_table
+from trama.environments import Observation
 from trama.stages.cluster import cluster
 from trama.stages.collect import collect
 from trama.stages.evaluate import evaluate
@@ -24,6 +33,10 @@ from trama.stages.pretrain import pretrain
 from trama.stages.train import train
 
 PROBLEM = Problem(units=("2s", "2z", "1s1z"), starts=("surrounded",))
+TASK_SETS = {
+    "fewer": TaskSet(units=("1z", "2s"), starts=("surrounded",)),
+    "starts": TaskSet(units=("2s",), starts=("surrounding",)),
+}
 SPEC = replace(RANDOM_SPEC, tasks=("2s surrounded", "2z surrounded", "1s1z surrounded"))
 PROVENANCE = Provenance("test", "any", "0123456789abcdef", 0, "0", "0")
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3, relabel_rounds=2)
@@ -38,12 +51,23 @@ def honest(number: int, task: int) -> int:
 
 
 class ChainEnv(FakeEnv):
-    """Also keeps the lengths of the games that ended, in their order; `only` fixes the task."""
+    """Also keeps the seeds of its resets, and the lengths of the games that ended in their order.
 
-    def __init__(self, n_envs: int, report: Report, only: int | None) -> None:
-        super().__init__(SPEC, n_envs, self._open, report)
+    `only` is a task to play alone; one that is none of the games is played as the first of them.
+    """
+
+    def __init__(self, n_envs: int, report: Report, only: str | None) -> None:
+        spec = SPEC if only is None else replace(SPEC, tasks=(only,))
+        super().__init__(spec, n_envs, self._open, report if only is None else lambda *_: 0)
         self.lengths: list[int] = []
-        self.only = only
+        self.seeds: list[int] = []
+        self.only = None
+        if only is not None:
+            self.only = SPEC.tasks.index(only) if only in SPEC.tasks else 0
+
+    def reset(self, seed: int) -> Observation:
+        self.seeds.append(seed)
+        return super().reset(seed)
 
     def _open(self, rng: np.random.Generator) -> Game:
         env = self
@@ -122,14 +146,19 @@ def run_cluster(folder: Path, representation: Representation) -> None:
 
 
 def run_evaluate(folder: Path, episodes: Path) -> None:
-    """Evaluate the two policies that training wrote, four episodes on each task."""
-    section = {"variant_name": "v", "problem": PROBLEM, "env": Env(), "task_sets": {}}
+    """Evaluate the two policies that training wrote, four episodes on each task.
+
+    Also on `TASK_SETS`; the predictions stand beside the episodes.
+    """
+    section = {"variant_name": "v", "problem": PROBLEM, "env": Env(), "task_sets": TASK_SETS}
+    settings = Evaluate(episodes=4, task_sets=tuple(TASK_SETS))
     evaluate(
-        EvaluateParams.model_validate(JOB | section | {"evaluate": Evaluate(episodes=4)}),
+        EvaluateParams.model_validate(JOB | section | {"evaluate": settings}),
         PROVENANCE,
         policy_last=folder / "policy_last.pt",
         policy_best=folder / "policy_best.pt",
         episodes=episodes,
+        predictions=episodes.with_name(f"{episodes.stem}_predictions.parquet"),
         threads=1,
     )
 

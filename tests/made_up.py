@@ -98,10 +98,13 @@ def write_episodes(
         "policy": policy,
         "task_set": task_set,
         "task": task,
+        "units_changed": [0] * len(rows),
+        "start_trained": [True] * len(rows),
         "episode": list(range(len(rows))),
         "episode_return": episode_return,
         "length": [40] * len(rows),
         "won": won,
+        **dict.fromkeys(("class", "entropy", "agreement", "centroid_distance"), [None] * len(rows)),
     }
     write_table(path, "episodes", columns, PROVENANCE)
     return path

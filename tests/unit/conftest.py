@@ -1,15 +1,16 @@
 """The stages in a small environment."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from chain import QUANTISED, SPEC, ChainEnv, Report, UseEnv, honest, run_chain
+from chain import QUANTISED, ChainEnv, Report, UseEnv, honest, run_chain
 from trama.config.model import Env, Problem
+from trama.tasks import Task
 
 
 @pytest.fixture
@@ -43,10 +44,13 @@ def _small_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
         made: list[ChainEnv] = []
 
         def make_env(
-            problem: Problem, env: Env, n_envs: int, threads: int, task: str | None = None
+            problem: Problem,
+            env: Env,
+            n_envs: int,
+            threads: int,
+            tasks: Sequence[Task] | None = None,
         ) -> ChainEnv:
-            only = None if task is None else SPEC.tasks.index(task)
-            made.append(ChainEnv(n_envs, report, only))
+            made.append(ChainEnv(n_envs, report, None if tasks is None else tasks[0].name))
             return made[-1]
 
         for stage in ("collect", "train", "evaluate"):

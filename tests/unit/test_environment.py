@@ -4,7 +4,7 @@ import hashlib
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -15,10 +15,10 @@ import yaml
 from scipy import stats
 
 from trama import compilation, environments
-from trama.config.model import Env, Problem
+from trama.config.model import Env, Problem, TaskSet
 from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
 from trama.errors import TramaError
-from trama.tasks import parse_units, tasks_of
+from trama.tasks import Task, parse_units, tasks_of
 
 N = 8
 STOP = 4
@@ -29,8 +29,19 @@ ENV = Env.model_validate(CONFIG["env"])
 TYPES = list(ENV.roster)
 
 
-def make(problem: Problem = MIXED, env: Env = ENV, n_envs: int = N, task: str | None = None) -> Any:
-    return make_env(problem, env, n_envs, threads=2, task=task)
+# As many as MIXED has: the same program plays them.
+FEWER = tasks_of(
+    TaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
+)
+
+
+def make(
+    problem: Problem = MIXED,
+    env: Env = ENV,
+    n_envs: int = N,
+    tasks: Sequence[Task] | None = None,
+) -> Any:
+    return make_env(problem, env, n_envs, threads=2, tasks=tasks)
 
 
 @pytest.fixture
@@ -233,6 +244,114 @@ def test_units_are_apart_and_off_the_walls_at_any_dist_ratio(
         assert positions.min() > 0 and positions.max() < 32
         distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
         assert distance[:, ~np.eye(10, dtype=bool)].min() > 0
+
+
+# --- teams that lack units -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fewer() -> tuple[Any, Observation]:
+    """Three thousand first observations of smaller teams in the world of five units."""
+    env = make(n_envs=3000, tasks=FEWER)
+    return env, env.reset(11)
+
+
+def test_missing_units_are_dead_from_the_first_step(fewer: tuple[Any, Observation]) -> None:
+    env, observation = fewer
+    health = feature(env, observation.state, "health")
+    living = health > 0
+    assert set(np.unique(health)) == {0, 1}
+    assert np.array_equal(living, np.tile(living[:, :5], 2))  # the same places on both sides
+    types = feature(env, observation.state, "type").astype(int)
+    assert np.array_equal(types[:, :5], types[:, 5:])
+    for index, task in enumerate(FEWER):
+        team = sorted(TYPES.index(unit) for unit in parse_units(task.units, ENV.roster))
+        mine = env.task == index
+        assert living[mine].sum(1).tolist() == [2 * len(team)] * mine.sum()
+        assert all(
+            sorted(kinds[lives]) == team
+            for kinds, lives in zip(types[mine, :5], living[mine, :5], strict=True)
+        )
+        # Every place of the team is taken equally often.
+        expected, share = mine.sum() * len(team) / 5, len(team) / 5
+        counts = living[mine, :5].sum(0)
+        assert np.abs(counts - expected).max() < 4.5 * np.sqrt(expected * (1 - share))
+    # They see nothing, show nothing, and may do nothing.
+    dead = ~living[:, :5]
+    assert not observation.obs[dead].any()
+    features = observation.state[:, env.spec.agent_features]
+    assert not features[dead].any() and features[~dead].any(axis=-1).all()
+    assert np.array_equal(np.flatnonzero(observation.available_actions[dead].any(0)), [STOP])
+    assert not observation.available_actions[..., 5:][np.tile(dead[:, None], (1, 5, 1))].any()
+
+
+def test_surrounding_swaps_the_sides(fewer: tuple[Any, Observation]) -> None:
+    env, observation = fewer
+    living = feature(env, observation.state, "health") > 0
+    positions = np.stack([feature(env, observation.state, axis) for axis in "xy"], axis=-1)
+    distance = np.where(living, np.abs(positions - 16).max(-1), 0)
+    surrounding = np.array([task.start == "surrounding" for task in FEWER])[env.task]
+    for centred, away, mine in ((0, 1, ~surrounding), (1, 0, surrounding)):
+        sides = np.split(distance[mine], 2, axis=1)
+        # Units that meet at the centre push each other.
+        assert sides[centred].max() < 3 < np.quantile(sides[away].max(1), 0.5) < 10
+
+
+def test_missing_units_stay_dead_and_where_they_are_until_the_others_decide() -> None:
+    with make(tasks=FEWER) as env:
+        rng = np.random.default_rng(4)
+        observation = env.reset(4)
+        units = env.running.battle.state
+        missing, places = ~np.asarray(units.unit_alive), np.asarray(units.unit_positions)
+        returns, n_ended = np.zeros(N), 0
+        for _ in range(120):
+            step = env.step(random_actions(rng, observation))
+            observation, units = step.observation, env.running.battle.state
+            health = feature(env, step.last.state, "health")
+            assert not health[missing].any()
+            decided = [(side == 0).all(axis=1) for side in np.split(health, 2, axis=1)]
+            assert np.array_equal(step.terminated, np.logical_or(*decided))
+            returns += step.reward
+            assert returns.max() <= 2 * ENV.reward_scale
+            ended = step.terminated | step.truncated
+            positions = np.asarray(units.unit_positions)
+            stayed = missing & ~ended[:, None]
+            assert np.array_equal(positions[stayed], places[stayed])
+            missing = np.where(ended[:, None], ~np.asarray(units.unit_alive), missing)
+            places = np.where(ended[:, None, None], positions, places)
+            returns[ended] = 0
+            n_ended += ended.sum()
+        assert n_ended > N
+
+
+@pytest.mark.parametrize(
+    ("dead", "won"), [({"enemies": True}, True), ({"allies": True}, False), ({}, None)]
+)
+def test_a_smaller_battle_is_decided_by_those_who_are_there(
+    dead: dict[str, bool], won: bool | None
+) -> None:
+    with make(tasks=FEWER) as env:
+        env.reset(1)
+        living = np.asarray(env.running.battle.state.unit_alive)[:, :5]
+        assert set(living.sum(1)) == {1, 3, 4}
+        positions = apart(env, **dead)
+        if won is None:  # missing enemies stand where the allies are
+            positions[:, 5:] = np.where(living[..., None], positions[:, 5:], positions[:, :5])
+        change(env, unit_positions=positions)
+        step = stop(env)
+        assert np.array_equal(step.terminated, np.full(N, won is not None))
+        assert np.array_equal(step.won, np.full(N, bool(won))) and not step.truncated.any()
+        # The reward counts damage to a whole team.
+        reward = (1 + living.sum(1) / 5) if won else np.zeros(N)
+        assert np.allclose(step.reward, ENV.reward_scale * reward)
+        if won is None:  # and neither shoot nor can be shot
+            assert np.array_equal(feature(env, step.last.state, "health")[:, :5], living)
+            assert not step.last.available_actions[..., 5:].any()
+
+
+def test_no_team_is_larger_than_the_problems() -> None:
+    with pytest.raises(TramaError, match="'3s3z reflected' has teams of 6, the problem only of 5"):
+        make(tasks=[Task("3s3z reflected", "3s3z", "reflected")])
 
 
 # --- seeds ---------------------------------------------------------------------------------------
@@ -441,12 +560,13 @@ def test_spec_matches_the_arrays(env: VectorEnv) -> None:
     ]  # fmt: skip
 
 
-def test_one_task_is_drawn_with_its_id_unchanged() -> None:
-    name = "2c3z reflected"
-    with make(task=name) as env:
-        tasks = np.concatenate([step.task for _, step in play(env, 0, 60)])
-        assert np.all(tasks == env.spec.tasks.index(name))
-        assert env.spec.tasks == tuple(task.name for task in tasks_of(MIXED))
+def test_given_tasks_are_drawn_under_their_names(fewer: tuple[Any, Observation]) -> None:
+    env, _ = fewer
+    assert env.spec.tasks == tuple(task.name for task in FEWER)
+    assert stats.chisquare(np.bincount(env.task, minlength=len(FEWER))).pvalue > 1e-3
+    with make() as usual:
+        for name in ("n_agents", "obs_size", "state_size", "n_actions", "episode_limit"):
+            assert getattr(env.spec, name) == getattr(usual.spec, name)
 
 
 def test_step_is_compiled_once(env: VectorEnv, caplog: pytest.LogCaptureFixture) -> None:
@@ -459,20 +579,15 @@ def test_step_is_compiled_once(env: VectorEnv, caplog: pytest.LogCaptureFixture)
         assert "Compiling" in caplog.text  # compilations are logged
         caplog.clear()
         other = ENV.model_copy(update={"reward_scale": 3.0, "dist_ratio": 0.7})
-        with make(env=other, task="3s2z surrounded") as single:
+        with make(env=other, tasks=FEWER) as others:
             for dtype in (np.int64, np.int32, np.uint8):
-                single.reset(2**40)
-                single.step(np.full((N, 5), STOP, dtype))
-                single.step(np.full((N, 5), STOP, dtype))
+                others.reset(2**40)
+                others.step(np.full((N, 5), STOP, dtype))
+                others.step(np.full((N, 5), STOP, dtype))
         assert "Compiling" not in caplog.text
 
 
 # --- errors --------------------------------------------------------------------------------------
-
-
-def test_unknown_task_names_the_known_ones() -> None:
-    with pytest.raises(TramaError, match=r"'9z surrounded'.*1c2s2z surrounded, 1c2s2z reflected"):
-        make(task="9z surrounded")
 
 
 def test_step_needs_a_reset_also_after_close(env: VectorEnv) -> None:
@@ -542,8 +657,9 @@ def test_every_backend_of_the_config_can_be_made() -> None:
 def test_the_backend_of_the_config_is_the_one_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[Any, ...]] = []
     monkeypatch.setitem(environments.BACKENDS, "smax", lambda *arguments: made.append(arguments))
-    make(MIXED, ENV, 3, "3s2z surrounded")
-    assert made == [(MIXED, ENV, 3, 2, "3s2z surrounded")]
+    make(MIXED, ENV, 3, FEWER)
+    make(MIXED, ENV, 3)
+    assert made == [(MIXED, ENV, 3, 2, FEWER), (MIXED, ENV, 3, 2, tasks_of(MIXED))]
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

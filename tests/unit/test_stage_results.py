@@ -314,10 +314,16 @@ def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Pa
         run_evaluate(tmp_path, tmp_path / f"{name}.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     rows = read_table(tmp_path / "a.parquet", "episodes").to_pandas()
-    # The tasks are those that the environments reported, in the order of the problem.
-    assert rows["task"].tolist() == [task for task in SPEC.tasks for _ in range(4)] * 2
-    assert rows["policy"].tolist() == ["last"] * 12 + ["best"] * 12
-    assert rows["episode"].tolist() == list(range(4)) * 6
+    tasks = [*SPEC.tasks, "1z surrounded", "2s surrounding"]  # "2s surrounded" is a trained one
+    assert rows["task"].tolist() == [task for task in tasks for _ in range(4)] * 2
+    assert rows["task_set"].tolist() == (["trained"] * 12 + ["fewer"] * 4 + ["starts"] * 4) * 2
+    assert rows["units_changed"].tolist() == ([0] * 12 + [1] * 4 + [0] * 4) * 2
+    assert rows["start_trained"].tolist() == ([True] * 16 + [False] * 4) * 2
+    assert rows["policy"].tolist() == ["last"] * 20 + ["best"] * 20
+    assert rows["episode"].tolist() == list(range(4)) * 10
     last, best = (rows[rows["policy"] == which] for which in ("last", "best"))
     assert not np.array_equal(last["episode_return"], best["episode_return"])
     assert np.array_equal(last["length"], best["length"])  # the same games
+    # Without classes there is nothing to tell of them.
+    assert rows[["class", "entropy", "agreement", "centroid_distance"]].isna().all(axis=None)
+    assert read_table(tmp_path / "a_predictions.parquet", "predictions").num_rows == 0

@@ -95,14 +95,14 @@ class Study(Section):
         return self
 
 
-Start = Literal["surrounded", "reflected", "surrounding"]
+StartPosition = Literal["surrounded", "reflected", "surrounding"]
 
 
 class _Tasks(Section):
     """Tasks: each unit combination from each start."""
 
     units: tuple[UnitCombination, ...]
-    starts: tuple[Start, ...]
+    starts: tuple[StartPosition, ...]
 
     def _broken(self) -> list[Broken]:
         problems = [*duplicates(("units",), self.units), *duplicates(("starts",), self.starts)]
@@ -132,7 +132,7 @@ class Problem(_Tasks):
     units: tuple[UnitCombination, ...] = _list(
         ..., "Unit combinations of the team, counts and roster symbols; the enemy mirrors the team."
     )
-    starts: tuple[Start, ...] = _list(
+    starts: tuple[StartPosition, ...] = _list(
         ("surrounded",),
         "Start positions: enemies in groups around the team, mirrored at the map's middle, or the "
         "team in groups around the enemies.",
@@ -169,7 +169,7 @@ class TaskSet(_Tasks):
         "Unit combinations as in `problems`. One of fewer units than the problem's teams lacks the "
         "rest on both sides: they are dead from the first step.",
     )
-    starts: tuple[Start, ...] = _list(("surrounded",), "Start positions as in `problems`.")
+    starts: tuple[StartPosition, ...] = _list(("surrounded",), "Start positions as in `problems`.")
 
     @model_validator(mode="after")
     def _rules(self) -> Self:

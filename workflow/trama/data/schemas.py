@@ -75,6 +75,24 @@ _REPRESENTATION = "representation/<r>/seed_<s>/"
 _TRAIN = "train/<v>/seed_<s>/"
 _EVALUATE = "evaluate/<v>/seed_<s>/"
 
+_OF_EVALUATION = [
+    _column("problem", pa.string(), "name of the problem"),
+    _column("variant", pa.string(), "name of the variant"),
+    _column("seed", pa.int32(), "seed of the training run, from study.seeds"),
+    _column(
+        "policy",
+        pa.string(),
+        "`last`: at the end of training; `best`: at its best test",
+    ),
+    _column(
+        "task_set",
+        pa.string(),
+        "set of tasks that the task belongs to; `trained`: the problem's own",
+    ),
+    _column("task", pa.string(), "name of the true task"),
+]
+"""Columns that tell which policy played which task."""
+
 METRICS: dict[str, str] = {
     "test_return": "Mean undiscounted return of the greedy test episodes, overall and per task.",
     "test_win_rate": "Share of the greedy test episodes that were won, overall and per task.",
@@ -149,6 +167,18 @@ CLUSTER_METRICS: dict[str, str] = {
     ),
 }
 """Values of `metric` in cluster_metrics, each explained in a sentence."""
+
+PREDICTION_METRICS: dict[str, str] = {
+    "class_probability": (
+        "Mean probability that the predictors give to the class that the class column names."
+    ),
+    "class_share": "Share of the agents whose class is the one that the class column names.",
+    "entropy": (
+        "Mean entropy of the predicted distributions over log K: 0 is certainty, 1 indifference."
+    ),
+    "agreement": "Mean over the episodes of the share of agents with their most frequent class.",
+}
+"""Values of `metric` in predictions, each explained in a sentence."""
 
 KINDS: dict[str, FileKind] = {
     "trajectories": FileKind(
@@ -348,30 +378,79 @@ KINDS: dict[str, FileKind] = {
         (_EVALUATE + "episodes.parquet",),
         pa.schema(
             [
-                _column("problem", pa.string(), "name of the problem"),
-                _column("variant", pa.string(), "name of the variant"),
-                _column("seed", pa.int32(), "seed of the training run, from study.seeds"),
+                *_OF_EVALUATION,
                 _column(
-                    "policy",
-                    pa.string(),
-                    "`last`: at the end of training; `best`: at its best test",
+                    "units_changed",
+                    pa.int32(),
+                    "least number of units in which the team differs from a trained combination; "
+                    "missing units count",
                 ),
                 _column(
-                    "task_set",
-                    pa.string(),
-                    "set of tasks that the task belongs to; `trained`: the problem's own",
+                    "start_trained", pa.bool_(), "whether the problem trains on the task's start"
                 ),
-                _column("task", pa.string(), "name of the true task"),
                 _column(
                     "episode", pa.int32(), "number of the episode within policy and task, from 0"
                 ),
                 _column(
-                    "episode_return", pa.float64(), "undiscounted sum of the scaled team rewards"
+                    "episode_return",
+                    pa.float64(),
+                    "undiscounted sum of the scaled team rewards; damage counts as a share of a "
+                    "whole team's health, so it is worth less where units are missing",
                 ),
                 _column("length", pa.int32(), "time steps of the episode"),
                 _column("won", pa.bool_(), "the team won"),
+                _column(
+                    "class",
+                    pa.int32(),
+                    "most frequent class over steps and living agents; null without classes",
+                    nullable=True,
+                ),
+                _column(
+                    "entropy",
+                    pa.float64(),
+                    "entropy of the predicted class distribution over log K, mean over steps and "
+                    "living agents: 0 is certainty, 1 indifference; null without classes",
+                    nullable=True,
+                ),
+                _column(
+                    "agreement",
+                    pa.float64(),
+                    "share of the living agents that have their step's most frequent class, mean "
+                    "over steps; null without classes",
+                    nullable=True,
+                ),
+                _column(
+                    "centroid_distance",
+                    pa.float64(),
+                    "distance of the trajectory's embedding to the nearest centroid, over the mean "
+                    "distance of the labelled training trajectories to theirs, in the policy's own "
+                    "representation; null without one",
+                    nullable=True,
+                ),
             ]
         ),
+    ),
+    "predictions": FileKind(
+        "Classes that agents predict over time in the episodes of the evaluation, one row per "
+        "value; over living agents of the episodes that run at the step. No rows without classes.",
+        ("evaluate",),
+        (_EVALUATE + "predictions.parquet",),
+        pa.schema(
+            [
+                *_OF_EVALUATION,
+                _column("step", pa.int32(), "time step within the episode, from 0"),
+                _column("metric", pa.string(), "name of the metric, see below"),
+                _column(
+                    "class",
+                    pa.int32(),
+                    "class, for class_probability and class_share; else null",
+                    nullable=True,
+                ),
+                _column("value", pa.float64(), "the value"),
+                _column("episodes", pa.int32(), "episodes that run at the step"),
+            ]
+        ),
+        PREDICTION_METRICS,
     ),
     "timing": FileKind(
         "Wall times; nothing else depends on them and no other file holds any.",

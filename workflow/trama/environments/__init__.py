@@ -1,38 +1,50 @@
 """Environments behind one interface. JAX is imported only when an environment is made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trama.config.model import Env, Problem
 from trama.environments.base import EnvSpec, Observation, Step, VectorEnv
 from trama.environments.jax_runtime import configure_jax
+from trama.tasks import Task, tasks_of
 
 __all__ = ["EnvSpec", "Observation", "Step", "VectorEnv", "make_env"]
 
 
-def _smax(problem: Problem, env: Env, n_envs: int, threads: int, task: str | None) -> VectorEnv:
+def _smax(
+    problem: Problem, env: Env, n_envs: int, threads: int, tasks: Sequence[Task]
+) -> VectorEnv:
     configure_jax(env.device, threads)
     from trama.environments.smax import SmaxVectorEnv
 
-    return SmaxVectorEnv(problem, env, n_envs, task)
+    return SmaxVectorEnv(problem, env, n_envs, tasks)
 
 
-BACKENDS: dict[str, Callable[[Problem, Env, int, int, str | None], VectorEnv]] = {"smax": _smax}
+BACKENDS: dict[str, Callable[[Problem, Env, int, int, Sequence[Task]], VectorEnv]] = {"smax": _smax}
 """What makes the environments of each value of `env.backend`; a new one is added here and there."""
 
 
 def make_env(
-    problem: Problem, env: Env, n_envs: int, threads: int, task: str | None = None
+    problem: Problem,
+    env: Env,
+    n_envs: int,
+    threads: int,
+    tasks: Sequence[Task] | None = None,
 ) -> VectorEnv:
-    """Return N environments that draw the tasks of a problem.
+    """Return N environments that play in the world of a problem.
 
     Args:
-        problem: unit combinations and starts; each episode draws one of its tasks.
+        problem: its size of teams, and the unit types of `env`, decide the sizes of observations,
+            states and actions.
         env: settings of the environment, `env.backend` among them.
         n_envs: N, how many step together.
         threads: threads of the simulation; the first call in a process decides.
-        task: name of the only task to draw; ids, sizes and the compiled program stay the same.
+        tasks: of which each episode draws one, all with equal chance; None means the problem's own.
+            A smaller team lacks units on both sides: they are dead from the first step. The same
+            number of other tasks compiles nothing anew.
 
     Raises:
-        TramaError: if the backend is not installed, or on an unknown task or unit.
+        TramaError: if the backend is not installed, on an unknown unit, or on a team that is larger
+            than the problem's.
     """
-    return BACKENDS[env.backend](problem, env, n_envs, threads, task)
+    chosen = tasks_of(problem) if tasks is None else tasks
+    return BACKENDS[env.backend](problem, env, n_envs, threads, chosen)

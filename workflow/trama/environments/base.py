@@ -21,7 +21,7 @@ class Observation(NamedTuple):
         obs: [N, A, O] each agent's own observation. Agents get it rounded to half precision
             (11 significant bits, at most 65504): scale large values down.
         state: [N, S] the global state, for centralised training only.
-        available_actions: [N, A, U]; every agent, also a dead one, has at least one.
+        available_actions: [N, A, U]; a dead agent has exactly one, a living one more.
     """
 
     obs: Float

@@ -1,14 +1,18 @@
 """SMAX (JaxMARL) as a `VectorEnv`: a mixture of unit combinations and start positions.
 
 Start positions follow SMACv2's `surrounded_and_reflect` scenarios, shrunk by `dist_ratio` as in the
-paper's multi-task problems. SMAX pushes overlapping units apart along the line that joins them, so
-it cannot separate units at exactly the same point; units that share a point, at the centre or in a
-group, are therefore first moved by up to `JITTER` in x and in y.
+paper's multi-task problems; `surrounding` is `surrounded` with the sides swapped. SMAX pushes
+overlapping units apart along the line that joins them, so it cannot separate units at exactly the
+same point; units that share a point, at the centre or in a group, are therefore first moved by up
+to `JITTER` in x and in y.
+
+Units that a smaller team lacks are dead from the first step, on both sides, in any place of the
+team. To the game they are like units that fell: they see, do and get nothing, and show zeros.
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +20,11 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.model import Env, Problem
+from trama.config.model import Env, Problem, StartPosition
 from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
 from trama.environments.deferred import defer_package, skip_init
 from trama.errors import TramaError
-from trama.tasks import parse_units, tasks_of
+from trama.tasks import Task, parse_units
 
 defer_package("jaxmarl")
 defer_package("jaxmarl.environments")
@@ -40,6 +44,7 @@ JITTER = 0.5
 MARGIN = 3.0
 """Least distance to the walls, jitter and push aside: SMAX kills what touches a wall."""
 
+STARTS: tuple[str, ...] = get_args(StartPosition)
 _DIAGONALS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float32)
 
 Roster = tuple[tuple[str, str, float, float, float, float, float, float, float], ...]
@@ -50,15 +55,17 @@ class Mixture(NamedTuple):
     """What may change without compiling anew.
 
     Attributes:
-        types: [tasks, A] the team of each task, as positions in the roster.
-        reflected: [tasks] whether a task starts reflected (else surrounded).
+        types: [tasks, A] the team of each task, as positions in the roster; 0 of missing units.
+        alive: [tasks, A] which of these units there are.
+        start: [tasks] a task's start, as position in `STARTS`.
         log_probability: [tasks] of drawing each task.
         dist_ratio: how far from the centre units start, as a share of the half map.
         reward_scale: factor on SMAX's reward.
     """
 
     types: Array | NDArray[np.uint8]
-    reflected: Array | NDArray[np.bool_]
+    alive: Array | NDArray[np.bool_]
+    start: Array | NDArray[np.int32]
     log_probability: Array | NDArray[np.float32]
     dist_ratio: Array | np.float32
     reward_scale: Array | np.float32
@@ -250,31 +257,37 @@ class Simulation:
         """Draw one episode's task, team order and positions."""
         task_key, order_key, place_key, enemy_key = jax.random.split(key, 4)
         task = jax.random.categorical(task_key, mixture.log_probability)
-        team = jax.random.permutation(order_key, jnp.asarray(mixture.types)[task])
-        types = jnp.concatenate([team, team])
-        positions = jnp.where(
-            jnp.asarray(mixture.reflected)[task],
-            place_reflected(place_key, self.team_size, mixture.dist_ratio),
-            place_surrounded(place_key, self.team_size, mixture.dist_ratio),
-        )
-        n_units = 2 * self.team_size
+        order = jax.random.permutation(order_key, self.team_size)
+        types = jnp.tile(jnp.asarray(mixture.types)[task, order], 2)
+        alive = jnp.tile(jnp.asarray(mixture.alive)[task, order], 2)
         units = Units(
             done=jnp.array(False),
             step=jnp.zeros((), jnp.int32),
-            unit_positions=positions,
-            unit_alive=jnp.ones(n_units, jnp.bool_),
+            unit_positions=self._place(place_key, mixture, task),
+            unit_alive=alive,
             unit_teams=jnp.repeat(jnp.arange(2.0), self.team_size),
-            unit_health=self.health[types],
+            unit_health=jnp.where(alive, self.health[types], 0.0),
             unit_types=types,
-            unit_weapon_cooldowns=jnp.zeros(n_units),
-            prev_movement_actions=jnp.zeros((n_units, 2)),
-            prev_attack_actions=jnp.zeros(n_units, jnp.int32),
+            unit_weapon_cooldowns=jnp.zeros(len(types)),
+            prev_movement_actions=jnp.zeros((len(types), 2)),
+            prev_attack_actions=jnp.zeros(len(types), jnp.int32),
         )
         battle = Battle(
             state=self.game._push_units_away(units),
             enemy_policy_state=self.game.get_enemy_policy_initial_state(enemy_key),
         )
         return jax.tree.map(_strongly_typed, battle), task.astype(jnp.int32)
+
+    def _place(self, key: Array, mixture: Mixture, task: Array) -> Array:
+        """Return start positions [2A, 2] of a task."""
+        surrounded = place_surrounded(key, self.team_size, mixture.dist_ratio)
+        placed = {
+            "surrounded": surrounded,
+            "reflected": place_reflected(key, self.team_size, mixture.dist_ratio),
+            "surrounding": jnp.roll(surrounded, self.team_size, axis=0),
+        }
+        start = jnp.asarray(mixture.start)[task]
+        return jnp.select([start == i for i in range(len(STARTS))], [placed[s] for s in STARTS])
 
     def _observe_one(self, battle: Battle) -> Seen:
         obs = self.game.get_obs(battle)
@@ -296,26 +309,11 @@ class SmaxVectorEnv(VectorEnv):
 
     running: Running | None
 
-    def __init__(self, problem: Problem, env: Env, n_envs: int, task: str | None = None) -> None:
+    def __init__(self, problem: Problem, env: Env, n_envs: int, tasks: Sequence[Task]) -> None:
         """See `trama.environments.make_env`."""
-        tasks = tasks_of(problem)
-        names = tuple(each.name for each in tasks)
-        if task is not None and task not in names:
-            raise TramaError(f"Unknown task {task!r}. The problem's tasks are: {', '.join(names)}.")
-        teams = [parse_units(each.units, env.roster) for each in tasks]
-        types = list(env.roster)
-        drawn = np.array([task in (None, name) for name in names])
-        with np.errstate(divide="ignore"):
-            log_probability = np.log(drawn / drawn.sum(), dtype=np.float32)
-        self._mixture = Mixture(
-            types=np.array([[types.index(unit) for unit in team] for team in teams], np.uint8),
-            reflected=np.array([each.start == "reflected" for each in tasks]),
-            log_probability=log_probability,
-            dist_ratio=np.float32(env.dist_ratio),
-            reward_scale=np.float32(env.reward_scale),
-        )
-        self._simulation = _simulation(_as_tuples(env), len(teams[0]), env.max_steps)
-        self.spec = self._simulation.spec(names, env.max_steps)
+        self._mixture = _mixture(problem, env, tasks)
+        self._simulation = _simulation(_as_tuples(env), problem.team_size, env.max_steps)
+        self.spec = self._simulation.spec(tuple(task.name for task in tasks), env.max_steps)
         self.n_envs = n_envs
         self._go_on = _start(0, n_envs, now=False)
         self.running = None
@@ -412,6 +410,28 @@ def _as_tuples(env: Env) -> Roster:
             unit.cooldown,
         )
         for name, unit in env.roster.items()
+    )
+
+
+def _mixture(problem: Problem, env: Env, tasks: Sequence[Task]) -> Mixture:
+    shape = (len(tasks), problem.team_size)
+    types, alive = np.zeros(shape, np.uint8), np.zeros(shape, np.bool_)
+    roster = list(env.roster)
+    for i, task in enumerate(tasks):
+        team = [roster.index(unit) for unit in parse_units(task.units, env.roster)]
+        if len(team) > problem.team_size:
+            raise TramaError(
+                f"Task {task.name!r} has teams of {len(team)}, the problem only of "
+                f"{problem.team_size}: the policy has no action for the rest."
+            )
+        types[i, : len(team)], alive[i, : len(team)] = team, True
+    return Mixture(
+        types=types,
+        alive=alive,
+        start=np.array([STARTS.index(task.start) for task in tasks], np.int32),
+        log_probability=np.log(np.full(len(tasks), 1 / len(tasks)), dtype=np.float32),
+        dist_ratio=np.float32(env.dist_ratio),
+        reward_scale=np.float32(env.reward_scale),
     )
 
 

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
 
 from trama.learning.clustering import LOW_SILHOUETTE
 from trama.learning.history import History
 from trama.learning.policy import Policy, greedy
-from trama.learning.replay import Batch
+from trama.learning.replay import Batch, ReplayBuffer
 from trama.networks.agent import AgentHistory
 
+EPISODES_AT_ONCE = 256
+"""Episodes whose predictions are computed at a time; bounds the memory, changes no result."""
 UNUSED_CLASS = 0.01
 """Below this relative change of the action values, the policy ignores its class."""
 
@@ -70,6 +74,88 @@ def class_swap(policy: Policy, batch: Batch, n_classes: int) -> tuple[float, flo
     change = (own - swapped)[counted].abs().mean() / own[counted].std().clamp(min=1e-6)
     changed = (greedy(own, available) != greedy(swapped, available))[free].float().mean()
     return float(change), float(changed)
+
+
+@dataclass(frozen=True)
+class ClassPredictions:
+    """What the living agents predicted in M episodes, of which the longest has T steps.
+
+    Entropies are over log K, from 0 to 1; agreement is the share of the living agents that have
+    their step's most frequent class. Steps count for the episodes that run then.
+
+    Attributes:
+        most_frequent: [M] class, over the steps and living agents of an episode.
+        entropy, agreement: [M] means over the steps of an episode.
+        n_running: [T] episodes that run at a step.
+        step_probability, step_share: [T, K] mean predicted probability, and share of the choices.
+        step_entropy, step_agreement: [T].
+    """
+
+    most_frequent: np.ndarray
+    entropy: np.ndarray
+    agreement: np.ndarray
+    n_running: np.ndarray
+    step_probability: np.ndarray
+    step_share: np.ndarray
+    step_entropy: np.ndarray
+    step_agreement: np.ndarray
+
+
+def class_predictions(
+    policy: Policy, replay: ReplayBuffer, slots: np.ndarray, device: torch.device
+) -> ClassPredictions:
+    """What agents of a policy with classes predicted in the finished episodes `slots` [M]."""
+    position = {int(slot): i for i, slot in enumerate(slots)}
+    episodes, steps, sums = [], [], []
+    for first in range(0, len(slots), EPISODES_AT_ONCE):
+        batch = replay.batch(slots[first : first + EPISODES_AT_ONCE], device)
+        packing = batch.packing
+        number = np.array([position[int(slot)] for slot in batch.slots])
+        episodes.append(number[packing.episode[packing.current].cpu().numpy()])
+        steps.append(packing.step[packing.current].cpu().numpy())
+        sums.append(_sums_over_agents(policy, batch).cpu().numpy())
+    rows = np.concatenate(sums)
+    # Of each episode and of each step: sums over its rows.
+    of_episode, of_step = (
+        _Sums(np.array([rows[group == i].sum(0) for i in range(group.max() + 1)]))
+        for group in (np.concatenate(episodes), np.concatenate(steps))
+    )
+    return ClassPredictions(
+        most_frequent=of_episode.chosen.argmax(1),
+        entropy=of_episode.entropy / of_episode.living,
+        agreement=of_episode.agreement / of_episode.rows,
+        n_running=of_step.rows.astype(np.int64),
+        step_probability=of_step.probability / of_step.living[:, None],
+        step_share=of_step.chosen / of_step.living[:, None],
+        step_entropy=of_step.entropy / of_step.living,
+        step_agreement=of_step.agreement / of_step.rows,
+    )
+
+
+@torch.no_grad()
+def _sums_over_agents(policy: Policy, batch: Batch) -> Tensor:
+    """Columns of `_Sums` for each current row, over its living agents."""
+    assert policy.predictor is not None
+    history = AgentHistory.of(batch.obs, batch.last_action)
+    current = batch.packing.current
+    logits = policy.predictor(history, batch.packing.batch_sizes)[current].double()
+    n_classes = logits.shape[2]
+    logs = logits.log_softmax(2)
+    probability = logs.exp()
+    entropy = -(probability * logs).sum(2, keepdim=True) / math.log(n_classes)
+    living = (batch.available_actions[current].sum(2, keepdim=True) > 1).double()
+    chosen = one_hot(batch.classes[current], n_classes)
+    parts = torch.cat([living, entropy * living, chosen * living, probability * living], 2).sum(1)
+    agreement = parts[:, 2 : 2 + n_classes].amax(1) / parts[:, 0]
+    return torch.cat([torch.ones_like(agreement)[:, None], agreement[:, None], parts], 1)
+
+
+class _Sums:
+    """Sums over rows [G, 4 + 2K], by column."""
+
+    def __init__(self, sums: np.ndarray):
+        self.rows, self.agreement, self.living, self.entropy = sums[:, :4].T
+        self.chosen, self.probability = np.split(sums[:, 4:], 2, axis=1)
 
 
 def training_warnings(history: History, n_classes: int) -> dict[str, str]:
