@@ -145,7 +145,7 @@ def run_cluster(folder: Path, representation: Representation) -> None:
     )
 
 
-def run_evaluate(folder: Path, episodes: Path) -> None:
+def run_evaluate(folder: Path, episodes: Path, **job: object) -> None:
     """Evaluate the two policies that training wrote, four episodes on each task.
 
     Also on `TASK_SETS`; the predictions stand beside the episodes.
@@ -153,7 +153,7 @@ def run_evaluate(folder: Path, episodes: Path) -> None:
     section = {"variant_name": "v", "problem": PROBLEM, "env": Env(), "task_sets": TASK_SETS}
     settings = Evaluate(episodes=4, task_sets=tuple(TASK_SETS))
     evaluate(
-        EvaluateParams.model_validate(JOB | section | {"evaluate": settings}),
+        EvaluateParams.model_validate(JOB | section | {"evaluate": settings} | job),
         PROVENANCE,
         policy_last=folder / "policy_last.pt",
         policy_best=folder / "policy_best.pt",

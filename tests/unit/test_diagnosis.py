@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from fakes import CPU, make_spec, played_replay, random_env
+from trama.learning import diagnosis
 from trama.learning.diagnosis import (
+    class_predictions,
     class_swap,
     predictor_accuracy,
     training_warnings,
@@ -15,6 +17,7 @@ from trama.learning.diagnosis import (
 from trama.learning.history import History, RunningMeans
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.replay import ReplayBuffer
+from trama.networks.agent import AgentHistory
 
 
 def test_predictor_accuracy_by_hand() -> None:
@@ -71,6 +74,55 @@ def test_class_swap_by_hand() -> None:
     table[2] = torch.tensor([1.0, 9.0, 5.0])  # agents of class 1 then keep action 1
     _, changed = class_swap(policy, replay.batch(np.array([0]), CPU), 3)
     assert changed == pytest.approx(1 / 3)
+
+
+def _step_by_step(policy: Policy, replay: ReplayBuffer, slot: int) -> list[np.ndarray]:
+    """Probabilities [A, K] that the agents of an episode predict, at each of its steps."""
+    assert policy.predictor is not None
+    hidden, last = torch.zeros(1, 3, 7), torch.full((1, 3), -1)
+    found = []
+    for step in range(replay.length[slot]):
+        obs = torch.from_numpy(replay.obs[slot, step]).float()[None]
+        logits, hidden = policy.predictor.step(AgentHistory.of(obs, last), hidden)
+        found.append(logits.softmax(2)[0].detach().numpy())
+        last = torch.from_numpy(replay.action[slot, step]).long()[None]
+    return found
+
+
+@pytest.mark.parametrize("at_once", [5, 256])
+def test_class_predictions_are_those_of_the_living_agents(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "EPISODES_AT_ONCE", at_once)
+    replay = played_replay(random_env(4), 12, seed=0, n_classes=3)
+    policy = _policy()
+    assert policy.predictor is not None
+    with torch.no_grad():
+        policy.predictor.head.weight *= 20  # distributions of all kinds
+    slots = replay.finished[[7, 2, 9, 0, 11, 4, 5]]
+    found = class_predictions(policy, replay, slots, CPU)
+    steps: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(7)]
+    for i, slot in enumerate(slots):
+        seen = []
+        for step, probability in enumerate(_step_by_step(policy, replay, slot)):
+            living = replay.available_actions[slot, step].sum(1) > 1
+            classes = np.eye(3)[replay.classes[slot, step][living]]
+            entropy = -(probability * np.log(probability)).sum(1)[living] / np.log(3)
+            seen.append((probability[living], classes, entropy, classes.sum(0).max() / sum(living)))
+            steps[step].append(seen[-1])
+        _, classes, entropy, agreement = zip(*seen, strict=True)
+        assert found.most_frequent[i] == np.concatenate(classes).sum(0).argmax()
+        assert found.entropy[i] == pytest.approx(np.concatenate(entropy).mean(), rel=1e-4)
+        assert found.agreement[i] == pytest.approx(np.mean(agreement))
+    longest = replay.length[slots].max()
+    assert found.n_running.tolist() == [len(steps[t]) for t in range(longest)]
+    for t in range(longest):
+        *of_agents, agreement = zip(*steps[t], strict=True)
+        probability, classes, entropy = (np.concatenate(part).mean(0) for part in of_agents)
+        np.testing.assert_allclose(found.step_probability[t], probability, rtol=1e-4)
+        np.testing.assert_allclose(found.step_share[t], classes)
+        assert found.step_entropy[t] == pytest.approx(entropy, rel=1e-4)
+        assert found.step_agreement[t] == pytest.approx(np.mean(agreement))
 
 
 # --- warnings ------------------------------------------------------------------------------------

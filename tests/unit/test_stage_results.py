@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -301,9 +302,12 @@ def test_history_by_task_and_by_step(use_env: UseEnv, tmp_path: Path) -> None:
 
 
 def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Path) -> None:
-    use_env(honest)
+    made = use_env(honest)
     run_collect(tmp_path)
     run_train(tmp_path, None)
+    learning = [seed for env in made for seed in env.seeds]  # and the tests of training
+    assert len(made) == 3 and len(set(learning)) > 2
+    made.clear()
     # another policy of the same sizes, with other choices
     model = TrainedModel.load(tmp_path / "policy_last.pt", CPU)
     with torch.no_grad():
@@ -313,6 +317,11 @@ def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Pa
     for name in "ab":
         run_evaluate(tmp_path, tmp_path / f"{name}.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    run_evaluate(tmp_path, tmp_path / "c.parquet", variant_name="w", seed=1)
+    # Tasks start alike for every policy, variant and seed, and as nowhere in learning.
+    seeds = [env.seeds for env in made]
+    assert seeds == seeds[:5] * 6
+    assert len({seed for task in seeds for seed in task} - set(learning)) == 5
     rows = read_table(tmp_path / "a.parquet", "episodes").to_pandas()
     tasks = [*SPEC.tasks, "1z surrounded", "2s surrounding"]  # "2s surrounded" is a trained one
     assert rows["task"].tolist() == [task for task in tasks for _ in range(4)] * 2
@@ -327,3 +336,34 @@ def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Pa
     # Without classes there is nothing to tell of them.
     assert rows[["class", "entropy", "agreement", "centroid_distance"]].isna().all(axis=None)
     assert read_table(tmp_path / "a_predictions.parquet", "predictions").num_rows == 0
+
+
+def test_evaluation_tells_what_agents_predicted(
+    use_env: UseEnv, whole_chain: Path, tmp_path: Path
+) -> None:
+    use_env(honest)
+    folder = Path(shutil.copytree(whole_chain, tmp_path / "chain"))
+    best = TrainedModel.load(folder / "policy_best.pt", CPU)
+    replace(best, representation=None).save(folder / "policy_best.pt")  # as an oracle's is
+    run_evaluate(folder, tmp_path / "a.parquet")
+    rows = read_table(tmp_path / "a.parquet", "episodes").to_pandas()
+    assert set(rows["class"]) <= {0, 1, 2}
+    assert rows["entropy"].between(0, 1).all() and rows["entropy"].nunique() > 1
+    assert rows["agreement"].between(1 / 3, 1).all()
+    assert rows["centroid_distance"].isna().tolist() == (rows["policy"] == "best").tolist()
+    assert (rows["centroid_distance"].dropna() > 0).all()
+    steps = read_table(tmp_path / "a_predictions.parquet", "predictions").to_pandas()
+    keys = ["policy", "task_set", "task"]
+    lengths = rows.groupby(keys)["length"]
+    for where, found in steps.groupby(keys):
+        played = lengths.get_group(where)
+        running = found.groupby("step")["episodes"].unique()
+        assert running.tolist() == [[(played > step).sum()] for step in range(played.max())]
+    for metric in ("class_probability", "class_share"):
+        by_class = steps[steps["metric"] == metric].groupby([*keys, "step"])
+        assert (by_class["class"].apply(list).map(lambda found: found == [0, 1, 2])).all()
+        np.testing.assert_allclose(by_class["value"].sum(), 1)
+    counts = steps.groupby([*keys, "step"])["metric"].value_counts().unstack()
+    assert (counts == {"class_probability": 3, "class_share": 3, "entropy": 1, "agreement": 1}).all(
+        axis=None
+    )

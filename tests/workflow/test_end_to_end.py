@@ -89,10 +89,20 @@ def test_the_table_of_results_has_every_variant_and_task(finished_study: Path) -
 def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: str) -> None:
     path = finished_study / f"results/tiny/SurComb3/evaluate/{variant}/seed_0/episodes.parquet"
     episodes = read_table(path, "episodes").to_pandas()
+    n_tasks = {"trained": 3, "tiny_units": 2, "tiny_starts": 2}
     assert (episodes.groupby(["policy", "task"]).size() == 4).all()
-    assert len(episodes) == 2 * 3 * 4
+    tasks = episodes.groupby(["policy", "task_set"])["task"].nunique()
+    assert tasks.to_dict() == {(p, s): n for p in ("last", "best") for s, n in n_tasks.items()}
+    assert episodes["episode_return"].between(0, 20).all()
     assert set(episodes["variant"]) == {variant}
     assert read_provenance(path).study == "tiny"
+    steps = read_table(path.with_name("predictions.parquet"), "predictions").to_pandas()
+    of_classes = episodes[["class", "entropy", "agreement", "centroid_distance"]]
+    if variant == "trama":
+        assert of_classes.notna().all(axis=None)
+        assert steps.groupby(["policy", "task"]).ngroups == 2 * 7
+    else:
+        assert of_classes.isna().all(axis=None) and steps.empty
 
 
 def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
@@ -123,7 +133,7 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
             code_version=code_version(),
             environment_version=environment_version(),
         )
-    assert len(files) == 20
+    assert len(files) == 23
 
 
 def test_the_study_says_what_ran(finished_study: Path) -> None:
@@ -201,7 +211,7 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     assert result.returncode == 0, result.stdout
     assert content() == before
     # Figures and tables have a file of their sources, too, and figures their caption.
-    assert len(before) == 3 + (2 + 2) * len(FIGURES) + (3 + 1) * len(TABLES)
+    assert len(before) == 6 + (2 + 2) * len(FIGURES) + (3 + 1) * len(TABLES)
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 
