@@ -52,6 +52,7 @@ class Sizes:
             ("task",),
             names,
             features,
+            tuple(f"action {number}" for number in range(self.n_actions)),
         )
 
 

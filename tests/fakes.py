@@ -39,6 +39,7 @@ def make_spec(
         tuple(f"task {number}" for number in range(n_tasks)),
         tuple(f"feature {number}" for number in range(state_size)),
         np.array(features, dtype=np.int64),
+        tuple(f"action {number}" for number in range(n_actions)),
     )
 
 

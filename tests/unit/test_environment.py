@@ -550,6 +550,39 @@ def test_state_features_are_named_and_agents_find_their_own(env: Any) -> None:
         }  # fmt: skip
 
 
+def test_moves_go_where_their_names_say(env: Any) -> None:
+    moves = {"north": (0, 1), "east": (1, 0), "south": (0, -1), "west": (-1, 0), "stop": (0, 0)}
+    assert env.spec.actions[:5] == tuple(moves) and len(env.spec.actions) == env.spec.n_actions
+    for action, expected in enumerate(moves.values()):
+        env.reset(0)
+        change(env, unit_positions=apart(env))
+        before = np.array(env.running.battle.state.unit_positions[:, :5])
+        env.step(np.full((N, 5), action))
+        moved = np.array(env.running.battle.state.unit_positions[:, :5]) - before
+        assert np.all(np.sign(moved.round(3)) == expected)
+
+
+def test_attacks_hit_whom_they_name(env: Any) -> None:
+    """Only enemies that some agent attacks lose health."""
+    rng = np.random.default_rng(0)
+    observation = env.reset(0)
+    n_hits = np.zeros(5, int)
+    for _ in range(40):
+        # The first enemy in reach, or any move.
+        attacks = observation.available_actions[..., 5:]
+        actions = np.where(attacks.any(2), 5 + attacks.argmax(2), rng.integers(5, size=(N, 5)))
+        actions[observation.available_actions[..., :5].sum(2) == 1] = STOP
+        named = np.array(env.spec.actions)[actions]
+        attacked = np.stack([(named == f"attack_enemy_{i}").any(1) for i in range(5)], axis=1)
+        step = env.step(actions)
+        before, after = (feature(env, o.state, "health")[:, 5:] for o in (observation, step.last))
+        hit = after < before
+        assert not (hit & ~attacked).any()
+        n_hits += hit.sum(0)
+        observation = step.observation
+    assert n_hits.min() > 0
+
+
 def test_spec_matches_the_arrays(env: VectorEnv) -> None:
     spec, observation = env.spec, env.reset(0)
     assert observation.obs.shape == (N, spec.n_agents, spec.obs_size)

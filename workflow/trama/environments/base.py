@@ -64,8 +64,12 @@ class EnvSpec:
         n_actions: U, actions of each agent.
         episode_limit: the most steps that an episode can have.
         tasks: name of each task; the position is the task id.
-        state_features: name of each entry of the state.
+        state_features: name of each entry of the state. What is drawn of an episode goes by them:
+            agent i is `ally_<i>` and its enemies `enemy_<i>`, of which the state has
+            `ally_<i>_health` (share of full health), `_x`, `_y` and, for each type of unit,
+            `_is_<type>`; all of them are 0 of the dead.
         agent_features: [A, F] where the state holds each agent's own features.
+        actions: name of each action; `attack_<unit>` is one on that unit of the state.
     """
 
     n_agents: int
@@ -76,6 +80,7 @@ class EnvSpec:
     tasks: tuple[str, ...]
     state_features: tuple[str, ...]
     agent_features: NDArray[np.int64]
+    actions: tuple[str, ...]
 
 
 class VectorEnv(ABC):

@@ -183,6 +183,7 @@ class Simulation:
         units = [f"{side}_{i}" for side in ("ally", "enemy") for i in range(self.team_size)]
         features = [f"{unit}_{feature}" for unit in units for feature in own]
         features += [f"{unit}_team" for unit in units] + [f"{unit}_type" for unit in units]
+        attacks = [f"attack_{unit}" for unit in units[self.team_size :]]
         return EnvSpec(
             n_agents=self.team_size,
             obs_size=self.game.obs_size,
@@ -193,6 +194,7 @@ class Simulation:
             tasks=tasks,
             state_features=tuple(features),
             agent_features=np.arange(self.team_size * len(own)).reshape(self.team_size, len(own)),
+            actions=("north", "east", "south", "west", "stop", *attacks),
         )
 
     def blank(self, mixture: Mixture, n_envs: int) -> Running:
