@@ -11,18 +11,28 @@ ONLY ?=
 LARGE ?=
 # File of an archive; without it archives/<study>.tar.
 ARCHIVE ?=
+# File of a trained policy, and how to play it; see the options of the same names, as
+# `python workflow/commands/replay.py --help` and `.../evaluate.py --help` show them.
+MODEL ?=
+TASK ?=
+SEED ?=
+OUTPUT ?=
+EPISODES ?=
+UNITS ?=
+STARTS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
 RULES := Snakefile rules/*.smk
 COMMANDS := $(VENV)/bin/python workflow/commands
+POLICY = "$(or $(MODEL),$(error Name a trained policy, as MODEL=results/.../policy_last.pt))"
 WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 
 # Tests take one thread per process; the rules set their own from the config.
 test test-faults test-slurm: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore estimate test test-slurm test-faults lint schema bench clean help
+.PHONY: run venv archive restore estimate replay evaluate-model test test-slurm test-faults lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -48,6 +58,14 @@ restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for a
 
 estimate: venv  ## print the jobs that a run would start, and their hours and disk space
 	$(COMMANDS)/estimate.py $(WITH_PRESET)
+
+replay: venv  ## draw an episode of a trained policy (MODEL=file; TASK='3s2z surrounded', SEED=, OUTPUT=file.gif)
+	$(COMMANDS)/replay.py $(POLICY) $(if $(TASK),--task "$(TASK)") \
+	    $(if $(SEED),--seed "$(SEED)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
+evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, UNITS='5s 5z', STARTS=reflected)
+	$(COMMANDS)/evaluate.py $(POLICY) $(if $(EPISODES),--episodes "$(EPISODES)") \
+	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS))
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit
@@ -77,4 +95,4 @@ clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache workflow/trama.egg-info
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16

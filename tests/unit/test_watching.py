@@ -15,24 +15,24 @@ from trama.reporting import style
 from trama.reporting.replay import Episode, write_contact_sheet, write_gif
 
 SYMBOLS = {"stalker": "s", "zealot": "z"}
-UNITS = ("ally_0", "ally_1", "enemy_0", "enemy_1")
+UNITS = ("ally_0", "ally_1", "ally_2", "enemy_0", "enemy_1")
 OWN = ("health", "x", "y", "is_stalker", "is_zealot")
 SPEC = replace(
-    make_spec(2, 1, len(UNITS) * len(OWN) + 1, 4, episode_limit=4, n_tasks=1),
+    make_spec(3, 1, len(UNITS) * len(OWN) + 1, 4, episode_limit=4, n_tasks=1),
     tasks=("1s1z surrounded",),
     state_features=(*(f"{unit}_{name}" for unit in UNITS for name in OWN), "weather"),
     actions=("stop", "north", "attack_enemy_0", "attack_enemy_1"),
 )
 NOTHING = (0.0,) * len(OWN)
-# Agent 0 goes right and up; agent 1 falls after the second state; enemy 1 is missing.
+# Agent 0 goes right and up; agent 1 falls after the second state; agent 2 and enemy 1 are missing.
 STATES = [
-    [(1.0, 1, 2, 1, 0), (0.5, 5, 3, 0, 1), (1.0, 9, 9, 1, 0), NOTHING],
-    [(0.9, 2, 4, 1, 0), (0.2, 5, 4, 0, 1), (0.8, 9, 8, 1, 0), NOTHING],
-    [(0.9, 3, 6, 1, 0), NOTHING, (0.6, 9, 7, 1, 0), NOTHING],
-    [(0.9, 4, 8, 1, 0), NOTHING, NOTHING, NOTHING],
+    [(1.0, 1, 2, 1, 0), (0.5, 5, 3, 0, 1), NOTHING, (1.0, 9, 9, 1, 0), NOTHING],
+    [(0.9, 2, 4, 1, 0), (0.2, 5, 4, 0, 1), NOTHING, (0.8, 9, 8, 1, 0), NOTHING],
+    [(0.9, 3, 6, 1, 0), NOTHING, NOTHING, (0.6, 9, 7, 1, 0), NOTHING],
+    [(0.9, 4, 8, 1, 0), NOTHING, NOTHING, NOTHING, NOTHING],
 ]
-ACTIONS = [[1, 2], [3, 2], [2, 0]]
-CLASSES = [[0, 1], [0, 0], [2, 0]]
+ACTIONS = [[1, 2, 0], [3, 2, 0], [2, 0, 0]]
+CLASSES = [[0, 1, 0], [0, 0, 0], [2, 0, 0]]
 
 
 def played(spec: EnvSpec, probabilities: np.ndarray | None, won: bool = True) -> Episode:
@@ -42,8 +42,8 @@ def played(spec: EnvSpec, probabilities: np.ndarray | None, won: bool = True) ->
     for rows in STATES:
         values = dict(zip(SPEC.state_features, [*np.concatenate(rows), 0.7], strict=True))
         state = np.array([[values.get(n, 0.0) for n in spec.state_features]], np.float32)
-        obs = np.zeros((1, 2, 1), np.float32)
-        seen.append(Observation(obs, state, np.ones((1, 2, 4), np.bool_)))
+        obs = np.zeros((1, 3, 1), np.float32)
+        seen.append(Observation(obs, state, np.ones((1, 3, 4), np.bool_)))
     for each, action, classes in zip(seen[:-1], ACTIONS, CLASSES, strict=True):
         replay.write(each, np.array([action]), np.array([classes]), np.array([1.5]))
     end = np.array([True]), np.array([won]), np.array([0])
@@ -59,18 +59,19 @@ def guesses() -> np.ndarray:
 def test_what_is_read_of_an_episode() -> None:
     episode = played(SPEC, None)
     assert [unit.name for unit in episode.units] == list(UNITS)
-    assert [unit.symbol for unit in episode.units] == ["s", "z", "s", ""]
+    assert [unit.symbol for unit in episode.units] == ["s", "z", "", "s", ""]
     assert [unit.living.tolist() for unit in episode.units] == [
         [True] * 4,
         [True, True, False, False],
+        [False] * 4,
         [True, True, True, False],
         [False] * 4,
     ]
-    first, second, enemy, _ = (unit.position.tolist() for unit in episode.units)
+    first, second, _, enemy, _ = (unit.position.tolist() for unit in episode.units)
     assert first == [[1, 2], [2, 4], [3, 6], [4, 8]]
     assert second == [[5, 3], [5, 4], [5, 4], [5, 4]]  # where it fell
     assert enemy == [[9, 9], [9, 8], [9, 7], [9, 7]]
-    assert episode.target.tolist() == [[-1, 2], [3, 2], [2, -1]]
+    assert episode.target.tolist() == [[-1, 3, -1], [4, 3, -1], [3, -1, -1]]
     assert (episode.task, episode.outcome, episode.n_steps) == ("1s1z surrounded", "won", 3)
     assert played(SPEC, None, won=False).outcome == "lost"
 

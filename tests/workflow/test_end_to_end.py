@@ -2,10 +2,14 @@
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageSequence
 
 from clones import copy_clone, planned_jobs, run_snakemake
 from trama.archive import sha256
@@ -103,6 +107,37 @@ def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: 
         assert steps.groupby(["policy", "task"]).ngroups == 2 * 7
     else:
         assert of_classes.isna().all(axis=None) and steps.empty
+
+
+def test_a_policy_is_played_from_its_file_alone(finished_study: Path, tmp_path: Path) -> None:
+    """As the stage played it; and it is drawn."""
+    results = finished_study / "results/tiny/SurComb3"
+    policy = tmp_path / "policy.pt"
+    shutil.copy(results / "train/trama/seed_0/policy_last.pt", policy)
+
+    def command(name: str, *options: str) -> list[str]:
+        file = finished_study / f"workflow/commands/{name}.py"
+        done = subprocess.run(
+            [sys.executable, file, policy, *options], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    episodes = read_table(results / "evaluate/trama/seed_0/episodes.parquet", "episodes")
+    rows = episodes.to_pandas().query("policy == 'last' and task_set == 'trained'")
+    lines = command("evaluate", "--episodes", "4")
+    shown = {" ".join(words[:2]): words[2:5] for words in map(str.split, lines[2:5])}
+    assert shown == {
+        task: [f"{own[name].mean():.2f}" for name in ("won", "episode_return", "length")]
+        for task, own in rows.groupby("task")
+    }
+    _, animation, sheet = command("replay", "--task", "3s2z reflected")
+    with Image.open(tmp_path / "policy_3s2z_reflected.gif") as gif:
+        n_frames = sum(1 for _ in ImageSequence.Iterator(gif))
+    assert animation == f"{tmp_path}/policy_3s2z_reflected.gif: {n_frames} frames"
+    assert sheet == f"{tmp_path}/policy_3s2z_reflected.png: contact sheet"
+    with Image.open(tmp_path / "policy_3s2z_reflected.png") as picture:
+        picture.load()
 
 
 def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:

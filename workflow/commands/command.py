@@ -13,6 +13,8 @@ from trama.config.model import Config
 from trama.errors import TramaError
 
 ROOT = Path(__file__).resolve().parents[2]
+THREADS = 1
+"""Of the commands that play: another number may change results by rounding."""
 
 
 def parser(description: str) -> ArgumentParser:

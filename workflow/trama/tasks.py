@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from trama.config.describe import place_at, plain
 from trama.config.model import Problem, TaskSet, UnitType, unit_counts
 from trama.config.relations import TRAINED
 from trama.errors import TramaError
@@ -35,6 +38,38 @@ def tasks_of(problem: Problem | TaskSet) -> tuple[Task, ...]:
         for units in problem.units
         for start in problem.starts
     )
+
+
+def tasks_named(units: Sequence[str], starts: Sequence[str]) -> tuple[Task, ...]:
+    """Return the tasks of unit combinations and starts that someone wrote down.
+
+    Raises:
+        TramaError: one that is none, or stands there twice.
+    """
+    try:
+        return tasks_of(TaskSet.model_validate({"units": list(units), "starts": list(starts)}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = first["msg"]
+        place = place_at(("task_sets", "given", *first["loc"]))
+        if first["type"] != "rule" and place is not None:
+            reason = f"must be {plain(place)}"
+        raise TramaError(f"{first['loc'][0]}: {first['input']!r} {reason}.") from error
+
+
+def task_named(name: str) -> Task:
+    """Return the task of a name.
+
+    Raises:
+        TramaError: it is the name of none.
+    """
+    words = name.split()
+    if len(words) != 2:
+        raise TramaError(
+            f"Task {name!r} must be a unit combination and a start, as '3s2z surrounded'."
+        )
+    (task,) = tasks_named(words[:1], words[1:])
+    return task
 
 
 def evaluation_tasks(

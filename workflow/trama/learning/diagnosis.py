@@ -133,14 +133,19 @@ def class_predictions(
 
 
 @torch.no_grad()
-def _sums_over_agents(policy: Policy, batch: Batch) -> Tensor:
-    """Columns of `_Sums` for each current row, over its living agents."""
+def log_probabilities(policy: Policy, batch: Batch) -> Tensor:
+    """What agents of a policy with classes predict in the current rows: [R - B, A, K] float64."""
     assert policy.predictor is not None
     history = AgentHistory.of(batch.obs, batch.last_action)
+    logits: Tensor = policy.predictor(history, batch.packing.batch_sizes)
+    return logits[batch.packing.current].double().log_softmax(2)
+
+
+def _sums_over_agents(policy: Policy, batch: Batch) -> Tensor:
+    """Columns of `_Sums` for each current row, over its living agents."""
     current = batch.packing.current
-    logits = policy.predictor(history, batch.packing.batch_sizes)[current].double()
-    n_classes = logits.shape[2]
-    logs = logits.log_softmax(2)
+    logs = log_probabilities(policy, batch)
+    n_classes = logs.shape[2]
     probability = logs.exp()
     entropy = -(probability * logs).sum(2, keepdim=True) / math.log(n_classes)
     living = (batch.available_actions[current].sum(2, keepdim=True) > 1).double()

@@ -73,7 +73,7 @@ class Episode:
         player: who plays, in a few words.
         outcome: in a few words.
         units: the agents in their order, then their enemies.
-        types: names of the unit types by their letters.
+        types: names of the unit types that take part, by their letters.
         reward: [T] of the step that begins in a state.
         target: [T, A] place in `units` of the unit that an agent attacks, -1 if none.
         classes: [T, A] trajectory classes that the agents used; not shown without probabilities.
@@ -115,6 +115,7 @@ class Episode:
         """
         length = int(replay.length[slot])
         units = units_of(replay.state[slot, : length + 1], spec, symbols)
+        seen = {unit.symbol for unit in units}
         names = [unit.name for unit in units]
         attacked = [action.removeprefix("attack_") for action in spec.actions]
         target = np.array([names.index(name) if name in names else -1 for name in attacked])
@@ -124,7 +125,7 @@ class Episode:
             player=player,
             outcome="won" if replay.won[slot] else undecided,
             units=units,
-            types={symbol: name for name, symbol in symbols.items()},
+            types={symbol: name for name, symbol in symbols.items() if symbol in seen},
             reward=replay.reward[slot, :length].astype(np.float64),
             target=target[replay.action[slot, :length]],
             classes=replay.classes[slot, :length],
@@ -312,10 +313,11 @@ def _draw_unit(axes: Axes, unit: Unit, step: int, size: tuple[float, float], loo
 def _draw_strips(axes: Axes, episode: Episode, probabilities: np.ndarray) -> None:
     """Draw the probabilities of the classes over time: a strip for each agent while it lives."""
     colours = _class_colours(episode)
-    for agent, unit in enumerate(episode.agents):
-        n_steps = int(unit.living[:-1].sum())
+    lived = [agent for agent, unit in enumerate(episode.agents) if unit.living.any()]
+    for row, agent in enumerate(lived):
+        n_steps = int(episode.agents[agent].living[:-1].sum())
         edges = np.arange(n_steps + 1)
-        top = np.full(n_steps, float(agent))
+        top = np.full(n_steps, float(row))
         for number, colour in enumerate(colours):
             bottom = top + _STRIP * probabilities[:n_steps, agent, number]
             axes.stairs(bottom, edges, baseline=top, fill=True, color=colour)
@@ -324,7 +326,7 @@ def _draw_strips(axes: Axes, episode: Episode, probabilities: np.ndarray) -> Non
             if end - start >= episode.n_steps / 40:
                 axes.text(
                     (start + end) / 2,
-                    agent + _STRIP / 2,
+                    row + _STRIP / 2,
                     _letter(used),
                     fontsize=6,
                     fontweight="bold",
@@ -332,7 +334,7 @@ def _draw_strips(axes: Axes, episode: Episode, probabilities: np.ndarray) -> Non
                     va="center_baseline",
                     bbox={"boxstyle": "round,pad=0.1", "color": "#FFFFFF"},
                 )
-    names = [f"{unit.symbol}{agent}" for agent, unit in enumerate(episode.agents)]
+    names = [f"{episode.agents[agent].symbol}{agent}" for agent in lived]
     axes.set_yticks(np.arange(len(names)) + _STRIP / 2, names)
     axes.set(xlim=(0, episode.n_steps), ylim=(len(names), _STRIP - 1), xlabel="Step")
     axes.set_title("Class that each agent predicts: probabilities, and letter of the one in use")
@@ -347,7 +349,7 @@ def _mark_step(strips: Axes, step: int) -> Line2D:
 
 
 def _stretches(values: np.ndarray) -> list[tuple[int, int, int]]:
-    """Start, end and value of each stretch of equal values [T]; none without values."""
+    """Start, end and value of each stretch of equal values [T]."""
     bounds = [*np.flatnonzero(np.diff(values, prepend=-1)).tolist(), len(values)]
     return [(start, end, int(values[start])) for start, end in pairwise(bounds)]
 
