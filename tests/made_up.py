@@ -142,3 +142,17 @@ def write_representations(folder: Path) -> tuple[Files, Files]:
         for name, seeds in folders.items()
     }
     return points, metrics
+
+
+def write_evaluations(folder: Path) -> Files:
+    """Two seeds of two variants, four episodes of one task and two of the other."""
+    # Wins of (task a: 4 episodes, task b: 2 episodes).
+    wins = {("qmix", 0): (1, 0), ("qmix", 1): (3, 1), ("trama", 0): (4, 2), ("trama", 1): (4, 1)}
+    files: dict[str, dict[int, Path]] = {}
+    for (variant, seed), (in_a, in_b) in wins.items():
+        rows = [("last", "trained", "task_a", float(10 * seed - 5), i < in_a) for i in range(4)]
+        rows += [("last", "trained", "task_b", 7.0, i < in_b) for i in range(2)]
+        rows += [("best", "trained", "task_a", 1.0, True), ("last", "unseen", "x", 1.0, True)]
+        path = folder / "evaluate" / variant / f"seed_{seed}" / "episodes.parquet"
+        files.setdefault(variant, {})[seed] = write_episodes(path, rows)
+    return files

@@ -304,27 +304,30 @@ def test_an_environment_has_the_unit_types_of_its_problem() -> None:
 
 
 def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:
-    """What a fresh import of each figure, and of the tables, imports of the reporting library."""
-    figures = [f"figures.{name.removeprefix('figure ')}" for name in sorted(FIGURES)]
+    """What a fresh import of each figure and table imports of the reporting library."""
+    modules = {
+        "figures": [f"figures.{name.removeprefix('figure ')}" for name in sorted(FIGURES)],
+        "tables": [f"tables.{name.removeprefix('table ')}" for name in sorted(TABLES)],
+    }
     code = """
 import importlib, sys
 for name in sys.argv[1:]:
     importlib.import_module(f"trama.reporting.{name}")
     found = {m.removeprefix("trama.reporting.") for m in sys.modules if "trama.reporting." in m}
-    print(*sorted(m.replace(".", "/") for m in found if m != "figures"))
+    print(*sorted(m.replace(".", "/") for m in found if m not in ("figures", "tables")))
     for module in [m for m in sys.modules if m.startswith("trama.reporting")]:
         del sys.modules[module]
 """
     run = subprocess.run(
-        [sys.executable, "-c", code, *figures, "tables"],
+        [sys.executable, "-c", code, *modules["figures"], *modules["tables"]],
         capture_output=True,
         text=True,
         check=True,
         env={"PYTHONPATH": str(ROOT / "workflow"), "HOME": str(tmp_path)},
     )
-    found = [set(line.split()) for line in run.stdout.splitlines()]
-    own = [{name.replace(".", "/")} for name in figures]
-    assert found == [*(set(SOURCES["figures"]) | name for name in own), set(SOURCES["tables"])]
+    assert [set(line.split()) for line in run.stdout.splitlines()] == [
+        {*SOURCES[stage], name.replace(".", "/")} for stage in modules for name in modules[stage]
+    ]
 
 
 def test_sources_change_with_a_text(tmp_path: Path) -> None:
@@ -332,15 +335,17 @@ def test_sources_change_with_a_text(tmp_path: Path) -> None:
         return {
             "learning_curves": sources("figures", "learning_curves", tmp_path),
             "embeddings": sources("figures", "embeddings", tmp_path),
-            "tables": sources("tables", folder=tmp_path),
+            "results": sources("tables", "results", tmp_path),
+            "clusters": sources("tables", "clusters", tmp_path),
         }
 
     shutil.copytree(ROOT / "workflow/trama/reporting", tmp_path, dirs_exist_ok=True)
-    assert found()["tables"] == sources("tables")
+    assert found()["results"] == sources("tables", "results")
     for module, edited in (
         ("style", {"learning_curves", "embeddings"}),
         ("figures/embeddings", {"embeddings"}),
-        ("tables", {"tables"}),
+        ("tables/results", {"results"}),
+        ("tables/table", {"results", "clusters"}),
     ):
         before = found()
         path = tmp_path / f"{module}.py"

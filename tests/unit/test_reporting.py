@@ -1,40 +1,15 @@
-"""Statistics and tables of a small made-up study."""
+"""Statistics of a small made-up study."""
 
-import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from made_up import (
-    PROVENANCE,
-    write_episodes,
-    write_histories,
-    write_history,
-    write_representations,
-)
-from trama.config.model import Tables
+from made_up import write_episodes, write_evaluations, write_history
 from trama.errors import TramaError
-from trama.reporting import estimates, statistics, tables
+from trama.reporting import estimates, statistics
 from trama.reporting.statistics import OVERALL, Curve, Files
-
-_TABLES = Tables(decimals=2, policy="last")
-
-
-def _evaluations(folder: Path) -> Files:
-    """Two seeds of two variants, four episodes of one task and two of the other."""
-    # Wins of (task a: 4 episodes, task b: 2 episodes).
-    wins = {("qmix", 0): (1, 0), ("qmix", 1): (3, 1), ("trama", 0): (4, 2), ("trama", 1): (4, 1)}
-    files: dict[str, dict[int, Path]] = {}
-    for (variant, seed), (in_a, in_b) in wins.items():
-        rows = [("last", "trained", "task_a", float(10 * seed - 5), i < in_a) for i in range(4)]
-        rows += [("last", "trained", "task_b", 7.0, i < in_b) for i in range(2)]
-        rows += [("best", "trained", "task_a", 1.0, True), ("last", "unseen", "x", 1.0, True)]
-        path = folder / "evaluate" / variant / f"seed_{seed}" / "episodes.parquet"
-        files.setdefault(variant, {})[seed] = write_episodes(path, rows)
-    return files
 
 
 def test_paths_are_arranged_by_name_and_seed() -> None:
@@ -102,7 +77,7 @@ def _read(files: Files, *more: Path) -> pd.DataFrame:
 
 
 def test_scores_are_the_means_of_a_run_on_a_task(tmp_path: Path) -> None:
-    episodes = _read(_evaluations(tmp_path))
+    episodes = _read(write_evaluations(tmp_path))
     tasks, wins = statistics.scores(episodes, "last", "win_rate")
     assert tasks == [("SurComb3", "task_a"), ("SurComb3", "task_b")]
     assert list(wins) == ["qmix", "trama"]
@@ -116,7 +91,7 @@ def test_scores_are_the_means_of_a_run_on_a_task(tmp_path: Path) -> None:
 
 
 def test_scores_of_task_sets_are_apart_or_together(tmp_path: Path) -> None:
-    episodes = _read(_evaluations(tmp_path))
+    episodes = _read(write_evaluations(tmp_path))
     unseen = statistics.scores(episodes, "last", "win_rate", "unseen")
     assert unseen.tasks == [("SurComb3", "x")]
     assert unseen.values["trama"].tolist() == [[1], [1]]
@@ -157,7 +132,7 @@ def test_scores_of_runs_that_differ_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(TramaError, match="`trama` with seed 0 was not evaluated on `SurComb4`"):
         statistics.scores(episodes, "last", "win_rate")
 
-    files = _evaluations(tmp_path)
+    files = write_evaluations(tmp_path)
     lacking = write_episodes(
         tmp_path / "a" / "vdn" / "seed_0" / "episodes.parquet",
         [("last", "trained", "task_a", 1.0, True)],
@@ -172,7 +147,7 @@ def test_scores_of_runs_that_differ_are_an_error(tmp_path: Path) -> None:
 
 
 def test_scores_without_the_policy_or_task_set_say_so(tmp_path: Path) -> None:
-    episodes = _read(_evaluations(tmp_path))
+    episodes = _read(write_evaluations(tmp_path))
     message = r"episodes\.parquet: no episode of policy `worst` and task set `trained`"
     with pytest.raises(TramaError, match=message):
         statistics.scores(episodes, "worst", "win_rate")
@@ -181,7 +156,7 @@ def test_scores_without_the_policy_or_task_set_say_so(tmp_path: Path) -> None:
 
 
 def test_a_run_that_two_files_hold_is_an_error(tmp_path: Path) -> None:
-    files = _evaluations(tmp_path)
+    files = write_evaluations(tmp_path)
     copy = tmp_path / "copy.parquet"
     copy.write_bytes(files["trama"][1].read_bytes())
     message = r"copy\.parquet: evaluates `trama` with seed 1 on `SurComb3`, as .*episodes\.parquet"
@@ -190,7 +165,7 @@ def test_a_run_that_two_files_hold_is_an_error(tmp_path: Path) -> None:
 
 
 def test_scores_of_a_metric_that_some_variants_lack(tmp_path: Path) -> None:
-    episodes = _read(_evaluations(tmp_path))
+    episodes = _read(write_evaluations(tmp_path))
     episodes["entropy"] = np.where(episodes["variant"] == "trama", 0.25, np.nan)
     assert list(statistics.scores(episodes, "last", "entropy").values) == ["trama"]
     episodes.loc[episodes["seed"] == 0, "entropy"] = np.nan
@@ -199,7 +174,7 @@ def test_scores_of_a_metric_that_some_variants_lack(tmp_path: Path) -> None:
 
 
 def test_results_equal_the_table_computed_by_hand(tmp_path: Path) -> None:
-    table = statistics.results(_read(_evaluations(tmp_path)), "last", study_seed=0)
+    table = statistics.results(_read(write_evaluations(tmp_path)), "last", study_seed=0)
     rows = {(r.task, r.variant, r.metric): r for r in table.itertuples()}
     assert set(table["problem"]) == {"SurComb3"}
     assert list(dict.fromkeys(table["task"])) == ["task_a", "task_b", OVERALL]
@@ -258,13 +233,13 @@ def test_results_leave_out_problems_without_such_tasks(tmp_path: Path) -> None:
     other = _one_task(
         tmp_path, "SurComb4", {(v, s): True for v in ("qmix", "trama") for s in (0, 1)}
     )
-    table = statistics.results(_read(_evaluations(tmp_path), *other), "last", 0, "unseen")
+    table = statistics.results(_read(write_evaluations(tmp_path), *other), "last", 0, "unseen")
     assert set(table["problem"]) == {"SurComb3"}
     assert set(table["task"]) == {"x", OVERALL}
 
 
 def test_evaluation_equals_the_table_computed_by_hand(tmp_path: Path) -> None:
-    table = statistics.evaluation(_evaluations(tmp_path), "last")
+    table = statistics.evaluation(write_evaluations(tmp_path), "last")
     rows = {(r.task, r.variant, r.metric): r for r in table.itertuples()}
     assert list(dict.fromkeys(table["task"])) == ["task_a", "task_b", OVERALL]
     # task, variant: win rate's mean, min, max over the seeds; return's
@@ -291,75 +266,3 @@ def test_evaluation_without_the_policy_says_so(tmp_path: Path) -> None:
     )
     with pytest.raises(TramaError, match=r"e\.parquet: no episode of policy `best`"):
         statistics.evaluation({"qmix": {0: path}}, "best")
-
-
-def _write_results(folder: Path, outputs: Sequence[Path]) -> None:
-    tables.results(
-        _evaluations(folder),
-        problem="SurComb3",
-        tables=_TABLES,
-        provenance=PROVENANCE,
-        outputs=outputs,
-    )
-
-
-def test_results_as_latex_markdown_and_csv(tmp_path: Path) -> None:
-    outputs = [tmp_path / f"results.{suffix}" for suffix in ("tex", "md", "csv")]
-    _write_results(tmp_path, outputs)
-    latex, markdown, csv = (path.read_text() for path in outputs)
-
-    rows = [line for line in latex.splitlines() if not line.startswith("%")]
-    assert rows == [
-        r"\begin{tabular}{llrrrr}",
-        r"\toprule",
-        r"Task & Variant & Win rate & Return & Seeds & Episodes per seed \\",
-        r"\midrule",
-        r"task\_a & qmix & 0.50 [0.25, 0.75] & 0.00 [$-$5.00, 5.00] & 2 & 4 \\",
-        r" & trama & 1.00 [1.00, 1.00] & 0.00 [$-$5.00, 5.00] & 2 & 4 \\",
-        r"\addlinespace",
-        r"task\_b & qmix & 0.25 [0.00, 0.50] & 7.00 [7.00, 7.00] & 2 & 2 \\",
-        r" & trama & 0.75 [0.50, 1.00] & 7.00 [7.00, 7.00] & 2 & 2 \\",
-        r"\addlinespace",
-        r"overall & qmix & 0.38 [0.12, 0.62] & 3.50 [1.00, 6.00] & 2 & 6 \\",
-        r" & trama & 0.88 [0.75, 1.00] & 3.50 [1.00, 6.00] & 2 & 6 \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    assert "study made_up, params 0123456789abcdef" in latex
-    assert "| task_a | qmix | 0.50 [0.25, 0.75] | 0.00 [-5.00, 5.00] | 2 | 4 |" in markdown
-    frame = pd.read_csv(io.StringIO(csv))
-    row = frame[(frame.task == OVERALL) & (frame.variant == "qmix") & (frame.metric == "win_rate")]
-    assert row[["mean", "min", "max"]].to_numpy().tolist() == [[0.375, 0.125, 0.625]]
-    assert set(frame["policy"]) == {"last"}
-
-
-def test_clusters_table(tmp_path: Path) -> None:
-    outputs = [tmp_path / f"clusters.{suffix}" for suffix in ("tex", "csv")]
-    metrics = write_representations(tmp_path)[1]
-    tables.clusters(
-        metrics, problem="SurComb3", tables=_TABLES, provenance=PROVENANCE, outputs=outputs
-    )
-    latex = outputs[0].read_text()
-    assert r"vqvae & 0 & 0.47 & 0.00 & 0.35 & 57 & 0.20 & 0.50 \\" in latex
-    assert r"mean\_state & 0 & 0.47 & 0.00 & 0.35 & n/a & 0.20 & 0.50 \\" in latex
-    frame = pd.read_csv(outputs[1])
-    assert frame["ari"].tolist() == [0.471] * 4
-    assert frame["codes_in_use"].isna().tolist() == [False, False, True, True]
-
-
-def test_predictor_table(tmp_path: Path) -> None:
-    outputs = [tmp_path / "predictor.md"]
-    tables.predictor(
-        {"trama": write_histories(tmp_path)["trama"]},
-        problem="SurComb3",
-        tables=_TABLES,
-        provenance=PROVENANCE,
-        outputs=outputs,
-    )
-    lines = outputs[0].read_text().splitlines()
-    assert lines[2:6] == [
-        "| Variant | Seed | Balanced accuracy | Majority rate |",
-        "| :-- | :-- | --: | --: |",
-        "| trama | 0 | 0.80 | 0.42 |",
-        "| trama | 1 | 0.85 | 0.44 |",
-    ]

@@ -111,7 +111,8 @@ def test_the_profile_s_bound_on_checksums_is_in_force(copied_study: Path) -> Non
     [
         ("figures/embeddings", each("figure_embeddings")),
         ("style", FIGURES),
-        ("tables", TABLES),
+        ("tables/results", each("table_results")),
+        ("tables/table", TABLES),
         ("statistics", {**FIGURES, **TABLES}),
     ],
 )

@@ -21,6 +21,7 @@ from trama.runtime import configure_process
 if TYPE_CHECKING:
     from trama.data.parquet import Provenance
     from trama.reporting.figures.drawing import Draw
+    from trama.reporting.tables.table import Make
 
 logger = logging.getLogger("trama")
 
@@ -93,6 +94,22 @@ def figure(draw: "Draw", snakemake: Any, provenance: "Provenance") -> None:
         snakemake.wildcards.get("problem", snakemake.wildcards.study),
         files=list(map(Path, snakemake.output.files)),
         caption=Path(snakemake.output.caption),
+        sources=Path(snakemake.output.sources),
+        provenance=provenance,
+    )
+
+
+def table(make: "Make", snakemake: Any, provenance: "Provenance") -> None:
+    """Make the table of a rule, of a problem or of the whole study, and write its files."""
+    from trama.config.params import TableParams
+    from trama.reporting.tables.table import make_table
+
+    make_table(
+        make,
+        {kind: list(map(Path, files)) for kind, files in snakemake.input.items()},
+        TableParams.model_validate(snakemake.params.settings),
+        snakemake.wildcards.get("problem", snakemake.wildcards.study),
+        files=list(map(Path, snakemake.output.files)),
         sources=Path(snakemake.output.sources),
         provenance=provenance,
     )

@@ -57,10 +57,10 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "figures": ("estimates", "figures/drawing", "figures/parts", "statistics", "style"),
-    "tables": ("estimates", "statistics", "tables"),
+    "tables": ("estimates", "statistics", "tables/table"),
 }
 """Modules of trama.reporting that all figures, and all tables, are made with, beside the module of
-a figure's own, in `figures`. They are cheap to make anew."""
+its own that each has in `figures` or `tables`. They are cheap to make anew."""
 
 _REPORTING = Path(__file__).parents[1] / "reporting"
 
@@ -328,20 +328,21 @@ def results_params(config: Config, problem: str) -> Params:
     """Params of the table of results on one problem."""
     names = config.study.variants
     upstream = _of_all("evaluate", config, problem, names)
-    return _report("tables", config, upstream, names, {"decimals", "policy"})
+    return _report("tables", config, upstream, names, {"decimals", "policy"}, "results")
 
 
 def clusters_params(config: Config, problem: str) -> Params:
     """Params of the table of clusters on one problem."""
     names = config.used_representations
     upstream = _of_all("cluster", config, problem, names)
-    return _report("tables", config, upstream, names, {"decimals"})
+    return _report("tables", config, upstream, names, {"decimals"}, "clusters")
 
 
 def predictor_params(config: Config, problem: str) -> Params:
     """Params of the table of the predictor on one problem."""
     names = _with_classes(config)
-    return _report("tables", config, _of_all("train", config, problem, names), names, {"decimals"})
+    upstream = _of_all("train", config, problem, names)
+    return _report("tables", config, upstream, names, {"decimals"}, "predictor")
 
 
 def params_hash(params: Mapping[str, Any]) -> str:
@@ -350,13 +351,10 @@ def params_hash(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def sources(stage: str, name: str | None = None, folder: Path = _REPORTING) -> str:
-    """16 hexadecimal digits that tell the texts of the modules of a figure or table apart.
-
-    `name` is its own module, where it has one.
-    """
+def sources(stage: str, name: str, folder: Path = _REPORTING) -> str:
+    """16 hexadecimal digits that tell the texts of the modules of a figure or table apart."""
     digest = hashlib.sha256()
-    for module in [*SOURCES[stage], *([] if name is None else [f"{stage}/{name}"])]:
+    for module in (*SOURCES[stage], f"{stage}/{name}"):
         digest.update(hashlib.sha256((folder / f"{module}.py").read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -396,17 +394,16 @@ def _report(
     upstream: dict[str, str],
     names: Sequence[str],
     keys: set[str],
-    module: str | None = None,
+    name: str,
 ) -> Params:
-    """Params of a figure or table that reads those `keys` of section figures or tables.
+    """Params of the figure or table `name` that reads those `keys` of section figures or tables.
 
-    `module` is its own, where it has one.
     Snakemake compares the inputs of two runs as sets: the order of names and seeds stands here.
     """
     section: Section = getattr(config, stage)
     return {
         "upstream": upstream,
-        "sources": sources(stage, module),
+        "sources": sources(stage, name),
         "names": list(names),
         "seeds": list(config.study.seeds),
         stage: section.model_dump(mode="json", include=keys),

@@ -16,6 +16,9 @@ from trama.seeds import derive_seed
 Files = Mapping[str, Mapping[int, Path]]
 """File of each name (variant or representation) and seed."""
 
+Inputs = Mapping[str, Sequence[Path]]
+"""Files that a figure or table is made from, by their kind, in the order in which they appear."""
+
 OVERALL = "overall"
 """Stands for all tasks of a problem together, each with the same weight."""
 

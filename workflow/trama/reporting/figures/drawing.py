@@ -1,7 +1,7 @@
 """A figure that is drawn, and its files: the pictures, the caption, and what it was made from."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,7 @@ from trama.config.params import FigureParams
 from trama.data.parquet import Provenance
 from trama.data.sources import write_sources
 from trama.reporting import style
-
-Inputs = Mapping[str, Sequence[Path]]
-"""Files that a figure is drawn from, by their kind, in the order in which they are shown."""
+from trama.reporting.statistics import Inputs
 
 
 @dataclass(frozen=True)

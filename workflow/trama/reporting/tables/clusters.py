@@ -1,0 +1,49 @@
+"""Quality of the clusterings of the baseline's trajectories."""
+
+import numpy as np
+import pandas as pd
+
+from trama.config.params import TableParams
+from trama.reporting import statistics
+from trama.reporting.statistics import Inputs
+from trama.reporting.tables.table import Table, seed_rows
+
+
+def clusters(inputs: Inputs, params: TableParams, problem: str) -> Table:
+    """Return the table of the clusterings on a problem.
+
+    Args:
+        inputs: `cluster_metrics` of each representation and seed.
+        params: of the table.
+        problem: its name.
+
+    Raises:
+        TramaError: a file is missing or broken.
+    """
+    cluster_metrics = statistics.by_name_and_seed(inputs["cluster_metrics"])
+    header = {
+        "ari": "ARI",
+        "nmi": "NMI",
+        "silhouette": "Silhouette",
+        "codes_in_use": "Codes in use",
+        "smallest_class_share": "Smallest class",
+        "largest_class_share": "Largest class",
+    }
+    records = []
+    for name, seeds in cluster_metrics.items():
+        for seed, path in seeds.items():
+            metrics = statistics.cluster_metrics(path)
+            shares = statistics.class_shares(path)
+            metrics |= {
+                "smallest_class_share": min(shares),
+                "largest_class_share": max(shares),
+            }
+            records.append([problem, name, seed, *(metrics.get(key, np.nan) for key in header)])
+    tidy = pd.DataFrame(records, columns=["problem", "representation", "seed", *header])
+    return Table(
+        title=f"{problem}: clusters of the baseline's trajectories against the true tasks",
+        header=["Representation", "Seed", *header.values()],
+        rows=seed_rows(tidy, "representation", header, params.tables.decimals),
+        tidy=tidy,
+        shown="all metrics",
+    )
