@@ -39,6 +39,7 @@ def jobs_of(settings: Config) -> list[Job]:
     figures = ("learning_curves", "embeddings", "predictor_accuracy")
     jobs += [Job(f"figure_{name}", whole) for name in figures]
     jobs += [Job(f"table_{name}", whole) for name in ("results", "clusters", "predictor")]
+    jobs.append(Job("figure_of_the_study", {"study": settings.study.name}))
     return jobs
 
 
@@ -72,7 +73,7 @@ def test_work_is_what_the_configuration_says() -> None:
     assert cluster == {"rest": {"start": 1, "clustered_episodes": 400}}
     evaluate = work_of(settings, Job("evaluate_variant", where), 50)
     assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": (3 + 9) * 5 * 2}}
-    assert work_of(settings, Job("table_results", where), 50) == {"rest": {"table_results": 1}}
+    assert work_of(settings, Job("table_results", where), 50) == {"rest": {"table": 1}}
 
 
 def test_the_committed_rates_have_every_unit() -> None:
@@ -148,8 +149,13 @@ def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
     for seed in (0, 1):
         collect = tmp_path / f"SurComb3/collect/seed_{seed}"
         (collect / "trajectories.parquet").write_bytes(b"x" * 300 * settings.collect.env_steps)
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in ("SurComb3_learning_curves", "study_of_the_study"):
+        (figures / f"{name}.pdf").write_bytes(b"x" * 1000)
     found = measured_rates(settings, tmp_path, jobs_of(settings), "a machine")
     assert found.bytes["collected_env_steps"] == 300
+    assert found.bytes["figure"] == 1000
     rest = sum(p.stat().st_size for p in collect.iterdir() if p.stem != "trajectories")
     assert found.bytes["collect_problem"] == pytest.approx(rest, rel=0.01)
 

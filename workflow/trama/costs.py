@@ -95,7 +95,13 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         n_tasks = sum(map(len, tasks.values()))
         episodes = n_tasks * config.evaluate.episodes * len(config.evaluate.policies)
         return {"rest": {"start": 1, "compile": 1, "tested_episodes": episodes}}
-    return {"rest": {rule: 1}}
+    return {"rest": {_kind(rule): 1}}
+
+
+def _kind(rule: str) -> str:
+    """Figures share a rate, as their jobs differ little, and so do tables; else the rule's name."""
+    kind = rule.partition("_")[0]
+    return kind if kind in ("figure", "table") else rule
 
 
 def _learning(
@@ -115,7 +121,7 @@ def _learning(
 
 def _size_of(config: Config, job: Job) -> dict[str, Work]:
     """What a job writes: files that grow with the scale of the run, by their name, and the rest."""
-    sizes: dict[str, Work] = {"rest": {job.rule: 1}}
+    sizes: dict[str, Work] = {"rest": {_kind(job.rule): 1}}
     if job.rule == "collect_problem":
         sizes["trajectories"] = {"collected_env_steps": config.collect.env_steps}
     elif job.rule == "train_with_representation":
@@ -141,7 +147,17 @@ _FILES = {
     "train_with_representation": _SEED % ("train/{variant}", "*"),
     "evaluate_variant": _SEED % ("evaluate/{variant}", "*"),
 }
-"""What a job of a rule writes, below the study's folder."""
+"""What jobs write, below the study's folder; those of figures and tables see `_pattern`."""
+
+
+def _pattern(job: Job) -> str:
+    """What a job writes, below the study's folder."""
+    if job.rule in _FILES:
+        return _FILES[job.rule].format(**job.wildcards)
+    kind, _, name = job.rule.partition("_")
+    # Those of the whole study are named `study_<name>`, or by the name alone.
+    start = f"{job.wildcards['problem']}_" if "problem" in job.wildcards else "*"
+    return f"{kind}s/{start}{name}.*"
 
 
 def benchmark_seconds(folder: Path, job: Job) -> float | None:
@@ -176,9 +192,7 @@ def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: s
     times: list[tuple[Work, float]] = []
     sizes: list[tuple[Work, float]] = []
     for job in jobs:
-        kind, _, name = job.rule.partition("_")
-        pattern = _FILES.get(job.rule, f"{kind}s/{{problem}}_{name}.*").format(**job.wildcards)
-        files = sorted(folder.glob(pattern))
+        files = sorted(folder.glob(_pattern(job)))
         size = dict.fromkeys(_size_of(config, job), 0.0)
         for path in files:
             size[path.stem if path.stem in size else "rest"] += path.stat().st_size
