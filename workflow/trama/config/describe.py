@@ -1,6 +1,7 @@
 """Plain words for what may stand at a key; for error messages and for config/README.md."""
 
 import operator
+import re
 import types
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -112,6 +113,37 @@ def places_of(key: str, model: type[BaseModel] = Config, prefix: str = "") -> It
             annotation, name = get_args(annotation)[1], f"{name}.<name>"
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from places_of(key, annotation, f"{prefix}{name}.")
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section, or the definition of one, that stands at a field; None where a value does."""
+    annotation: Any = field.annotation
+    if get_origin(annotation) is dict:
+        annotation = get_args(annotation)[1]
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation if is_section else None
+
+
+def fields_of(
+    model: type[BaseModel], *, nested: bool, prefix: str = ""
+) -> Iterator[tuple[str, FieldInfo]]:
+    """Fields of `model` by key; `nested`: those of the sections in it follow in their place."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        section = section_of(field)
+        if not nested or section is None:
+            yield key, field
+        elif get_origin(field.annotation) is dict:
+            yield key, field
+            yield from fields_of(section, nested=True, prefix=f"{key}.<name>.")
+        else:
+            yield from fields_of(section, nested=True, prefix=f"{key}.")
+
+
+def published(field: FieldInfo) -> str | None:
+    """The published value that a field's description gives, in words; None where it gives none."""
+    found = re.search(r"\(published[^:)]*: ([^)]+)\)", field.description or "")
+    return None if found is None else found[1]
 
 
 def plain(place: Place) -> str:

@@ -6,12 +6,12 @@ Run `python -m trama.config.document` at the root of the repository after a chan
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trama.config.describe import field_place, plain
+from trama.config.describe import field_place, fields_of, plain, section_of
 from trama.config.model import Config
 
 README = Path("config/README.md")
@@ -91,48 +91,26 @@ def schema() -> str:
 def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
     """Sections of `model`, each with its key path."""
     for name, field in model.model_fields.items():
-        section = _section_of(field)
+        section = section_of(field)
         if section is not None:
             placeholder = ".<name>" if get_origin(field.annotation) is dict else ""
             yield f"{prefix}{name}{placeholder}", section
-
-
-def _section_of(field: FieldInfo) -> type[BaseModel] | None:
-    annotation: Any = field.annotation
-    if get_origin(annotation) is dict:
-        annotation = get_args(annotation)[1]
-    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return annotation if is_section else None
 
 
 def _table(model: type[BaseModel], title: str) -> str:
     rows = ["| key | value | default | description |", "| --- | --- | --- | --- |"]
     rows += [
         f"| `{key}` | {plain(field_place(field))} | {_default(field)} | {field.description} |"
-        for key, field in _fields(model, "", nested=bool(title))
+        for key, field in fields_of(model, nested=bool(title))
     ]
     return "\n".join(rows) + "\n"
-
-
-def _fields(model: type[BaseModel], prefix: str, nested: bool) -> Iterator[tuple[str, FieldInfo]]:
-    """Fields of `model`; `nested`: those of the sections in it follow in place of the section."""
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
-        section = _section_of(field)
-        if not nested or section is None:
-            yield key, field
-        elif get_origin(field.annotation) is dict:
-            yield key, field
-            yield from _fields(section, f"{key}.<name>.", nested)
-        else:
-            yield from _fields(section, f"{key}.", nested)
 
 
 def _default(field: FieldInfo) -> str:
     default = field.default
     if field.is_required():
         return "required"
-    if _section_of(field) is not None:
+    if section_of(field) is not None:
         return "see below" if default else "none"
     if isinstance(default, float) and 0 < abs(default) < 1e-2:
         mantissa, exponent = f"{default:e}".split("e")

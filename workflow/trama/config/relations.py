@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
+from trama.config.macros import clashing_names, letters
 from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 TRAINED = "trained"
 """What the tasks of a problem itself are called beside the names of task sets."""
+
+UNSEEN = "unseen"
+"""What all tasks of the task sets together are called."""
 
 
 def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDetails]]:
@@ -127,9 +131,10 @@ def _symbols(config: "Config") -> dict[str, str]:
 def _task_set_rules(config: "Config") -> list[Broken]:
     """Sets have other names than a problem's own tasks, and suit the problems of the study."""
     problems = []
-    if TRAINED in config.task_sets:
-        message = f"{TRAINED} stands for a problem's own tasks in the results: choose another name"
-        problems.append(Broken(("task_sets", TRAINED), message, TRAINED))
+    for name, tasks in ((TRAINED, "a problem's own tasks"), (UNSEEN, "all task sets together")):
+        if name in config.task_sets:
+            message = f"{name} stands for {tasks} in the results: choose another name"
+            problems.append(Broken(("task_sets", name), message, name))
     for i, name in enumerate(config.evaluate.task_sets):
         path = ("evaluate", "task_sets", i)
         if name not in config.task_sets:
@@ -190,11 +195,21 @@ def _representation_rules(config: "Config") -> list[Broken]:
 
 
 def _report_rules(config: "Config") -> list[Broken]:
+    problems = [
+        Broken(
+            ("study",),
+            f"{' on '.join(one)} and {' on '.join(other)} would have the same LaTeX macros, "
+            f"\\{letters(*one)}..., in tables/numbers.tex: rename one of them",
+            config.study.name,
+        )
+        for one, other in clashing_names(config)
+    ]
     policy = config.tables.policy
-    if policy in config.evaluate.policies:
-        return []
-    message = f"{policy!r} is not among evaluate.policies"
-    return [Broken(("tables", "policy"), message, policy, others=(("evaluate", "policies"),))]
+    if policy not in config.evaluate.policies:
+        message = f"{policy!r} is not among evaluate.policies"
+        others = (("evaluate", "policies"),)
+        problems.append(Broken(("tables", "policy"), message, policy, others=others))
+    return problems
 
 
 def _variant_rules(config: "Config", name: str, variant: "Variant") -> list[Broken]:
