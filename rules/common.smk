@@ -3,6 +3,7 @@
 import re
 
 from trama.config import params as stage_params
+from trama.config import table_params
 
 STUDY = CONFIG.study.name
 PROBLEMS = CONFIG.study.problems
@@ -11,22 +12,30 @@ SEEDS = CONFIG.study.seeds
 # All variants that are defined: those that start from a representation, and the others.
 WITH_REPRESENTATION = [name for name, variant in CONFIG.variants.items() if variant.representation]
 WITHOUT_REPRESENTATION = [name for name in CONFIG.variants if name not in WITH_REPRESENTATION]
-# What the study uses of them: those with a predictor (an oracle has one too), and representations.
+# What the study uses of them: those with a predictor (an oracle has one too), those that cluster
+# anew during training, and representations.
 CLASS_VARIANTS = [name for name in VARIANTS if CONFIG.variants[name].has_classes]
+CLUSTER_VARIANTS = [name for name in VARIANTS if name in WITH_REPRESENTATION]
 REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
 FIGURES = ["learning_curves"]
 TABLES = ["results"]
+STUDY_TABLES = ["study_hyperparameters", "study_compute", "numbers"]
 TABLE_FORMATS = ["tex", "csv", "md"]
-SOURCES = ["sources.json"]  # beside the formats of each figure and table
-CAPTION = ["caption.rst"]  # and of each figure
+# Beside the formats of each figure and table.
+SOURCES = ["sources.json"]
+CAPTION = ["caption.rst"]
 if REPRESENTATIONS:
     FIGURES += ["embeddings"]
-    TABLES += ["clusters"]
+    TABLES += ["clusters", "label_consistency"]
 if CLASS_VARIANTS:
     FIGURES += ["predictor_accuracy"]
     TABLES += ["predictor"]
+if CONFIG.evaluate.task_sets:
+    TABLES += ["ood", "ood_tasks"]
+if len(VARIANTS) > 1:
+    STUDY_TABLES += ["study_ablations"]
 
 
 def any_of(names):
@@ -106,32 +115,47 @@ def of_problem(params):
     return settings
 
 
-def in_report(path, category, name, suffix):
+def of_study(params):
+    """Params of a figure or table of the whole study, by that function."""
+
+    def settings(wildcards):
+        return params(CONFIG)
+
+    return settings
+
+
+def report_path(category, name, suffix, of="{problem}"):
+    """A file of a figure or table: of a problem, of the study (`of` is "study"), or just `name`."""
+    stem = "_".join(filter(None, [of, name]))
+    return f"results/{{study}}/{category}s/{stem}.{suffix}"
+
+
+def in_report(category, name, suffix, of="{problem}"):
     """That output, with its caption and its place in Snakemake's report."""
-    caption = f"../workflow/report/{name}.rst"
-    labels = {category: name.replace("_", " "), "format": suffix}
     return report(
-        path, caption=caption, category=f"{category}s", subcategory="{problem}", labels=labels
+        report_path(category, name, suffix, of),
+        caption=f"../workflow/report/{name}.rst",
+        category=f"{category}s",
+        subcategory=of or "study",
+        labels={category: name.replace("_", " "), "format": suffix},
     )
 
 
-def sources_file(category, name):
-    """The file beside a figure or table of a problem that says what it was made from."""
-    return f"results/{{study}}/{category}s/{{problem}}_{name}.sources.json"
+def sources_file(category, name, of="{problem}"):
+    """The file beside a figure or table that says what it was made from."""
+    return report_path(category, name, "sources.json", of)
 
 
-def caption_file(category, name):
-    """The file beside a figure of a problem that has its caption, with the numbers in it."""
-    return f"results/{{study}}/{category}s/{{problem}}_{name}.caption.rst"
+def caption_file(category, name, of="{problem}"):
+    """The file beside a figure or table that has its caption, with the numbers in it."""
+    return report_path(category, name, "caption.rst", of)
 
 
-def figure_files(name):
-    """One figure of a problem, in the formats of the config."""
-    path = f"results/{{study}}/figures/{{problem}}_{name}"
-    return [in_report(f"{path}.{s}", "figure", name, s) for s in CONFIG.figures.formats]
+def figure_files(name, of="{problem}"):
+    """One figure, in the formats of the config."""
+    return [in_report("figure", name, suffix, of) for suffix in CONFIG.figures.formats]
 
 
-def table_files(name):
-    """One table of a problem, in all formats."""
-    path = f"results/{{study}}/tables/{{problem}}_{name}"
-    return [in_report(f"{path}.{s}", "table", name, s) for s in TABLE_FORMATS]
+def table_files(name, of="{problem}"):
+    """One table, in all formats."""
+    return [in_report("table", name, suffix, of) for suffix in TABLE_FORMATS]

@@ -1,8 +1,15 @@
 # A table is a matter of seconds: no node is asked for it.
 localrules:
     table_results,
+    table_ood,
+    table_ood_tasks,
     table_clusters,
     table_predictor,
+    table_label_consistency,
+    table_ablations,
+    table_hyperparameters,
+    table_compute,
+    table_numbers,
 
 
 rule tables:
@@ -12,7 +19,13 @@ rule tables:
             study=STUDY,
             problem=PROBLEMS,
             name=TABLES,
-            suffix=TABLE_FORMATS + SOURCES,
+            suffix=TABLE_FORMATS + CAPTION + SOURCES,
+        ),
+        expand(
+            "results/{study}/tables/{table}.{suffix}",
+            study=STUDY,
+            table=STUDY_TABLES,
+            suffix=TABLE_FORMATS + CAPTION + SOURCES,
         ),
     message:
         "All tables are written."
@@ -27,6 +40,7 @@ rule table_results:
         ),
     output:
         files=table_files("results"),
+        caption=caption_file("table", "results"),
         sources=sources_file("table", "results"),
     log:
         "results/{study}/logs/table_results/{problem}.log",
@@ -40,11 +54,71 @@ rule table_results:
         runtime=CONFIG.resources.tables.runtime,
         gpu=CONFIG.resources.tables.gpu,
     params:
-        settings=of_problem(stage_params.results_params),
+        settings=of_problem(table_params.results_params),
     message:
         "Write the table of results on {wildcards.problem}"
     script:
         "../workflow/scripts/table_results.py"
+
+
+rule table_ood:
+    input:
+        episodes=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("ood"),
+        caption=caption_file("table", "ood"),
+        sources=sources_file("table", "ood"),
+    log:
+        "results/{study}/logs/table_ood/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_ood/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.ood_params),
+    message:
+        "Write the table of task sets on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_ood.py"
+
+
+rule table_ood_tasks:
+    input:
+        episodes=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("ood_tasks"),
+        caption=caption_file("table", "ood_tasks"),
+        sources=sources_file("table", "ood_tasks"),
+    log:
+        "results/{study}/logs/table_ood_tasks/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_ood_tasks/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.ood_params),
+    message:
+        "Write the table of unseen tasks on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_ood_tasks.py"
 
 
 rule table_clusters:
@@ -56,6 +130,7 @@ rule table_clusters:
         ),
     output:
         files=table_files("clusters"),
+        caption=caption_file("table", "clusters"),
         sources=sources_file("table", "clusters"),
     log:
         "results/{study}/logs/table_clusters/{problem}.log",
@@ -69,7 +144,7 @@ rule table_clusters:
         runtime=CONFIG.resources.tables.runtime,
         gpu=CONFIG.resources.tables.gpu,
     params:
-        settings=of_problem(stage_params.clusters_params),
+        settings=of_problem(table_params.clusters_params),
     message:
         "Write the table of clusters on {wildcards.problem}"
     script:
@@ -85,6 +160,7 @@ rule table_predictor:
         ),
     output:
         files=table_files("predictor"),
+        caption=caption_file("table", "predictor"),
         sources=sources_file("table", "predictor"),
     log:
         "results/{study}/logs/table_predictor/{problem}.log",
@@ -98,8 +174,208 @@ rule table_predictor:
         runtime=CONFIG.resources.tables.runtime,
         gpu=CONFIG.resources.tables.gpu,
     params:
-        settings=of_problem(stage_params.predictor_params),
+        settings=of_problem(table_params.predictor_params),
     message:
         "Write the table of the predictor on {wildcards.problem}"
     script:
         "../workflow/scripts/table_predictor.py"
+
+
+rule table_label_consistency:
+    input:
+        histories=expand(
+            "results/{{study}}/{{problem}}/train/{variant}/seed_{seed}/history.parquet",
+            variant=CLUSTER_VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("label_consistency"),
+        caption=caption_file("table", "label_consistency"),
+        sources=sources_file("table", "label_consistency"),
+    log:
+        "results/{study}/logs/table_label_consistency/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_label_consistency/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.label_consistency_params),
+    message:
+        "Write the table of label consistency on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_label_consistency.py"
+
+
+rule table_ablations:
+    input:
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("ablations", of="study"),
+        caption=caption_file("table", "ablations", of="study"),
+        sources=sources_file("table", "ablations", of="study"),
+    log:
+        "results/{study}/logs/table_ablations.log",
+    benchmark:
+        "results/{study}/benchmarks/table_ablations.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.ablations_params),
+    message:
+        "Write the table of ablations"
+    script:
+        "../workflow/scripts/table_ablations.py"
+
+
+rule table_hyperparameters:
+    input:
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("hyperparameters", of="study"),
+        caption=caption_file("table", "hyperparameters", of="study"),
+        sources=sources_file("table", "hyperparameters", of="study"),
+    log:
+        "results/{study}/logs/table_hyperparameters.log",
+    benchmark:
+        "results/{study}/benchmarks/table_hyperparameters.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.hyperparameters_params),
+    message:
+        "Write the table of hyperparameters"
+    script:
+        "../workflow/scripts/table_hyperparameters.py"
+
+
+rule table_compute:
+    input:
+        collect_timings=expand(
+            "results/{{study}}/{problem}/collect/seed_{seed}/timing.parquet",
+            problem=PROBLEMS,
+            seed=SEEDS,
+        ),
+        collect_histories=expand(
+            "results/{{study}}/{problem}/collect/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            seed=SEEDS,
+        ),
+        train_timings=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        train_histories=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        vqvae_histories=expand(
+            "results/{{study}}/{problem}/representation/{representation}/seed_{seed}/vqvae_history.parquet",
+            problem=PROBLEMS,
+            representation=PRETRAINED,
+            seed=SEEDS,
+        ),
+        cluster_metrics=expand(
+            "results/{{study}}/{problem}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
+            problem=PROBLEMS,
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("compute", of="study"),
+        caption=caption_file("table", "compute", of="study"),
+        sources=sources_file("table", "compute", of="study"),
+    log:
+        "results/{study}/logs/table_compute.log",
+    benchmark:
+        "results/{study}/benchmarks/table_compute.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.compute_params),
+    message:
+        "Write the table of wall times and memory"
+    script:
+        "../workflow/scripts/table_compute.py"
+
+
+rule table_numbers:
+    input:
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        histories=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+        cluster_metrics=expand(
+            "results/{{study}}/{problem}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
+            problem=PROBLEMS,
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("numbers", of=""),
+        caption=caption_file("table", "numbers", of=""),
+        sources=sources_file("table", "numbers", of=""),
+    log:
+        "results/{study}/logs/table_numbers.log",
+    benchmark:
+        "results/{study}/benchmarks/table_numbers.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.numbers_params),
+    message:
+        "Write the numbers of the study as LaTeX macros"
+    script:
+        "../workflow/scripts/table_numbers.py"

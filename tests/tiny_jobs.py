@@ -17,20 +17,35 @@ def trained(name: str, rule: str) -> Jobs:
     return each(f"{rule} {name}", f"evaluate_variant {name}")
 
 
-# What follows from a stage: from the training of each variant, and from the stages before it.
-BASELINE_SHOWN = each("figure_learning_curves", "table_results")
+# What follows from a stage: from the evaluation of each variant, from its training, and from the
+# stages before it.
+EVALUATIONS_SHOWN = each(
+    *("table_results", "table_ood", "table_ood_tasks"),
+    *("table_ablations", "table_hyperparameters", "table_compute", "table_numbers"),
+)
+BASELINE_SHOWN = {**each("figure_learning_curves"), **EVALUATIONS_SHOWN}
 CLASSES_SHOWN = each("figure_predictor_accuracy", "table_predictor")
+CLUSTERINGS_SHOWN = each("table_label_consistency")
 CLUSTERS_SHOWN = each("figure_embeddings", "table_clusters")
 FIGURES = each("figure_learning_curves", "figure_embeddings", "figure_predictor_accuracy")
-TABLES = each("table_results", "table_clusters", "table_predictor")
+TABLES = {
+    **EVALUATIONS_SHOWN,
+    **each("table_clusters", "table_predictor", "table_label_consistency"),
+}
 
 QMIX = {**trained("qmix", "train_without_representation"), **BASELINE_SHOWN}
 QPLEX = {**trained("qplex", "train_without_representation"), **BASELINE_SHOWN}
-TRAMA = {**trained("trama", "train_with_representation"), **BASELINE_SHOWN, **CLASSES_SHOWN}
+TRAMA = {
+    **trained("trama", "train_with_representation"),
+    **BASELINE_SHOWN,
+    **CLASSES_SHOWN,
+    **CLUSTERINGS_SHOWN,
+}
 TRAIN = {**QMIX, **QPLEX, **TRAMA}
 CLUSTER = {**each("cluster_representation vqvae"), **CLUSTERS_SHOWN, **TRAMA}
 PRETRAIN = {**each("pretrain_representation vqvae"), **CLUSTER}
 ALL = {**each("collect_problem"), **PRETRAIN, **TRAIN}
-EVALUATE = each(
-    "evaluate_variant qmix", "evaluate_variant qplex", "evaluate_variant trama", "table_results"
-)
+EVALUATE = {
+    **each("evaluate_variant qmix", "evaluate_variant qplex", "evaluate_variant trama"),
+    **EVALUATIONS_SHOWN,
+}

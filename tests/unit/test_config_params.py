@@ -18,21 +18,29 @@ from trama.config.params import (
     EvaluateParams,
     FigureParams,
     PretrainParams,
-    TableParams,
     TrainParams,
     cluster_params,
-    clusters_params,
     collect_params,
     embeddings_params,
     evaluate_params,
     learning_curves_params,
     params_hash,
     predictor_accuracy_params,
-    predictor_params,
     pretrain_params,
-    results_params,
     sources,
     train_params,
+)
+from trama.config.table_params import (
+    TableParams,
+    ablations_params,
+    clusters_params,
+    compute_params,
+    hyperparameters_params,
+    label_consistency_params,
+    numbers_params,
+    ood_params,
+    predictor_params,
+    results_params,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +89,8 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
         "figure embeddings": embeddings_params(config, "SurComb3"),
         "figure predictor_accuracy": predictor_accuracy_params(config, "SurComb3"),
         "table results": results_params(config, "SurComb3"),
+        "table ood": ood_params(config, "SurComb3"),
+        "table label_consistency": label_consistency_params(config, "SurComb3"),
         "table clusters": clusters_params(config, "SurComb3"),
         "table predictor": predictor_params(config, "SurComb3"),
     }
@@ -104,8 +114,19 @@ WITH_CLASSES = {"train trama_oracle", *WITH_CLUSTERS}
 QPLEX = {"train qplex", *WITH_CLASSES}
 JOBS = {"collect", *PRETRAIN, *CLUSTER, *TRAIN, *EVALUATE}
 FIGURES = {f"figure {name}" for name in ("learning_curves", "embeddings", "predictor_accuracy")}
-TABLES = {f"table {name}" for name in ("results", "clusters", "predictor")}
-OF_VARIANTS = {"figure learning_curves", "figure predictor_accuracy", "table results"}
+TABLES = {
+    f"table {name}" for name in ("results", "ood", "clusters", "predictor", "label_consistency")
+}
+OF_VARIANTS = {
+    *("figure learning_curves", "figure predictor_accuracy"),
+    *("table results", "table ood"),
+}
+OF_STUDY = {
+    "ablations": ablations_params,
+    "hyperparameters": hyperparameters_params,
+    "compute": compute_params,
+    "numbers": numbers_params,
+}
 
 USED = {"cluster vqvae", "cluster mean_state"}
 # What each stage takes inputs from, in the order of the stages.
@@ -121,6 +142,8 @@ INPUTS: dict[str, set[str]] = {
     "figure embeddings": USED,
     "figure predictor_accuracy": WITH_CLASSES,
     "table results": EVALUATE,
+    "table ood": EVALUATE,
+    "table label_consistency": WITH_CLUSTERS,
     "table clusters": USED,
     "table predictor": WITH_CLASSES,
 }
@@ -130,12 +153,15 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"study": {"problems": ["SurComb4"]}}, set()),
     ({"study": {"seeds": [0, 1, 2]}}, FIGURES | TABLES),
     ({"study": {"variants": [*VARIANTS[1:], "vdn"]}}, OF_VARIANTS),
-    ({"study": {"variants": [*VARIANTS, "trama_qmix"]}}, OF_VARIANTS | {"table predictor"}),
+    (
+        {"study": {"variants": [*VARIANTS, "trama_qmix"]}},
+        OF_VARIANTS | {"table predictor", "table label_consistency"},
+    ),
     (
         {"study": {"variants": [name for name in VARIANTS if name != "trama_mean_state"]}},
         FIGURES | TABLES,
     ),
-    ({"study": {"seed": 9}}, JOBS),
+    ({"study": {"seed": 9}}, JOBS | TABLES - {"table clusters"}),  # which has no bootstrap
     ({"device": "cpu"}, JOBS),
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
     ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
@@ -185,7 +211,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"rmsprop_eps": 0.1}}, set()),
     ({"variants": {"qmix": {"train": {"optimiser": "rmsprop"}}}}, {"train qmix"}),
     ({"evaluate": {"episodes": 9}}, EVALUATE),
-    ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE),
+    ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE | {"table ood"}),
     ({"task_sets": {"one_type": {"units": ["5s", "5z"]}}}, EVALUATE),
     ({"task_sets": {"own": {"units": ["5s"]}}}, set()),  # nobody names it
     ({"study": {"reference": "qmix"}}, set()),
@@ -193,7 +219,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"figures": {"smoothing": 3}}, {"figure learning_curves"}),
     ({"figures": {"formats": ["pdf"]}}, set()),  # another format is another output
     ({"tables": {"decimals": 3}}, TABLES),
-    ({"tables": {"policy": "best"}}, {"table results"}),
+    ({"tables": {"policy": "best"}}, {"table results", "table ood"}),
 ]
 
 
@@ -226,6 +252,28 @@ def test_upstream_has_the_hashes_of_the_inputs() -> None:
     assert params["evaluate vdn"]["upstream"] == {"train": hashes["train vdn"]}
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"tables": {"decimals": 3}}, {"ablations", "numbers"}),
+        ({"tables": {"policy": "best"}}, {"ablations", "numbers"}),
+        ({"study": {"reference": "qplex"}}, {"ablations", "numbers"}),
+        ({"variants": {"qmix": {"train": {"gamma": 0.9}}}}, set(OF_STUDY)),
+        ({"study": {"problems": ["SurComb3", "SurComb4"]}}, set(OF_STUDY)),
+        ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),
+        ({"figures": {"dpi": 100}}, set()),
+        ({"resources": {"tables": {"threads": 2}}}, set()),
+    ],
+    ids=str,
+)
+def test_tables_of_the_study_follow_what_they_show(
+    change: dict[str, Any], expected: set[str]
+) -> None:
+    before, after = _config(), _config(change)
+    changed = {name for name, build in OF_STUDY.items() if build(before) != build(after)}
+    assert changed == expected
+
+
 def test_a_report_follows_its_problem_and_all_seeds() -> None:
     config = _config({"problems": {"SurComb4": {"starts": ["reflected"]}}})
     for build in (learning_curves_params, embeddings_params, results_params, predictor_params):
@@ -245,7 +293,9 @@ def test_params_are_plain_data_and_round_trip() -> None:
         "figure": FigureParams,
         "table": TableParams,
     }
-    for name, params in _all_params(_config()).items():
+    all_params = _all_params(_config())
+    all_params |= {f"table {name}": build(_config()) for name, build in OF_STUDY.items()}
+    for name, params in all_params.items():
         assert json.loads(json.dumps(params)) == params, name
         models[name.split()[0]].model_validate(params)
 
@@ -307,7 +357,7 @@ def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:
     """What a fresh import of each figure and table imports of the reporting library."""
     modules = {
         "figures": [f"figures.{name.removeprefix('figure ')}" for name in sorted(FIGURES)],
-        "tables": [f"tables.{name.removeprefix('table ')}" for name in sorted(TABLES)],
+        "tables": [f"tables.{n.removeprefix('table ')}" for n in sorted({*TABLES, *OF_STUDY})],
     }
     code = """
 import importlib, sys
@@ -325,9 +375,12 @@ for name in sys.argv[1:]:
         check=True,
         env={"PYTHONPATH": str(ROOT / "workflow"), "HOME": str(tmp_path)},
     )
-    assert [set(line.split()) for line in run.stdout.splitlines()] == [
-        {*SOURCES[stage], name.replace(".", "/")} for stage in modules for name in modules[stage]
-    ]
+    found = iter([set(line.split()) for line in run.stdout.splitlines()])
+    for stage, names in modules.items():
+        of_stage = {name.replace(".", "/"): next(found) for name in names}
+        assert set.union(*of_stage.values()) == {*SOURCES[stage], *of_stage}
+        for own, imported in of_stage.items():
+            assert own in imported <= {*SOURCES[stage], own}
 
 
 def test_sources_change_with_a_text(tmp_path: Path) -> None:

@@ -236,33 +236,3 @@ def test_results_leave_out_problems_without_such_tasks(tmp_path: Path) -> None:
     table = statistics.results(_read(write_evaluations(tmp_path), *other), "last", 0, "unseen")
     assert set(table["problem"]) == {"SurComb3"}
     assert set(table["task"]) == {"x", OVERALL}
-
-
-def test_evaluation_equals_the_table_computed_by_hand(tmp_path: Path) -> None:
-    table = statistics.evaluation(write_evaluations(tmp_path), "last")
-    rows = {(r.task, r.variant, r.metric): r for r in table.itertuples()}
-    assert list(dict.fromkeys(table["task"])) == ["task_a", "task_b", OVERALL]
-    # task, variant: win rate's mean, min, max over the seeds; return's
-    expected = {
-        ("task_a", "qmix"): ((0.5, 0.25, 0.75), (0, -5, 5), 4),
-        ("task_b", "qmix"): ((0.25, 0, 0.5), (7, 7, 7), 2),
-        # Tasks weigh the same although one has twice the episodes.
-        (OVERALL, "qmix"): ((0.375, 0.125, 0.625), (3.5, 1, 6), 6),
-        ("task_a", "trama"): ((1, 1, 1), (0, -5, 5), 4),
-        ("task_b", "trama"): ((0.75, 0.5, 1), (7, 7, 7), 2),
-        (OVERALL, "trama"): ((0.875, 0.75, 1), (3.5, 1, 6), 6),
-    }
-    assert len(rows) == 2 * len(expected)
-    for (task, variant), (win_rate, episode_return, n_episodes) in expected.items():
-        for metric, values in (("win_rate", win_rate), ("return", episode_return)):
-            row = rows[task, variant, metric]
-            assert (row.mean, row.min, row.max) == pytest.approx(values)
-            assert (row.n_seeds, row.episodes_per_seed) == (2, n_episodes)
-
-
-def test_evaluation_without_the_policy_says_so(tmp_path: Path) -> None:
-    path = write_episodes(
-        tmp_path / "qmix" / "seed_0" / "e.parquet", [("last", "trained", "a", 0, True)]
-    )
-    with pytest.raises(TramaError, match=r"e\.parquet: no episode of policy `best`"):
-        statistics.evaluation({"qmix": {0: path}}, "best")

@@ -1,84 +1,519 @@
-"""Tables of a small made-up study."""
+"""Tables of made-up studies: their numbers are computed again from the rows, in another way."""
 
 import io
+import re
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pytest
 
-from made_up import PROVENANCE, write_evaluations, write_histories, write_representations
-from trama.config.model import Tables
-from trama.config.params import TableParams
-from trama.reporting.statistics import OVERALL, Files
-from trama.reporting.tables.clusters import clusters
-from trama.reporting.tables.predictor import predictor
+from made_up import PROVENANCE, write_evaluations, write_history
+from made_up_study import study_config, table_of, write_study
+from trama.config.model import Config, Tables
+from trama.config.table_params import TableParams
+from trama.data.parquet import read_table
+from trama.errors import TramaError
+from trama.reporting import estimates
+from trama.reporting.statistics import OVERALL
+from trama.reporting.tables.label_consistency import label_consistency
+from trama.reporting.tables.measured import supported_best
 from trama.reporting.tables.results import results
-from trama.reporting.tables.table import Table
+from trama.reporting.tables.table import Bold, Table
 
-_PARAMS = TableParams(
+VARIANTS = ("qmix", "qplex", "trama", "trama_oracle")
+TASK_SETS = ("one_changed", "fewer_allies")
+ROUNDED = 0.005 + 1e-9
+"""What two decimals may be off."""
+
+TWO_SEEDS = TableParams(
     upstream={}, sources="", names=("qmix", "trama"), seeds=(0, 1), tables=Tables()
 )
 
 
-def _all(files: Files) -> list[Path]:
-    return [path for seeds in files.values() for path in seeds.values()]
+def _config(**study: object) -> Config:
+    keys = {"name": "made_up", "variants": list(VARIANTS), "seeds": [0, 1, 2, 3], **study}
+    return study_config(study=keys, evaluate={"task_sets": list(TASK_SETS)})
 
 
-def _written(table: Table, folder: Path, suffix: str) -> str:
-    """Write a table in a format and return its text."""
-    path = folder / f"table.{suffix}"
-    table.write([path], PROVENANCE)
-    return path.read_text()
+@pytest.fixture(scope="module")
+def config() -> Config:
+    """A study of four variants, four seeds and two problems."""
+    return _config(problems=["SurComb3", "SurComb4"])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
+    """Its folder."""
+    return write_study(tmp_path_factory.mktemp("study"), config)
+
+
+def _episodes(study: Path, problem: str) -> pd.DataFrame:
+    """All episodes of the last policies of a problem."""
+    files = study.glob(f"{problem}/evaluate/*/*/episodes.parquet")
+    episodes = pd.concat([read_table(file, "episodes").to_pandas() for file in files])
+    episodes = episodes.rename(columns={"won": "win_rate", "episode_return": "return"})
+    return episodes[episodes["policy"] == "last"]
+
+
+def _runs(episodes: pd.DataFrame, variant: str, metric: str) -> np.ndarray:
+    """Scores [seeds, tasks] of a variant."""
+    own = episodes[episodes["variant"] == variant]
+    return own.pivot_table(metric, "seed", ["problem", "task"]).to_numpy(float)
+
+
+def _middle_half(scores: np.ndarray) -> float:
+    ordered = np.sort(scores.ravel())
+    quarter = len(ordered) // 4
+    return float(ordered[quarter : len(ordered) - quarter].mean())
+
+
+def _resampled(scores: np.ndarray, n: int = 4000) -> np.ndarray:
+    """IQM of scores whose seeds are drawn anew within each task, n times."""
+    rng = np.random.default_rng(7)
+    drawn = rng.integers(len(scores), size=(n, *scores.shape))
+    return np.array([_middle_half(np.take_along_axis(scores, rows, axis=0)) for rows in drawn])
+
+
+def _csv(table: Table) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(table.csv("")))
+
+
+def _where(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """Rows that have these values."""
+    for column, value in values.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def _row(table: Table, *names: str) -> list[str]:
+    (row,) = (row for row in table.rows if list(row[: len(names)]) == list(names))
+    return list(row[len(names) :])
+
+
+def _number(cell: str) -> float:
+    return float(cell.split()[0])
 
 
 def _latex_rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("%")]
 
 
-def test_results_as_latex_markdown_and_csv(tmp_path: Path) -> None:
-    table = results({"episodes": _all(write_evaluations(tmp_path))}, _PARAMS, "SurComb3")
-    latex, markdown, csv = (_written(table, tmp_path, suffix) for suffix in ("tex", "md", "csv"))
-    assert _latex_rows(latex) == [
-        r"\begin{tabular}{llrrrr}",
+def _table(rows: list[list[str]], align: str) -> Table:
+    header = [f"Column {i}" for i in range(len(align))]
+    return Table("A title", ["A caption."], header, align, rows, pd.DataFrame({"a": [0.1]}), "all")
+
+
+def test_a_table_in_each_format(tmp_path: Path) -> None:
+    rows = [["task_1", "a", "-0.10", Bold("50 %")], ["task_1", "b", "1e-4 [-1, 2]", "{x}"]]
+    table = _table([*rows, ["task_2", "a", "Δ", "n/a"]], "llrr")
+    table.write([tmp_path / f"t.{suffix}" for suffix in ("tex", "md", "csv")], PROVENANCE)
+    assert _latex_rows((tmp_path / "t.tex").read_text()) == [
+        r"\begingroup\setlength{\tabcolsep}{3pt}",
+        r"\begin{tabular}{@{}llrr@{}}",
         r"\toprule",
-        r"Task & Variant & Win rate & Return & Seeds & Episodes per seed \\",
+        r"Column 0 & Column 1 & Column 2 & Column 3 \\",
         r"\midrule",
-        r"task\_a & qmix & 0.50 [0.25, 0.75] & 0.00 [$-$5.00, 5.00] & 2 & 4 \\",
-        r" & trama & 1.00 [1.00, 1.00] & 0.00 [$-$5.00, 5.00] & 2 & 4 \\",
+        r"task\_1 & a & $-$0.10 & \textbf{50 \%} \\*",
+        r" & b & 1e-4 [$-$1, 2] & \{x\} \\",
         r"\addlinespace",
-        r"task\_b & qmix & 0.25 [0.00, 0.50] & 7.00 [7.00, 7.00] & 2 & 2 \\",
-        r" & trama & 0.75 [0.50, 1.00] & 7.00 [7.00, 7.00] & 2 & 2 \\",
-        r"\addlinespace",
-        r"overall & qmix & 0.38 [0.12, 0.62] & 3.50 [1.00, 6.00] & 2 & 6 \\",
-        r" & trama & 0.88 [0.75, 1.00] & 3.50 [1.00, 6.00] & 2 & 6 \\",
+        r"task\_2 & a & $\Delta$ & n/a \\",
         r"\bottomrule",
         r"\end{tabular}",
+        r"\endgroup",
     ]
-    assert "study made_up, params 0123456789abcdef" in latex
-    assert "| task_a | qmix | 0.50 [0.25, 0.75] | 0.00 [-5.00, 5.00] | 2 | 4 |" in markdown
-    frame = pd.read_csv(io.StringIO(csv))
-    row = frame[(frame.task == OVERALL) & (frame.variant == "qmix") & (frame.metric == "win_rate")]
-    assert row[["mean", "min", "max"]].to_numpy().tolist() == [[0.375, 0.125, 0.625]]
-    assert set(frame["policy"]) == {"last"}
-
-
-def test_clusters_table(tmp_path: Path) -> None:
-    metrics = write_representations(tmp_path)[1]
-    table = clusters({"cluster_metrics": _all(metrics)}, _PARAMS, "SurComb3")
-    latex = _latex_rows(_written(table, tmp_path, "tex"))
-    assert r"vqvae & 0 & 0.47 & 0.00 & 0.35 & 57 & 0.20 & 0.50 \\" in latex
-    assert r"mean\_state & 0 & 0.47 & 0.00 & 0.35 & n/a & 0.20 & 0.50 \\" in latex
-    frame = pd.read_csv(io.StringIO(_written(table, tmp_path, "csv")))
-    assert frame["ari"].tolist() == [0.471] * 4
-    assert frame["codes_in_use"].isna().tolist() == [False, False, True, True]
-
-
-def test_predictor_table(tmp_path: Path) -> None:
-    histories = write_histories(tmp_path)["trama"]
-    table = predictor({"histories": list(histories.values())}, _PARAMS, "SurComb3")
-    lines = _written(table, tmp_path, "md").splitlines()
-    assert lines[2:6] == [
-        "| Variant | Seed | Balanced accuracy | Majority rate |",
+    assert (tmp_path / "t.md").read_text().splitlines()[:5] == [
+        "A title.",
+        "",
+        "| Column 0 | Column 1 | Column 2 | Column 3 |",
         "| :-- | :-- | --: | --: |",
-        "| trama | 0 | 0.80 | 0.42 |",
-        "| trama | 1 | 0.85 | 0.44 |",
+        "| task_1 | a | -0.10 | **50 %** |",
     ]
+    assert (tmp_path / "t.csv").read_text() == "a\n0.1\n"
+    for suffix in ("tex", "md"):
+        text = (tmp_path / f"t.{suffix}").read_text()
+        assert "study made_up, params 0123456789abcdef" in text
+        assert "A caption." in text
+    with pytest.raises(ValueError, match=r"t\.html: no format for tables"):
+        table.write([tmp_path / "t.html"], PROVENANCE)
+
+
+def test_the_first_of_three_names_is_a_heading_in_latex() -> None:
+    rows = [["set", "x", "a", "1"], ["set", "y", "a", "2"], ["other", "y", "a", "3"]]
+    assert _latex_rows(_table(rows, "lllr").latex(""))[4:-3] == [
+        r"\midrule",
+        r"\multicolumn{3}{@{}l}{\emph{set}} \\*",
+        r"x & a & 1 \\",
+        r"\addlinespace",
+        r"y & a & 2 \\",
+        r"\addlinespace",
+        r"\multicolumn{3}{@{}l}{\emph{other}} \\*",
+        r"y & a & 3 \\",
+    ]
+
+
+def test_what_no_page_holds_is_a_longtable_with_its_header_on_each() -> None:
+    latex = _table([[str(i), "words"] for i in range(60)], "lw").latex("")
+    assert r"% Needs \usepackage{booktabs,array,longtable}." in latex
+    assert r"\begin{longtable}{@{}l>{\raggedright\arraybackslash}p{0.2\textwidth}@{}}" in latex
+    assert latex.index(r"\endhead") < latex.index("59 & words") < latex.index(r"\end{longtable}")
+    assert "tabular" not in latex
+
+
+def test_results_of_two_seeds_equal_the_table_computed_by_hand(tmp_path: Path) -> None:
+    files = [path for seeds in write_evaluations(tmp_path).values() for path in seeds.values()]
+    table = results({"episodes": files}, TWO_SEEDS, "SurComb3")
+    # The IQM of 0, .25, .5, .75 leaves out the first and the last; of two values none.
+    assert table.rows == [
+        ["task_a", "qmix", *["0.50 [0.25, 0.75]"] * 2, *["0.00 [-5.00, 5.00]"] * 2],
+        ["task_a", "trama", *["1.00 [1.00, 1.00]"] * 2, *["0.00 [-5.00, 5.00]"] * 2],
+        ["task_b", "qmix", *["0.25 [0.00, 0.50]"] * 2, *["7.00 [7.00, 7.00]"] * 2],
+        ["task_b", "trama", *["0.75 [0.50, 1.00]"] * 2, *["7.00 [7.00, 7.00]"] * 2],
+        [
+            *(OVERALL, "qmix", "0.38 [0.12, 0.62]", "0.38 [0.12, 0.62]"),
+            *("6.00 [1.00, 6.00]", "3.50 [1.00, 6.00]"),
+        ],
+        [
+            *(OVERALL, "trama", "1.00 [0.75, 1.00]", "0.88 [0.75, 1.00]"),
+            *("6.00 [1.00, 6.00]", "3.50 [1.00, 6.00]"),
+        ],
+    ]
+    assert not any(isinstance(cell, Bold) for row in table.rows for cell in row)
+    assert "2 seeds are too few for intervals" in table.caption[0]
+    assert "of 2 to 4 episodes per seed and task" in table.caption[0]
+    frame = _csv(table)
+    assert frame["low"].isna().all()
+    seeds = frame[(frame.statistic == "seed") & (frame.task == OVERALL) & (frame.variant == "qmix")]
+    assert seeds[seeds.metric == "win_rate"]["value"].tolist() == [0.125, 0.625]
+    assert seeds["seed"].tolist() == [0, 1, 0, 1]
+
+
+def test_results_with_intervals(study: Path, config: Config) -> None:
+    table = table_of("results", study, config, "SurComb3")
+    episodes = _episodes(study, "SurComb3")
+    episodes = episodes[episodes["task_set"] == "trained"]
+    frame = _csv(table)
+    tasks = list(dict.fromkeys(episodes["task"]))
+    for task, variant, metric in product([*tasks, OVERALL], VARIANTS, ("win_rate", "return")):
+        of_task = episodes if task == OVERALL else episodes[episodes["task"] == task]
+        scores = _runs(of_task, variant, metric)
+        rows = _where(frame, task=task, variant=variant, metric=metric)
+        values = {s: _where(rows, statistic=s)["value"].tolist() for s in ("mean", "iqm", "seed")}
+        assert values["mean"] == pytest.approx([scores.mean()])
+        assert values["iqm"] == pytest.approx([_middle_half(scores)])
+        assert values["seed"] == pytest.approx(scores.mean(axis=1).tolist())
+        cells = _row(table, task, variant)[slice(0, 2) if metric == "win_rate" else slice(2, 4)]
+        assert [_number(cell) for cell in cells] == pytest.approx(
+            [_middle_half(scores), scores.mean()], abs=ROUNDED
+        )
+        if task == OVERALL:
+            ends = np.quantile(_resampled(scores), [0.025, 0.975])
+            found = _where(rows, statistic="iqm")[["low", "high"]].to_numpy()
+            assert found == pytest.approx(ends[None], abs=0.04 * np.ptp(scores))
+    assert "95 % intervals of a stratified bootstrap over the 4 seeds" in table.caption[0]
+
+
+def test_the_best_is_in_bold_where_no_other_variant_may_be_better(
+    study: Path, config: Config
+) -> None:
+    table = table_of("results", study, config, "SurComb3")
+    episodes = _episodes(study, "SurComb3")
+    episodes = episodes[episodes["task_set"] == "trained"]
+    resampled = {v: _resampled(_runs(episodes, v, "win_rate")) for v in VARIANTS}
+    gaps = [resampled["trama_oracle"] - resampled[v] for v in VARIANTS[:-1]]
+    assert min(np.quantile(gap, 0.025) for gap in gaps) > 0.02
+    bold = {v: isinstance(_row(table, OVERALL, v)[0], Bold) for v in VARIANTS}
+    assert bold == {"qmix": False, "qplex": False, "trama": False, "trama_oracle": True}
+
+
+def test_the_best_that_intervals_support() -> None:
+    low, high = np.linspace(0.1, 0.2, 5)[:, None], np.linspace(0.6, 0.7, 5)[:, None]
+
+    def best(**scores: np.ndarray) -> str | None:
+        return supported_best(scores, estimates.mean, 0)
+
+    assert best(a=low, b=high) == best(b=high, a=low, c=low + 0.1) == "b"
+    assert best(a=low, b=high, c=high - 0.02) is None  # c may be as good
+    assert best(a=high, b=high) is None
+    assert best(a=low[:2], b=high[:2]) is None  # two seeds say nothing
+    assert best(a=low[:3], b=high[:3]) == "b"
+    assert best(b=high) is None  # the best of one
+
+
+def test_sets_of_tasks_that_were_not_trained_on(study: Path, config: Config) -> None:
+    table = table_of("ood", study, config, "SurComb4")
+    episodes = _episodes(study, "SurComb4")
+    unseen = episodes[episodes["task_set"] != "trained"]
+    groups = {name: _where(episodes, task_set=name) for name in ("trained", *TASK_SETS)}
+    groups["unseen"] = unseen
+    assert list(dict.fromkeys(row[0] for row in table.rows)) == ["trained", *TASK_SETS, "unseen"]
+    frame = _csv(table)
+    for task_set, of_set in groups.items():
+        for variant in VARIANTS:
+            n_tasks, distance, win_rate, episode_return, gain = _row(table, task_set, variant)
+            assert int(n_tasks) == of_set["task"].nunique()
+            wins = _middle_half(_runs(of_set, variant, "win_rate"))
+            returns = _middle_half(_runs(of_set, variant, "return"))
+            assert [_number(win_rate), _number(episode_return)] == pytest.approx(
+                [wins, returns], abs=ROUNDED
+            )
+            if variant == "trama":
+                far = _runs(of_set, variant, "centroid_distance").mean()
+                assert float(distance) == pytest.approx(far, abs=ROUNDED)
+            else:
+                assert distance == "n/a"
+            if variant in ("trama", "trama_oracle"):
+                over = _middle_half(_runs(of_set, "qplex", "win_rate"))
+                assert _number(gain) == pytest.approx(wins - over, abs=ROUNDED)
+                keys = {"task_set": task_set, "variant": variant, "metric": "win_rate_gain"}
+                exact = _where(frame, **keys, statistic="iqm")["value"]
+                assert exact.tolist() == pytest.approx([wins - over])
+            else:
+                assert gain == "n/a"
+    # SurComb4 trains on 1c2s2z, which is 2c1s2z with one unit changed, and not on its twin.
+    assert "2c1s2z surrounded" in set(unseen["task"])
+
+
+def test_each_task_that_was_not_trained_on(study: Path, config: Config) -> None:
+    table = table_of("ood_tasks", study, config, "SurComb3")
+    episodes = _episodes(study, "SurComb3")
+    tasks = episodes[["task_set", "task"]].drop_duplicates()
+    assert [row[:3] for row in table.rows] == [
+        [task_set, task, variant]
+        for task_set, task in tasks.itertuples(index=False)
+        for variant in VARIANTS
+    ]
+    for task_set, task in tasks.itertuples(index=False):
+        rows = _where(episodes, task_set=task_set, task=task)
+        changed, _, win_rate, *_ = _row(table, task_set, task, "qmix")
+        assert int(changed) == rows["units_changed"].iloc[0]
+        wins = _middle_half(_runs(rows, "qmix", "win_rate"))
+        assert _number(win_rate) == pytest.approx(wins, abs=ROUNDED)
+
+
+def test_a_set_that_a_problem_trains_on_is_left_out(tmp_path: Path) -> None:
+    config = study_config(
+        study={"name": "small", "variants": ["qmix"], "seeds": [0]},
+        task_sets={"known": {"units": ["2z3s"]}, "new": {"units": ["5s"]}},
+        evaluate={"task_sets": ["known", "new"]},
+    )
+    table = table_of("ood", write_study(tmp_path, config), config, "SurComb3")
+    assert [row[0] for row in table.rows] == ["trained", "new", "unseen"]
+    assert "There is one seed, so there are no intervals." in table.caption[0]
+    assert all("[" not in cell for row in table.rows for cell in row)
+
+
+def test_predictors_and_their_seeds(study: Path, config: Config) -> None:
+    table = table_of("predictor", study, config, "SurComb3")
+    assert [row[0] for row in table.rows] == ["trama", "trama_oracle"]
+    frame = _csv(table)
+    metrics = ("predictor_accuracy", "predictor_balanced_accuracy", "majority_rate")
+    for column, metric in enumerate(metrics):
+        values = []
+        for seed in config.study.seeds:
+            path = study / f"SurComb3/train/trama/seed_{seed}/history.parquet"
+            history = read_table(path, "history").to_pandas()
+            values.append(history[history["metric"] == metric].iloc[-1]["value"])
+        own = frame[(frame["variant"] == "trama") & (frame["metric"] == metric)]
+        assert own[own["statistic"] == "seed"]["value"].tolist() == pytest.approx(values)
+        assert own[own["statistic"] == "mean"]["value"].item() == pytest.approx(np.mean(values))
+        cell = _row(table, "trama")[column]
+        assert re.fullmatch(r"\d\.\d\d \[\d\.\d\d, \d\.\d\d\]", cell)
+        assert _number(cell) == pytest.approx(np.mean(values), abs=ROUNDED)
+
+
+def test_label_consistency_beside_chance(tmp_path: Path) -> None:
+    values = {
+        ("trama", 0): [(100, 0.8, 0.4), (200, 0.9, 0.5)],
+        ("trama", 1): [(100, 0.6, 0.3)],
+        ("other", 0): [],  # all clusterings were refused
+        ("other", 1): [(100, 0.5, 0.5)],
+    }
+    files = []
+    for (variant, seed), clusterings in values.items():
+        rows: list[tuple[int, str, str | None, int | None, float]] = [(0, "ari", None, None, 0.0)]
+        for env_steps, kept, chance in clusterings:
+            rows.append((env_steps, "label_consistency", None, None, kept))
+            rows.append((env_steps, "label_consistency_chance", None, None, chance))
+        path = tmp_path / variant / f"seed_{seed}" / "history.parquet"
+        files.append(write_history(path, rows))
+    table = label_consistency({"histories": files}, TWO_SEEDS, "SurComb3")
+    assert table.rows == [
+        ["trama", "1.5", "0.72 [0.60, 0.85]", "0.38 [0.30, 0.45]", "0.60"],
+        ["other", "0.5", "n/a", "n/a", "0.50"],
+    ]
+    frame = _csv(table)
+    each = frame[(frame["statistic"] == "clustering") & (frame["metric"] == "label_consistency")]
+    columns = ["variant", "seed", "env_steps", "value"]
+    assert each[columns].to_numpy().tolist() == [
+        ["trama", 0, 100, 0.8],
+        ["trama", 0, 200, 0.9],
+        ["trama", 1, 100, 0.6],
+        ["other", 1, 100, 0.5],
+    ]
+
+
+def test_clusters_of_each_representation_and_seed(study: Path, config: Config) -> None:
+    table = table_of("clusters", study, config, "SurComb3")
+    assert table.rows == [
+        ["vqvae", str(seed), "0.47", "0.00", "0.35", "57", "0.20", "0.50"]
+        for seed in config.study.seeds
+    ]
+    assert _csv(table)["ari"].tolist() == [0.471] * len(config.study.seeds)
+
+
+def test_variants_beside_the_reference_over_all_problems(study: Path, config: Config) -> None:
+    table = table_of("ablations", study, config)
+    assert [row[:2] for row in table.rows] == [
+        ["qmix", "no trajectory classes; mixer qmix instead of qplex"],
+        ["qplex", "no trajectory classes"],
+        ["trama", "reference"],
+        ["trama_oracle", "true tasks as classes instead of clusters of vqvae"],
+    ]
+    assert _row(table, "trama")[2:] == ["n/a"] * 3
+    episodes = pd.concat([_episodes(study, problem) for problem in config.study.problems])
+    episodes = episodes[episodes["task_set"] == "trained"]
+    frame = _csv(table)
+    for variant in ("qmix", "qplex", "trama_oracle"):
+        for metric in ("win_rate", "return"):
+            own, other = (_runs(episodes, v, metric) for v in (variant, "trama"))
+            assert own.shape == (4, 3 + 4)
+            row = _where(frame, variant=variant, metric=f"{metric}_difference", statistic="iqm")
+            assert row["value"].item() == pytest.approx(_middle_half(own) - _middle_half(other))
+            ends = np.quantile(_resampled(own) - _resampled(other)[::-1], [0.025, 0.975])
+            found = [row["low"].item(), row["high"].item()]
+            assert found == pytest.approx(ends.tolist(), abs=0.05 * np.ptp(own))
+        wins = [_runs(episodes, v, "win_rate") for v in (variant, "trama")]
+        pairs = [
+            (x > y) + (x == y) / 2
+            for task in range(7)
+            for x, y in product(wins[0][:, task], wins[1][:, task])
+        ]
+        row = _where(frame, variant=variant, metric="win_rate_improvement")
+        assert row["value"].item() == pytest.approx(np.mean(pairs))
+        assert _number(_row(table, variant)[4]) == pytest.approx(np.mean(pairs), abs=ROUNDED)
+
+
+def test_hyperparameters_are_those_that_jobs_used(study: Path) -> None:
+    config = study_config(
+        study={"name": "made_up", "variants": ["qmix", "qplex", "trama"], "seeds": [0]},
+        variants={"qmix": {"train": {"gamma": 0.9}}},
+    )
+    table = table_of("hyperparameters", study, config)
+    rows = [tuple(row) for row in table.rows]
+    assert ("train", "gamma", "0.99", "0.9", "qmix") in rows
+    assert ("train", "gamma", "0.99", "0.99", "qplex, trama") in rows
+    assert ("train", "qmix.mixing_size", "32", "32", "qmix") in rows
+    assert ("train", "learning_rate", "5e-4", "1e-3", "all") in rows
+    assert ("representation", "n_codes", "256", "256", "trama") in rows
+    assert ("cluster", "classifier.hidden_sizes", "64, 32", "64, 32", "trama") in rows
+    assert ("env", "max_steps", "", "100", "all") in rows
+    keys = {(section, key) for section, key, *_ in rows}
+    assert not keys & {("train", "rmsprop_alpha"), ("train", "checkpoint_minutes")}
+    frame = _csv(table)
+    gamma = frame[(frame["section"] == "train") & (frame["key"] == "gamma")]
+    assert dict(zip(gamma["variant"], gamma["value"], strict=True)) == {
+        **{"qmix": "0.9", "qplex": "0.99", "trama": "0.99"}
+    }
+
+
+def test_compute_from_timings_histories_and_benchmark_files(study: Path, config: Config) -> None:
+    table = table_of("compute", study, config)
+    assert [row[:3] for row in table.rows[:3]] == [
+        ["SurComb3", "collect", ""],
+        ["SurComb3", "cluster", "vqvae"],
+        ["SurComb3", "train", "qmix"],
+    ]
+    timings = [
+        read_table(path, "timing").to_pandas().set_index("phase")["seconds"]
+        for path in sorted(study.glob("SurComb3/train/qmix/*/timing.parquet"))
+    ]
+    minutes, speed, updates, *_, memory = _row(table, "SurComb3", "train", "qmix")
+    seconds = [timing.sum() for timing in timings]
+    assert float(minutes) == pytest.approx(np.mean(seconds) / 60, abs=0.05)
+    assert float(speed) == pytest.approx(np.mean([200_000 / s for s in seconds]), abs=0.5)
+    assert updates == "2,400"
+    files = study.glob("benchmarks/train_*/SurComb3/qmix/seed_*.tsv")
+    largest = max(pd.read_csv(file, sep="\t")["max_rss"].item() for file in files)
+    assert float(memory.replace(",", "")) == pytest.approx(largest, abs=0.5)
+    # A study may have lost its benchmark files.
+    assert _row(table, "SurComb3", "cluster", "vqvae") == ["n/a"] * 8
+
+
+@pytest.fixture(scope="module")
+def macros(study: Path, config: Config) -> dict[str, str]:
+    """The macros of the study, by name, as LaTeX has them."""
+    latex = table_of("numbers", study, config).latex("")
+    found = re.findall(r"^\\newcommand{\\([A-Za-z]+)}{([^%]*)}% \S", latex, re.MULTILINE)
+    assert len(found) == latex.count(r"\newcommand")
+    return dict(found)
+
+
+def test_numbers_are_those_of_the_tables(
+    study: Path, config: Config, macros: dict[str, str]
+) -> None:
+    def shown(name: str) -> str:
+        value, low, high = (macros[f"{name}{end}"] for end in ("", "Low", "High"))
+        return f"{value} [{low}, {high}]".replace(r"\ensuremath{-}", "-")
+
+    assert macros["StudySeeds"] == "4"
+    results = _row(table_of("results", study, config, "SurComb4"), OVERALL, "trama")
+    names = ("WinRate", "MeanWinRate", "Return", "MeanReturn")
+    assert [shown(f"TramaSurCombFour{name}") for name in names] == results
+    table = table_of("ood", study, config, "SurComb3")
+    _, distance, wins, returns, gain = _row(table, "fewer_allies", "trama")
+    assert macros["TramaSurCombThreeFewerAlliesDistance"] == distance
+    prefix = "TramaSurCombThreeFewerAllies"
+    assert [shown(f"{prefix}{n}") for n in ("WinRate", "Return", "WinRateGain")] == [
+        *(wins, returns, gain)
+    ]
+    assert shown("TramaSurCombThreeUnseenWinRate") == _row(table, "unseen", "trama")[2]
+    assert "QmixSurCombThreeUnseenWinRateGain" not in macros
+    _, wins, difference, of_return, better = _row(table_of("ablations", study, config), "qmix")
+    assert shown("QmixWinRate") == wins
+    assert shown("QmixWinRateDifference") == difference
+    assert difference.startswith("-")
+    assert shown("QmixReturnDifference") == of_return
+    assert shown("QmixImprovement") == better
+    accuracy, balanced, majority = _row(
+        table_of("predictor", study, config, "SurComb3"), "trama_oracle"
+    )
+    assert shown("TramaOracleSurCombThreePredictorAccuracy") == accuracy
+    assert shown("TramaOracleSurCombThreePredictorBalancedAccuracy") == balanced
+    assert shown("TramaOracleSurCombThreeMajorityRate") == majority
+    _, kept, chance, _ = _row(table_of("label_consistency", study, config, "SurComb3"), "trama")
+    assert shown("TramaSurCombThreeLabelConsistency") == kept
+    assert shown("TramaSurCombThreeLabelConsistencyChance") == chance
+    assert shown("VqvaeSurCombThreeAri") == "0.47 [0.47, 0.47]"
+
+
+def test_without_intervals_no_macro_has_their_name(tmp_path: Path) -> None:
+    config = _config(seeds=[0, 1], variants=["qmix", "trama"])
+    study = write_study(tmp_path, config)
+    macros = {row[0]: row[1] for row in table_of("numbers", study, config).rows}
+    assert not [name for name in macros if name.endswith(("Low", "High"))]
+    shown = _row(table_of("results", study, config, "SurComb3"), OVERALL, "qmix")[1]
+    name = r"\QmixSurCombThreeMeanWinRate"
+    ends = macros[f"{name}LowestSeed"], macros[f"{name}HighestSeed"]
+    assert shown == f"{macros[name]} [{', '.join(ends)}]"
+
+
+def test_macros_of_one_name_are_an_error(tmp_path: Path) -> None:
+    config = study_config(
+        study={"name": "small", "variants": ["qmix"], "seeds": [0]},
+        task_sets={"mean": {"units": ["5s"]}},
+        evaluate={"task_sets": ["mean"]},
+    )
+    study = write_study(tmp_path, config)
+    message = (
+        r"the macro \\QmixSurCombThreeMeanWinRate would be both `win rate of qmix on SurComb3, "
+        "mean` and `win rate of qmix on the tasks mean of SurComb3, IQM`"
+    )
+    with pytest.raises(TramaError, match=message):
+        table_of("numbers", study, config)
+
+
+def test_intervals_have_the_same_bytes_each_time(study: Path, config: Config) -> None:
+    one, other = (table_of("results", study, config, "SurComb3") for _ in range(2))
+    assert (one.latex(""), one.csv("")) == (other.latex(""), other.csv(""))

@@ -61,7 +61,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         },
     ),
     "study.seeds": ("study={seeds: [0, 1]}", ALL),
-    "study.reference": ("study={reference: qplex}", NOTHING),
+    "study.reference": (
+        "study={reference: qplex}",
+        each("table_ablations", "table_numbers"),
+    ),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
     "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
     # For evaluation alone.
@@ -219,8 +222,17 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
     "figures.dpi": ("figures={dpi: 100}", FIGURES),
     "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),
-    "tables.decimals": ("tables={decimals: 1}", TABLES),
-    "tables.policy": ("tables={policy: best}", each("table_results")),
+    "tables.decimals": (
+        "tables={decimals: 1}",
+        {k: n for k, n in TABLES.items() if k not in ("table_hyperparameters", "table_compute")},
+    ),
+    "tables.policy": (
+        "tables={policy: best}",
+        each(
+            *("table_results", "table_ood", "table_ood_tasks"),
+            *("table_ablations", "table_numbers"),
+        ),
+    ),
     **{
         f"resources.{rule}.{key}": (f"resources={{{rule}: {{{key}: {value}}}}}", NOTHING)
         for rule in (

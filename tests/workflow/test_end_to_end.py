@@ -34,7 +34,12 @@ pytestmark = pytest.mark.end_to_end
 
 VARIANTS = ["qmix", "qplex", "trama"]
 FIGURES = ["learning_curves", "embeddings", "predictor_accuracy"]
-TABLES = ["results", "clusters", "predictor"]
+TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "label_consistency"]
+STUDY_TABLES = ["ablations", "hyperparameters", "compute", "numbers"]
+TABLE_FILES = [
+    *(f"SurComb3_{name}" for name in TABLES),
+    *("numbers" if name == "numbers" else f"study_{name}" for name in STUDY_TABLES),
+]
 
 
 def files_of(clone: Path) -> set[Path]:
@@ -71,10 +76,11 @@ def test_figures_are_pictures(finished_study: Path, name: str) -> None:
     assert "SurComb3" in figure.with_suffix(".caption.rst").read_text()
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", TABLE_FILES)
 def test_tables_have_rows_in_each_format(finished_study: Path, name: str) -> None:
-    table = finished_study / "results/tiny/tables" / f"SurComb3_{name}"
-    assert r"\toprule" in table.with_suffix(".tex").read_text()
+    table = finished_study / "results/tiny/tables" / name
+    line = r"\newcommand" if name == "numbers" else r"\toprule"
+    assert line in table.with_suffix(".tex").read_text()
     assert "\n| :-- |" in table.with_suffix(".md").read_text()
     with table.with_suffix(".csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) > 0
@@ -187,13 +193,13 @@ def test_the_study_says_what_ran(finished_study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [f"figures/{n}" for n in FIGURES] + [f"tables/{n}" for n in TABLES]
+    "name", [f"figures/SurComb3_{n}" for n in FIGURES] + [f"tables/{n}" for n in TABLE_FILES]
 )
 def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -> None:
     folder, stem = name.split("/")
-    path = finished_study / "results/tiny" / folder / f"SurComb3_{stem}.sources.json"
+    path = finished_study / "results/tiny" / folder / f"{stem}.sources.json"
     sources = json.loads(path.read_text())
-    made = [f for f in path.parent.glob(f"SurComb3_{stem}.*") if f != path]
+    made = [f for f in path.parent.glob(f"{stem}.*") if f != path]
     assert {finished_study / file for file in sources["made"]} == set(made)
     for source in sources["inputs"]:
         file = finished_study / source["file"]
@@ -201,21 +207,31 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
         assert source["provenance"] == asdict(read_provenance(file))
         assert source["rows"] > 0
     inputs = [Path(source["file"]) for source in sources["inputs"]]
+    episodes = {("evaluate", v, "episodes") for v in VARIANTS}
+    of_trama = {("train", "trama", "history")}
+    histories = {("train", v, "history") for v in VARIANTS}
+    clusters = {("representation", "vqvae", "cluster_metrics")}
     read = {
-        "learning_curves": {("train", v, "history") for v in VARIANTS},
-        "predictor_accuracy": {("train", "trama", "history")},
-        "predictor": {("train", "trama", "history")},
-        "results": {("evaluate", v, "episodes") for v in VARIANTS},
-        "clusters": {("representation", "vqvae", "cluster_metrics")},
-        "embeddings": {
-            ("representation", "vqvae", "cluster_metrics"),
-            ("representation", "vqvae", "embeddings"),
+        "learning_curves": histories,
+        "predictor_accuracy": of_trama,
+        "embeddings": {*clusters, ("representation", "vqvae", "embeddings")},
+        **dict.fromkeys(["results", "ood", "ood_tasks"], episodes),
+        **dict.fromkeys(["ablations", "hyperparameters"], episodes),
+        **dict.fromkeys(["predictor", "label_consistency"], of_trama),
+        "clusters": clusters,
+        "compute": {
+            *(episodes | histories | clusters),
+            *(("train", v, "timing") for v in VARIANTS),
+            *(("collect", "seed_0", kind) for kind in ("timing", "history")),
+            ("representation", "vqvae", "vqvae_history"),
         },
+        "numbers": episodes | clusters | of_trama,
     }
-    assert {(*p.parts[3:5], p.stem) for p in inputs} == read[stem]
+    name = stem.removeprefix("SurComb3_").removeprefix("study_")
+    assert {(*p.parts[3:5], p.stem) for p in inputs} == read[name]
     # A picture tells the same hash of the params.
     if folder == "figures":
-        picture = path.with_name(f"SurComb3_{stem}.png").read_bytes()
+        picture = path.with_name(f"{stem}.png").read_bytes()
         assert sources["provenance"]["params_hash"].encode() in picture
 
 
@@ -235,18 +251,20 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     def content() -> dict[Path, bytes]:
         files = [*results.glob("*/evaluate/**/*.parquet")]
         files += [*results.glob("figures/*"), *results.glob("tables/*")]
-        return {path: path.read_bytes() for path in files}
+        # The table of wall times is the only one that is not repeatable, and not made again here.
+        return {f: f.read_bytes() for f in files if not f.name.startswith("study_compute.")}
 
     before = content()
-    rules = ["evaluate_variant", *(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in TABLES)]
+    tables = [name for name in [*TABLES, *STUDY_TABLES] if name != "compute"]
+    rules = ["evaluate_variant", *(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in tables)]
     written = {path: path.stat().st_mtime_ns for path in before}
     result = run_snakemake(
         copied_study, "--cores", "1", "--config", "preset=tiny", "--forcerun", *rules
     )
     assert result.returncode == 0, result.stdout
     assert content() == before
-    # Figures and tables have a file of their sources, too, and figures their caption.
-    assert len(before) == 6 + (2 + 2) * len(FIGURES) + (3 + 1) * len(TABLES)
+    # Figures and tables have a file of their caption and one of their sources, too.
+    assert len(before) == 6 + (2 + 2) * len(FIGURES) + (3 + 2) * len(tables)
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 
@@ -255,7 +273,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished_study: Path) -> None:
     jobs = {
         path.relative_to(results / "logs").with_suffix("") for path in results.glob("logs/**/*.log")
     }
-    assert len(jobs) == 15
+    assert len(jobs) == 22
     measured = results.glob("benchmarks/**/*.tsv")
     assert {path.relative_to(results / "benchmarks").with_suffix("") for path in measured} == jobs
 

@@ -16,8 +16,10 @@ from tiny_jobs import (
     BASELINE_SHOWN,
     CLASSES_SHOWN,
     CLUSTER,
+    CLUSTERINGS_SHOWN,
     CLUSTERS_SHOWN,
     EVALUATE,
+    EVALUATIONS_SHOWN,
     FIGURES,
     PRETRAIN,
     QMIX,
@@ -55,7 +57,7 @@ DELETED: dict[str, Jobs] = {
     "SurComb3/representation/vqvae/seed_0/centroids.parquet": CLUSTER,
     "SurComb3/train/qmix/seed_0": QMIX,
     "SurComb3/train/trama/seed_0": TRAMA,
-    "SurComb3/evaluate/qmix/seed_0": each("evaluate_variant qmix", "table_results"),
+    "SurComb3/evaluate/qmix/seed_0": {**each("evaluate_variant qmix"), **EVALUATIONS_SHOWN},
     "figures": FIGURES,
     "tables/SurComb3_results.csv": each("table_results"),
     "logs": {},
@@ -112,6 +114,8 @@ def test_the_profile_s_bound_on_checksums_is_in_force(copied_study: Path) -> Non
         ("figures/embeddings", each("figure_embeddings")),
         ("style", FIGURES),
         ("tables/results", each("table_results")),
+        ("tables/ood", each("table_ood", "table_ood_tasks")),
+        ("tables/measured", TABLES),
         ("tables/table", TABLES),
         ("statistics", {**FIGURES, **TABLES}),
     ],
@@ -153,7 +157,7 @@ def test_new_seeds_leave_the_others_alone(finished_study: Path) -> None:
 
 
 def test_the_order_of_variants_is_that_of_curves_and_rows(finished_study: Path) -> None:
-    planned = each("figure_learning_curves", "figure_predictor_accuracy", "table_results")
+    planned = {**each("figure_predictor_accuracy"), **BASELINE_SHOWN}
     assert plan(finished_study, "study={variants: [qplex, qmix, trama]}") == planned
 
 
@@ -169,6 +173,7 @@ def test_a_new_variant_and_its_new_representation(finished_study: Path) -> None:
         **trained("trama_small", "train_with_representation"),
         **BASELINE_SHOWN,
         **CLASSES_SHOWN,
+        **CLUSTERINGS_SHOWN,
         **CLUSTERS_SHOWN,
     }
 

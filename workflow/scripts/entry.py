@@ -101,7 +101,7 @@ def figure(draw: "Draw", snakemake: Any, provenance: "Provenance") -> None:
 
 def table(make: "Make", snakemake: Any, provenance: "Provenance") -> None:
     """Make the table of a rule, of a problem or of the whole study, and write its files."""
-    from trama.config.params import TableParams
+    from trama.config.table_params import TableParams
     from trama.reporting.tables.table import make_table
 
     make_table(
@@ -110,6 +110,7 @@ def table(make: "Make", snakemake: Any, provenance: "Provenance") -> None:
         TableParams.model_validate(snakemake.params.settings),
         snakemake.wildcards.get("problem", snakemake.wildcards.study),
         files=list(map(Path, snakemake.output.files)),
+        caption=Path(snakemake.output.caption),
         sources=Path(snakemake.output.sources),
         provenance=provenance,
     )

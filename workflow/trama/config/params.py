@@ -29,7 +29,6 @@ from trama.config.model import (
     Representation,
     Section,
     Seed,
-    Tables,
     TaskSet,
     Train,
     Variant,
@@ -56,8 +55,8 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "figures": ("estimates", "figures/drawing", "figures/parts", "statistics", "style"),
-    "tables": ("estimates", "statistics", "tables/table"),
+    "figures": ("captions", "estimates", "figures/drawing", "figures/parts", "statistics", "style"),
+    "tables": ("captions", "estimates", "statistics", "tables/measured", "tables/table"),
 }
 """Modules of trama.reporting that all figures, and all tables, are made with, beside the module of
 its own that each has in `figures` or `tables`. They are cheap to make anew."""
@@ -183,12 +182,6 @@ class FigureParams(ReportParams):
     figures: Figures
 
 
-class TableParams(ReportParams):
-    """Params of a table; of section tables the keys that it reads."""
-
-    tables: Tables
-
-
 def collect_params(config: Config, problem: str, seed: int) -> Params:
     """Params of stage collect for one problem and seed."""
     collect = config.collect
@@ -303,15 +296,17 @@ def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Pa
 def learning_curves_params(config: Config, problem: str) -> Params:
     """Params of the learning curves on one problem."""
     names = config.study.variants
-    upstream = _of_all("train", config, problem, names)
-    return _report("figures", config, upstream, names, {"dpi", "smoothing"}, "learning_curves")
+    upstream = of_all("train", config, problem, names)
+    return report_params(
+        "figures", config, upstream, names, {"dpi", "smoothing"}, "learning_curves"
+    )
 
 
 def embeddings_params(config: Config, problem: str) -> Params:
     """Params of the figure of embeddings on one problem."""
     names = config.used_representations
-    upstream = _of_all("cluster", config, problem, names)
-    return _report("figures", config, upstream, names, {"dpi"}, "embeddings")
+    upstream = of_all("cluster", config, problem, names)
+    return report_params("figures", config, upstream, names, {"dpi"}, "embeddings")
 
 
 def predictor_accuracy_params(config: Config, problem: str) -> Params:
@@ -319,30 +314,9 @@ def predictor_accuracy_params(config: Config, problem: str) -> Params:
 
     All variants count, as a variant has the same colour as in the learning curves.
     """
-    upstream = _of_all("train", config, problem, _with_classes(config))
+    upstream = of_all("train", config, problem, with_classes(config))
     names = config.study.variants
-    return _report("figures", config, upstream, names, {"dpi"}, "predictor_accuracy")
-
-
-def results_params(config: Config, problem: str) -> Params:
-    """Params of the table of results on one problem."""
-    names = config.study.variants
-    upstream = _of_all("evaluate", config, problem, names)
-    return _report("tables", config, upstream, names, {"decimals", "policy"}, "results")
-
-
-def clusters_params(config: Config, problem: str) -> Params:
-    """Params of the table of clusters on one problem."""
-    names = config.used_representations
-    upstream = _of_all("cluster", config, problem, names)
-    return _report("tables", config, upstream, names, {"decimals"}, "clusters")
-
-
-def predictor_params(config: Config, problem: str) -> Params:
-    """Params of the table of the predictor on one problem."""
-    names = _with_classes(config)
-    upstream = _of_all("train", config, problem, names)
-    return _report("tables", config, upstream, names, {"decimals"}, "predictor")
+    return report_params("figures", config, upstream, names, {"dpi"}, "predictor_accuracy")
 
 
 def params_hash(params: Mapping[str, Any]) -> str:
@@ -372,7 +346,7 @@ def _job(stage: str, config: Config, problem: str, seed: int) -> Params:
 _BUILDERS = {"cluster": cluster_params, "train": train_params, "evaluate": evaluate_params}
 
 
-def _of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> dict[str, str]:
+def of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> dict[str, str]:
     """One hash, by `stage`, of its jobs for all `names` and the study's seeds, in any order."""
     build = _BUILDERS[stage]
     hashes = {
@@ -383,12 +357,12 @@ def _of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> d
     return {stage: params_hash(hashes)}
 
 
-def _with_classes(config: Config) -> list[str]:
+def with_classes(config: Config) -> list[str]:
     """The study's variants that have a predictor."""
     return [name for name in config.study.variants if config.variants[name].has_classes]
 
 
-def _report(
+def report_params(
     stage: Literal["figures", "tables"],
     config: Config,
     upstream: dict[str, str],

@@ -46,15 +46,6 @@ class Scores(NamedTuple):
     values: dict[str, np.ndarray]
 
 
-class Summary(NamedTuple):
-    """A value over seeds."""
-
-    mean: float
-    minimum: float
-    maximum: float
-    n_seeds: int
-
-
 def by_name_and_seed(paths: Iterable[Path | str]) -> dict[str, dict[int, Path]]:
     """Arrange paths ``.../<name>/seed_<s>/<file>`` as {name: {s: path}}, in the order given."""
     files: dict[str, dict[int, Path]] = {}
@@ -62,6 +53,14 @@ def by_name_and_seed(paths: Iterable[Path | str]) -> dict[str, dict[int, Path]]:
         seed = int(path.parent.name.removeprefix("seed_"))
         files.setdefault(path.parent.parent.name, {})[seed] = path
     return files
+
+
+def by_problem(paths: Iterable[Path]) -> dict[str, Files]:
+    """Arrange paths ``<problem>/<stage>/<name>/seed_<s>/<file>`` by problem, name and seed."""
+    problems: dict[str, list[Path]] = {}
+    for path in paths:
+        problems.setdefault(path.parents[3].name, []).append(path)
+    return {problem: by_name_and_seed(files) for problem, files in problems.items()}
 
 
 def learning_curve(history: Path, metric: str) -> Curve:
@@ -77,6 +76,55 @@ def learning_curve(history: Path, metric: str) -> Curve:
 def final_value(history: Path, metric: str) -> float:
     """Return the last value of a metric over all tasks; errors as `learning_curve`."""
     return float(learning_curve(history, metric).y[-1])
+
+
+def final_scores(histories: Files, metric: str) -> dict[str, np.ndarray]:
+    """Return scores [seeds, 1] of each variant: the last value of a metric.
+
+    Errors as `learning_curve`.
+    """
+    return {
+        variant: np.array([[final_value(files[seed], metric)] for seed in sorted(files)])
+        for variant, files in histories.items()
+    }
+
+
+def clusterings(histories: Files, metrics: Sequence[str]) -> pd.DataFrame:
+    """Return metrics of the clusterings during training.
+
+    Returns:
+        One row per variant, metric, seed and clustering: columns variant, metric, seed, env_steps,
+        value.
+
+    Raises:
+        TramaError: a history is missing or broken.
+    """
+    frames = []
+    for variant, files in histories.items():
+        for seed in sorted(files):
+            history: pd.DataFrame = read_table(files[seed], "history").to_pandas()
+            rows = history[history["metric"].isin(metrics)]
+            frames.append(rows.assign(variant=variant, seed=seed))
+    columns = ["variant", "metric", "seed", "env_steps", "value"]
+    return pd.concat(frames, ignore_index=True)[columns]
+
+
+def clustering_scores(
+    clusterings: pd.DataFrame, metric: str, n_seeds: int
+) -> dict[str, np.ndarray]:
+    """Return scores [seeds, 1] of each variant: the mean of a metric over a run's clusterings.
+
+    Args:
+        clusterings: as `clusterings` returns them.
+        metric: one of theirs.
+        n_seeds: variants with fewer seeds that have a clustering are left out.
+    """
+    rows = clusterings[clusterings["metric"] == metric]
+    means = {
+        variant: rows[rows["variant"] == variant].groupby("seed")["value"].mean().to_numpy()
+        for variant in dict.fromkeys(rows["variant"])
+    }
+    return {variant: x[:, None] for variant, x in means.items() if len(x) == n_seeds}
 
 
 def final_curve_within_episode(history: Path, metric: str) -> Curve:
@@ -109,6 +157,14 @@ def cluster_metrics(path: Path) -> dict[str, float]:
     table: pd.DataFrame = read_table(path, "cluster_metrics").to_pandas()
     rows = table[table["class"].isna()]
     return dict(zip(rows["metric"], rows["value"], strict=True))
+
+
+def cluster_scores(files: Files, metric: str) -> dict[str, np.ndarray]:
+    """Return scores [seeds, 1] of each representation: a metric of its clustering."""
+    return {
+        name: np.array([[cluster_metrics(seeds[seed])[metric]] for seed in sorted(seeds)])
+        for name, seeds in files.items()
+    }
 
 
 def class_shares(path: Path) -> list[float]:
@@ -149,61 +205,6 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     """Return the mean of curves where all of them are defined; points as `aligned`."""
     x, values = aligned(curves)
     return Curve(x, values.mean(axis=0))
-
-
-def summarise(values: Sequence[float]) -> Summary:
-    """Return mean, extremes and number of one value per seed."""
-    return Summary(float(np.mean(values)), min(values), max(values), len(values))
-
-
-def evaluation(episodes: Files, policy: str, task_set: str = "trained") -> pd.DataFrame:
-    """Aggregate test episodes: per variant and task, and over the tasks, mean over seeds.
-
-    A seed's value is the mean over its episodes of a task; its value over all tasks is the mean
-    of its tasks' values.
-
-    Args:
-        episodes: evaluation of each variant and seed.
-        policy: `last` or `best`.
-        task_set: tasks to aggregate.
-
-    Returns:
-        One row per task (in the files' order, then `OVERALL`), variant and metric (win_rate,
-        return): columns task, variant, metric, mean, min, max, n_seeds, episodes_per_seed.
-
-    Raises:
-        TramaError: a file holds no episode of the policy and task set.
-    """
-    frames = []
-    for variant, seeds in episodes.items():
-        for seed, path in seeds.items():
-            frame = read_table(path, "episodes").to_pandas()
-            frame = frame[(frame["policy"] == policy) & (frame["task_set"] == task_set)]
-            if frame.empty:
-                raise TramaError(
-                    f"{path}: no episode of policy `{policy}` and task set `{task_set}`; "
-                    "check evaluate.policies and run the target `evaluate` again"
-                )
-            frames.append(frame.assign(variant=variant, seed=seed))
-    rows = pd.concat(frames).rename(columns={"won": "win_rate", "episode_return": "return"})
-    metrics = ["win_rate", "return"]
-    tasks = list(dict.fromkeys(rows["task"]))
-    groups = rows.groupby(["variant", "seed", "task"], sort=False)
-    means = groups[metrics].mean().assign(n=groups.size())
-    overall = means.groupby(["variant", "seed"], sort=False).agg(
-        {"win_rate": "mean", "return": "mean", "n": "sum"}
-    )
-
-    result = []
-    for task in [*tasks, OVERALL]:
-        per_seed = overall if task == OVERALL else means.xs(task, level="task")
-        for variant in episodes:
-            values = per_seed.loc[variant]
-            for metric in metrics:
-                summary = summarise(values[metric].tolist())
-                result.append((task, variant, metric, *summary, int(values["n"].min())))
-    columns = ["task", "variant", "metric", "mean", "min", "max", "n_seeds", "episodes_per_seed"]
-    return pd.DataFrame(result, columns=columns)
 
 
 def bootstrap_seed(study_seed: int) -> int:

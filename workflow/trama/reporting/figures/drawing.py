@@ -1,6 +1,5 @@
 """A figure that is drawn, and its files: the pictures, the caption, and what it was made from."""
 
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from trama.config.params import FigureParams
 from trama.data.parquet import Provenance
 from trama.data.sources import write_sources
 from trama.reporting import style
+from trama.reporting.captions import caption_text
 from trama.reporting.statistics import Inputs
 
 
@@ -73,12 +73,3 @@ def make_figure(
         rows=drawing.shown,
         provenance=provenance,
     )
-
-
-def caption_text(paragraphs: Sequence[str]) -> str:
-    """Return paragraphs as text in lines of at most 100 characters."""
-    wrapped = [
-        textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
-        for paragraph in paragraphs
-    ]
-    return "\n\n".join(wrapped) + "\n"

@@ -1,11 +1,16 @@
 """Accuracy of the class predictors at the end of training."""
 
-import pandas as pd
-
-from trama.config.params import TableParams
+from trama.config.table_params import TableParams
 from trama.reporting import statistics
 from trama.reporting.statistics import Inputs
-from trama.reporting.tables.table import Table, seed_rows
+from trama.reporting.tables.measured import Measured, interval_words, tidy
+from trama.reporting.tables.table import Table
+
+_METRICS = {
+    "predictor_accuracy": "Accuracy",
+    "predictor_balanced_accuracy": "Balanced accuracy",
+    "majority_rate": "Majority rate",
+}
 
 
 def predictor(inputs: Inputs, params: TableParams, problem: str) -> Table:
@@ -20,21 +25,30 @@ def predictor(inputs: Inputs, params: TableParams, problem: str) -> Table:
         TramaError: a history is missing, broken or holds no accuracy.
     """
     histories = statistics.by_name_and_seed(inputs["histories"])
-    header = {
-        "predictor_balanced_accuracy": "Balanced accuracy",
-        "majority_rate": "Majority rate",
+    measured = {
+        metric: Measured(statistics.final_scores(histories, metric), params) for metric in _METRICS
     }
-    records = [
-        [problem, name, seed, *(statistics.final_value(path, metric) for metric in header)]
-        for name, seeds in histories.items()
-        for seed, path in seeds.items()
-    ]
-    tidy = pd.DataFrame(records, columns=["problem", "variant", "seed", *header])
     return Table(
-        title=f"{problem}: class predictor against the pseudo-labels (of an oracle: the true tasks)"
-        " at the end of training",
-        header=["Variant", "Seed", *header.values()],
-        rows=seed_rows(tidy, "variant", header, params.tables.decimals),
-        tidy=tidy,
-        shown="metrics predictor_balanced_accuracy and majority_rate, at the last test",
+        title=f"{problem}: class predictors at the end of training",
+        caption=[
+            "Share of the agents' class predictions that agree with the trajectory's pseudo-label "
+            f"(of an oracle: its true task) on {problem}, over the steps of the test episodes at "
+            "the end of training; the mean of this share over the classes (balanced); and the "
+            "share that naming the most frequent class alone would have (majority). Mean over "
+            f"seeds. {interval_words(len(params.seeds))} Labels differ between variants, so that "
+            "their accuracies are not compared."
+        ],
+        header=["Variant", *_METRICS.values()],
+        align="l" + "r" * len(_METRICS),
+        rows=[[v, *(measured[m].cell(v, "mean") for m in _METRICS)] for v in histories],
+        tidy=tidy(
+            [
+                row
+                for variant in histories
+                for metric in _METRICS
+                for row in measured[metric].rows(variant, variant=variant, metric=metric)
+            ],
+            problem=problem,
+        ),
+        shown=f"metrics {', '.join(_METRICS)} over all tasks and steps, at the last test",
     )

@@ -1,12 +1,22 @@
 """Final win rate and return of each variant, per task and overall."""
 
-from collections.abc import Mapping
-from typing import Any
+from itertools import product
 
-from trama.config.params import TableParams
+from trama.config.relations import TRAINED
+from trama.config.table_params import TableParams
 from trama.reporting import statistics
-from trama.reporting.statistics import Inputs
+from trama.reporting.statistics import OVERALL, Inputs
+from trama.reporting.tables.measured import (
+    METRICS,
+    STATISTICS,
+    Measured,
+    episodes_words,
+    interval_words,
+    tidy,
+)
 from trama.reporting.tables.table import Table
+
+_TITLES = {"iqm": "IQM", "mean": "mean"}
 
 
 def results(inputs: Inputs, params: TableParams, problem: str) -> Table:
@@ -18,39 +28,36 @@ def results(inputs: Inputs, params: TableParams, problem: str) -> Table:
         problem: its name.
 
     Raises:
-        TramaError: an evaluation is missing, broken or lacks the policy.
+        TramaError: an evaluation is missing, broken or lacks the policy, or they differ in tasks.
     """
-    tables = params.tables
-    episodes = statistics.by_name_and_seed(inputs["episodes"])
-    tidy = statistics.evaluation(episodes, tables.policy)
-    tidy.insert(0, "problem", problem)
-    tidy.insert(1, "policy", tables.policy)
-
-    summaries = {(r["task"], r["variant"], r["metric"]): r for r in tidy.to_dict("records")}
-    rows = []
-    for task, variant in dict.fromkeys((task, variant) for task, variant, _ in summaries):
-        win_rate = summaries[task, variant, "win_rate"]
-        episode_return = summaries[task, variant, "return"]
-        rows.append(
-            [
-                task,
-                variant,
-                _mean_and_range(win_rate, tables.decimals),
-                _mean_and_range(episode_return, tables.decimals),
-                str(win_rate["n_seeds"]),
-                str(win_rate["episodes_per_seed"]),
-            ]
-        )
+    policy = params.tables.policy
+    episodes = statistics.read_episodes(inputs["episodes"])
+    scores = {metric: statistics.scores(episodes, policy, metric) for metric in METRICS}
+    tasks = [task for _, task in scores["win_rate"].tasks]
+    columns = list(product(METRICS, STATISTICS))
+    rows, records = [], []
+    groups = {task: [i] for i, task in enumerate(tasks)} | {OVERALL: [*range(len(tasks))]}
+    for task, group in groups.items():
+        measured = {
+            metric: Measured({v: x[:, group] for v, x in scores[metric].values.items()}, params)
+            for metric in METRICS
+        }
+        for variant in params.names:
+            cells = [measured[m].cell(variant, statistic, bold=True) for m, statistic in columns]
+            rows.append([task, variant, *cells])
+            for metric in METRICS:
+                records += measured[metric].rows(variant, task=task, variant=variant, metric=metric)
     return Table(
-        title=f"{problem}: greedy evaluation of the {tables.policy} policy; "
-        "mean over seeds [lowest seed, highest seed]",
-        header=["Task", "Variant", "Win rate", "Return", "Seeds", "Episodes per seed"],
+        title=f"{problem}: win rate and return of the {policy} policies",
+        caption=[
+            f"Greedy evaluation of the {policy} policies on {problem}: interquartile mean (IQM) "
+            f"and mean over seeds, of {episodes_words(episodes, policy, [TRAINED])} per seed and "
+            "task. Overall: over seeds and tasks, all tasks with equal weight. "
+            f"{interval_words(len(params.seeds), bold=True)}"
+        ],
+        header=["Task", "Variant", *(f"{METRICS[m]} ({_TITLES[s]})" for m, s in columns)],
+        align="ll" + "r" * len(columns),
         rows=rows,
-        tidy=tidy,
-        shown=f"policy {tables.policy}, task set trained",
+        tidy=tidy(records, problem=problem, policy=policy),
+        shown=f"policy {policy}, task set trained",
     )
-
-
-def _mean_and_range(summary: Mapping[Any, Any], decimals: int) -> str:
-    mean, low, high = (f"{summary[key]:z.{decimals}f}" for key in ("mean", "min", "max"))
-    return f"{mean} [{low}, {high}]"

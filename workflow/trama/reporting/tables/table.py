@@ -1,20 +1,26 @@
-"""A table, and its files: LaTeX (booktabs), CSV (tidy, full precision) and Markdown."""
+"""A table, and its files: LaTeX (booktabs), CSV (tidy, full precision), Markdown, and a caption."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from trama.config.params import TableParams
+from trama.config.table_params import TableParams
 from trama.data.parquet import Provenance
 from trama.data.sources import write_sources
+from trama.reporting.captions import caption_text
 from trama.reporting.statistics import Inputs
 
 MISSING = "n/a"
 
+# Rows of \footnotesize that a page holds with the space between groups.
+_PAGE = 45
+# Rows of the largest group that is not parted between pages.
+_WHOLE = 12
+_WORDS = r">{\raggedright\arraybackslash}p{0.2\textwidth}"
 _LATEX_ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -27,8 +33,13 @@ _LATEX_ESCAPES = str.maketrans(
         "$": r"\$",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
+        "Δ": r"$\Delta$",
     }
 )
+
+
+class Bold(str):
+    """A cell in bold."""
 
 
 @dataclass(frozen=True)
@@ -36,60 +47,99 @@ class Table:
     """What a table shows.
 
     Attributes:
-        title: what it is, in a line; without a full stop.
-        header: titles of the columns; the first two hold names, the others numbers.
-        rows: cells of each row, as text. LaTeX shows a first cell that repeats once.
+        title: what it is, in a line without a full stop.
+        caption: paragraphs of reStructuredText: what is shown, of how many seeds and episodes, and
+            how it was computed. Names are ``literal``.
+        header: titles of the columns.
+        align: a letter per column: l for names, r for numbers, w for words that need several lines.
+        rows: cells of each row, as text. In LaTeX, a name that repeats is shown once, but for the
+            last of the columns of names at the start; the first of three is a heading.
         tidy: the same values and those behind them, in full precision; the CSV.
         shown: which rows of the inputs it shows, in words; for the file of its sources.
     """
 
     title: str
+    caption: Sequence[str]
     header: Sequence[str]
+    align: str
     rows: Sequence[Sequence[str]]
     tidy: pd.DataFrame
     shown: str
 
-    def write(self, outputs: Sequence[Path], provenance: Provenance) -> None:
+    def write(self, files: Sequence[Path], provenance: Provenance) -> None:
         """Write the table.
 
         Args:
-            outputs: files to write; their suffixes (.tex, .csv, .md) give the formats.
+            files: files to write; their suffixes (.tex, .csv, .md) give the formats.
             provenance: goes into a comment of the LaTeX and Markdown files.
         """
-        origin = provenance.describe()
-        for output in outputs:
-            if output.suffix == ".csv":
-                text = self.tidy.to_csv(index=False, lineterminator="\n")
-            elif output.suffix == ".tex":
-                text = self._latex(origin)
-            elif output.suffix == ".md":
-                text = self._markdown(origin)
-            else:
-                raise ValueError(f"{output}: no format for tables; use .tex, .csv or .md")
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
+        texts = {".tex": self.latex, ".md": self.markdown, ".csv": self.csv}
+        for file in files:
+            if file.suffix not in texts:
+                raise ValueError(f"{file}: no format for tables; use .tex, .csv or .md")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(texts[file.suffix](provenance.describe()), encoding="utf-8")
 
-    def _markdown(self, origin: str) -> str:
-        rule = [":--" if i < 2 else "--:" for i in range(len(self.header))]
-        lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *self.rows)]
-        return "\n".join([f"{self.title}.", "", *lines, "", f"<!-- {origin} -->", ""])
+    def csv(self, origin: str) -> str:
+        """Return the tidy values; a CSV has no place for its origin."""
+        return self.tidy.to_csv(index=False, lineterminator="\n")
 
-    def _latex(self, origin: str) -> str:
-        lines = [
-            f"% {self.title}",
-            f"% {origin}",
-            r"% Needs \usepackage{booktabs}.",
-            r"\begin{tabular}{ll" + "r" * (len(self.header) - 2) + "}",
-            r"\toprule",
-            _latex_row(self.header),
-            r"\midrule",
-        ]
-        for previous, row in zip([None, *self.rows], self.rows, strict=False):
-            repeats = previous is not None and previous[0] == row[0]
-            if previous is not None and not repeats:
-                lines.append(r"\addlinespace")
-            lines.append(_latex_row(["", *row[1:]] if repeats else row))
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    def markdown(self, origin: str) -> str:
+        """Return the table with its title and caption."""
+        rule = ["--:" if letter == "r" else ":--" for letter in self.align]
+        rows = [[f"**{c}**" if isinstance(c, Bold) else c for c in row] for row in self.rows]
+        lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *rows)]
+        caption = caption_text(self.caption)
+        return "\n".join([f"{self.title}.", "", *lines, "", caption, f"<!-- {origin} -->", ""])
+
+    def latex(self, origin: str) -> str:
+        r"""Return a tabular; where a page does not hold it, a longtable, which is no float.
+
+        As \footnotesize it is no wider than a page of two columns, in a table*.
+        """
+        names = len(self.align) - len(self.align.lstrip("l"))
+        n_headings = max(names - 2, 0)
+        lines = list(self._latex_rows(n_headings, names))
+        long = len(lines) > _PAGE
+        kind = "longtable" if long else "tabular"
+        packages = ["booktabs", *["array"] * ("w" in self.align), *["longtable"] * long]
+        head = [r"\toprule", _latex_row(self.header[n_headings:]), r"\midrule"]
+        align = self.align[n_headings:].replace("w", _WORDS)
+        caption = caption_text(self.caption).splitlines()
+        return "\n".join(
+            [
+                *(f"% {line}".rstrip() for line in (f"{self.title}.", "", *caption, "", origin)),
+                rf"% Needs \usepackage{{{','.join(packages)}}}.",
+                r"\begingroup\setlength{\tabcolsep}{3pt}",
+                rf"\begin{{{kind}}}{{@{{}}{align}@{{}}}}",
+                *head,
+                *([r"\endhead", r"\bottomrule", r"\endfoot"] if long else []),
+                *lines,
+                *([] if long else [r"\bottomrule"]),
+                rf"\end{{{kind}}}",
+                r"\endgroup",
+                "",
+            ]
+        )
+
+    def _latex_rows(self, n_headings: int, n_names: int) -> Iterator[str]:
+        """The rows, with headings and space between groups, of which small ones stay whole."""
+        previous: list[str] = [""] * n_names
+        # The last of the names tells the rows of a group apart.
+        for names, group in groupby(self.rows, key=lambda row: list(row[: n_names - 1])):
+            n_same = next((n for n, name in enumerate(names) if name != previous[n]), 0)
+            if previous[0] and names:
+                yield r"\addlinespace"
+            for heading in names[n_same:n_headings]:
+                width = len(self.align) - n_headings
+                yield rf"\multicolumn{{{width}}}{{@{{}}l}}{{\emph{{{_latex_cell(heading)}}}}} \\*"
+            rows = list(group)
+            for i, row in enumerate(rows):
+                repeated = len(names) if i else n_same
+                shown = ["" if n < repeated else cell for n, cell in enumerate(row)]
+                stays = names and i + 1 < len(rows) <= _WHOLE
+                yield _latex_row(shown[n_headings:]) + "*" * bool(stays)
+            previous = names or previous
 
 
 Make = Callable[[Inputs, TableParams, str], Table]
@@ -103,6 +153,7 @@ def make_table(
     of: str,
     *,
     files: Sequence[Path],
+    caption: Path,
     sources: Path,
     provenance: Provenance,
 ) -> None:
@@ -114,6 +165,7 @@ def make_table(
         params: what it depends on beside them.
         of: name of the problem, or of the study.
         files: files of the table to write; their suffixes (.tex, .csv, .md) give the formats.
+        caption: file of the caption.
         sources: file that names the inputs.
         provenance: goes into the files.
 
@@ -122,31 +174,21 @@ def make_table(
     """
     table = make(inputs, params, of)
     table.write(files, provenance)
+    caption.write_text(caption_text(table.caption), encoding="utf-8")
     write_sources(
         sources,
-        made=files,
+        made=[*files, caption],
         inputs=[file for kind in inputs.values() for file in kind],
         rows=table.shown,
         provenance=provenance,
     )
 
 
-def seed_rows(
-    tidy: pd.DataFrame, name: str, metrics: Mapping[str, str], decimals: int
-) -> list[list[str]]:
-    """Format a row per name and seed; counts without decimals."""
-    rows = []
-    for record in tidy.to_dict("records"):
-        cells = []
-        for metric in metrics:
-            digits = 0 if metric == "codes_in_use" else decimals
-            value = record[metric]
-            cells.append(MISSING if np.isnan(value) else f"{value:z.{digits}f}")
-        rows.append([record[name], str(record["seed"]), *cells])
-    return rows
-
-
 def _latex_row(cells: Sequence[str]) -> str:
-    escaped = [cell.translate(_LATEX_ESCAPES) for cell in cells]
+    return " & ".join(map(_latex_cell, cells)) + r" \\"
+
+
+def _latex_cell(cell: str) -> str:
     # A hyphen before a number is a minus.
-    return " & ".join(re.sub(r"(?<!\w)-(?=\d)", "$-$", cell) for cell in escaped) + r" \\"
+    text = re.sub(r"(?<!\w)-(?=\d)", "$-$", cell.translate(_LATEX_ESCAPES))
+    return rf"\textbf{{{text}}}" if isinstance(cell, Bold) else text

@@ -1,0 +1,162 @@
+"""What each table depends on, and nothing else: the `params` of its rule.
+
+They are plain mappings as those of `trama.config.params`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from trama.config.model import Config, Name, Section, Seed, Tables
+from trama.config.params import (
+    Names,
+    Params,
+    ReportParams,
+    of_all,
+    params_hash,
+    report_params,
+    with_classes,
+)
+from trama.config.variants import changes, hyperparameters
+
+
+class Hyperparameter(Section):
+    """A key of the configuration, as `trama.config.variants.hyperparameters` describes it."""
+
+    section: str
+    key: str
+    published: str | None
+    values: dict[Name, str]
+
+
+class TableParams(ReportParams):
+    """Params of a table; those that it does not read are left out.
+
+    Attributes:
+        tables: of that section, the keys that it reads.
+        study_seed: what its bootstraps derive their seed from.
+        task_sets: sets of tasks beside the trained one, in the order in which they are shown.
+        baselines: the variant over which each variant with classes has a gain.
+        reference: the variant that the others are compared with.
+        changes: what each variant changes of the reference, in words.
+        hyperparameters: keys of the configuration with their values.
+    """
+
+    tables: Tables
+    study_seed: Seed = 0
+    task_sets: Names = ()
+    baselines: dict[Name, Name] = Field(default={})
+    reference: Name | None = None
+    changes: dict[Name, list[str]] = Field(default={})
+    hyperparameters: list[Hyperparameter] = Field(default=[])
+
+
+def results_params(config: Config, problem: str) -> Params:
+    """Params of the table of results on one problem."""
+    names = config.study.variants
+    upstream = of_all("evaluate", config, problem, names)
+    return _table("results", config, upstream, names, {"decimals", "policy"}, **_bootstrap(config))
+
+
+def ood_params(config: Config, problem: str) -> Params:
+    """Params of the tables of tasks that were not trained on, on one problem."""
+    names = config.study.variants
+    upstream = of_all("evaluate", config, problem, names)
+    unseen = {**_bootstrap(config), **_unseen(config)}
+    return _table("ood", config, upstream, names, {"decimals", "policy"}, **unseen)
+
+
+def clusters_params(config: Config, problem: str) -> Params:
+    """Params of the table of clusters on one problem."""
+    names = config.used_representations
+    upstream = of_all("cluster", config, problem, names)
+    return _table("clusters", config, upstream, names, {"decimals"})
+
+
+def predictor_params(config: Config, problem: str) -> Params:
+    """Params of the table of the predictor on one problem."""
+    names = with_classes(config)
+    upstream = of_all("train", config, problem, names)
+    return _table("predictor", config, upstream, names, {"decimals"}, **_bootstrap(config))
+
+
+def label_consistency_params(config: Config, problem: str) -> Params:
+    """Params of the table of label consistency on one problem."""
+    names = with_clusterings(config)
+    upstream = of_all("train", config, problem, names)
+    return _table("label_consistency", config, upstream, names, {"decimals"}, **_bootstrap(config))
+
+
+def ablations_params(config: Config) -> Params:
+    """Params of the table of all variants beside the reference."""
+    names = config.study.variants
+    upstream = _of_study(config, evaluate=names)
+    compared = {"reference": config.reference, "changes": changes(config)}
+    keys = {"decimals", "policy"}
+    return _table("ablations", config, upstream, names, keys, **_bootstrap(config), **compared)
+
+
+def hyperparameters_params(config: Config) -> Params:
+    """Params of the table of hyperparameters."""
+    names = config.study.variants
+    upstream = _of_study(config, evaluate=names)
+    values = {"hyperparameters": hyperparameters(config)}
+    return _table("hyperparameters", config, upstream, names, set(), **values)
+
+
+def compute_params(config: Config) -> Params:
+    """Params of the table of wall times and memory."""
+    names = config.study.variants
+    representations = config.used_representations
+    upstream = _of_study(config, cluster=representations, train=names, evaluate=names)
+    return _table("compute", config, upstream, names, set())
+
+
+def numbers_params(config: Config) -> Params:
+    """Params of the study's numbers as LaTeX macros."""
+    names = config.study.variants
+    representations, with_predictor = config.used_representations, with_classes(config)
+    upstream = _of_study(config, cluster=representations, train=with_predictor, evaluate=names)
+    more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
+    return _table("numbers", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def with_clusterings(config: Config) -> list[str]:
+    """The study's variants that cluster their trajectories anew during training."""
+    return [name for name in config.study.variants if config.variants[name].representation]
+
+
+def _table(
+    module: str,
+    config: Config,
+    upstream: dict[str, str],
+    names: Sequence[str],
+    keys: set[str],
+    **more: Any,
+) -> Params:
+    """Params of a table in that module of `trama.reporting.tables`, with `keys` of its section."""
+    return {**report_params("tables", config, upstream, names, keys, module), **more}
+
+
+def _bootstrap(config: Config) -> Params:
+    return {"study_seed": config.study.seed}
+
+
+def _unseen(config: Config) -> Params:
+    """What the comparison on tasks that were not trained on needs."""
+    baselines = {name: config.baseline_of(name) for name in config.study.variants}
+    return {
+        "task_sets": list(config.evaluate.task_sets),
+        "baselines": {name: over for name, over in baselines.items() if over is not None},
+    }
+
+
+def _of_study(config: Config, **names: Sequence[str]) -> dict[str, str]:
+    """One hash, by stage, of its jobs for the `names` on all problems, in any order."""
+    return {
+        stage: params_hash(
+            {problem: of_all(stage, config, problem, of) for problem in config.study.problems}
+        )
+        for stage, of in names.items()
+    }
