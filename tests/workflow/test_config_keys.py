@@ -113,6 +113,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
             "env={roster: {zealot: {symbol: q}}}",
             "problems={SurComb3: {units: [3s2q, 2c3q, 2c3s]}, reSurComb3: {units: [3s2q]}, "
             "SurComb4: {units: [3s2q]}, reSurComb4: {units: [3s2q]}}",
+            "task_sets={tiny_units: {units: [2s3q, 2s1q]}, tiny_starts: {units: [3s2q, 2s1q]}, "
+            "one_changed: {units: [2s3q]}, two_changed: {units: [1s4q]}, "
+            "new_numbers: {units: [4s1q]}, one_type: {units: [5q]}, fewer_allies: {units: [2s1q]}, "
+            "new_starts: {units: [3s2q]}, units_and_starts: {units: [2s3q]}}",
         ],
         ALL,
     ),
