@@ -30,7 +30,7 @@ def test_figures_and_tables_ask_for_no_node(cluster: Cluster, finished: tuple[Si
     assert Counter(asked) == {f"rule_{rule}": number for rule, (_, number) in RULES.items()}
     made = {path.name for path in (site.results / "logs").iterdir()} - RULES.keys()
     assert {name.split("_")[0] for name in made} == {"figure", "table"}
-    assert len(made) == 6
+    assert len(made) == 19
 
 
 @pytest.mark.parametrize("rule", RULES)
