@@ -2,6 +2,7 @@
 
 import re
 
+from trama.config import figure_params
 from trama.config import params as stage_params
 from trama.config import table_params
 
@@ -13,13 +14,17 @@ SEEDS = CONFIG.study.seeds
 WITH_REPRESENTATION = [name for name, variant in CONFIG.variants.items() if variant.representation]
 WITHOUT_REPRESENTATION = [name for name in CONFIG.variants if name not in WITH_REPRESENTATION]
 # What the study uses of them: those with a predictor (an oracle has one too), those that cluster
-# anew during training, and representations.
-CLASS_VARIANTS = [name for name in VARIANTS if CONFIG.variants[name].has_classes]
-CLUSTER_VARIANTS = [name for name in VARIANTS if name in WITH_REPRESENTATION]
+# anew during training, those with a codebook, those that have a gain with their baselines, and
+# representations.
+CLASS_VARIANTS = stage_params.with_classes(CONFIG)
+CLUSTER_VARIANTS = stage_params.with_clusterings(CONFIG)
+CODEBOOK_VARIANTS = figure_params.with_codebook(CONFIG)
+GAIN_VARIANTS = figure_params.with_gain(CONFIG)
 REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
-FIGURES = ["learning_curves"]
+FIGURES = ["learning_curves", "task_win_rates"]
+STUDY_FIGURES = ["aggregates", "performance_profiles"]
 TABLES = ["results"]
 STUDY_TABLES = ["study_hyperparameters", "study_compute", "numbers"]
 TABLE_FORMATS = ["tex", "csv", "md"]
@@ -27,13 +32,17 @@ TABLE_FORMATS = ["tex", "csv", "md"]
 SOURCES = ["sources.json"]
 CAPTION = ["caption.rst"]
 if REPRESENTATIONS:
-    FIGURES += ["embeddings"]
+    FIGURES += ["embeddings", "label_consistency"]
     TABLES += ["clusters", "label_consistency"]
 if CLASS_VARIANTS:
-    FIGURES += ["predictor_accuracy"]
+    FIGURES += ["predictor_accuracy", "predictor_confusion"]
     TABLES += ["predictor"]
+if PRETRAINED:
+    FIGURES += ["codebook"]
 if CONFIG.evaluate.task_sets:
     TABLES += ["ood", "ood_tasks"]
+    if GAIN_VARIANTS:
+        FIGURES += ["ood_gain"]
 if len(VARIANTS) > 1:
     STUDY_TABLES += ["study_ablations"]
 
@@ -107,7 +116,7 @@ def evaluate_settings(wildcards):
 
 
 def of_problem(params):
-    """Params of a figure or table, by that function of trama.config.params, for the wildcards."""
+    """Params of a figure or table of a problem, by that function of trama.config."""
 
     def settings(wildcards):
         return params(CONFIG, wildcards.problem)

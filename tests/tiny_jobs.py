@@ -19,27 +19,40 @@ def trained(name: str, rule: str) -> Jobs:
 
 # What follows from a stage: from the evaluation of each variant, from its training, and from the
 # stages before it.
-EVALUATIONS_SHOWN = each(
+COMPARED = each("figure_task_win_rates", "figure_aggregates", "figure_performance_profiles")
+PREDICTED = each("figure_predictor_confusion")
+GAIN = each("figure_ood_gain")
+EVALUATIONS_TABLES = each(
     *("table_results", "table_ood", "table_ood_tasks"),
     *("table_ablations", "table_hyperparameters", "table_compute", "table_numbers"),
 )
+EVALUATIONS_SHOWN = {**EVALUATIONS_TABLES, **COMPARED}
+EVALUATION_FIGURES = {**COMPARED, **PREDICTED, **GAIN}
 BASELINE_SHOWN = {**each("figure_learning_curves"), **EVALUATIONS_SHOWN}
-CLASSES_SHOWN = each("figure_predictor_accuracy", "table_predictor")
-CLUSTERINGS_SHOWN = each("table_label_consistency")
-CLUSTERS_SHOWN = each("figure_embeddings", "table_clusters")
-FIGURES = each("figure_learning_curves", "figure_embeddings", "figure_predictor_accuracy")
+CLASSES_SHOWN = {**each("figure_predictor_accuracy", "table_predictor"), **PREDICTED}
+CLUSTERINGS_SHOWN = each(
+    *("figure_embeddings", "figure_codebook", "figure_label_consistency"),
+    "table_label_consistency",
+)
+CLUSTERS_SHOWN = each("figure_embeddings", "figure_codebook", "table_clusters")
+FIGURES = {
+    **each("figure_learning_curves", "figure_predictor_accuracy"),
+    **each("figure_embeddings", "figure_codebook", "figure_label_consistency"),
+    **EVALUATION_FIGURES,
+}
 TABLES = {
-    **EVALUATIONS_SHOWN,
+    **EVALUATIONS_TABLES,
     **each("table_clusters", "table_predictor", "table_label_consistency"),
 }
 
 QMIX = {**trained("qmix", "train_without_representation"), **BASELINE_SHOWN}
-QPLEX = {**trained("qplex", "train_without_representation"), **BASELINE_SHOWN}
+QPLEX = {**trained("qplex", "train_without_representation"), **BASELINE_SHOWN, **GAIN}
 TRAMA = {
     **trained("trama", "train_with_representation"),
     **BASELINE_SHOWN,
     **CLASSES_SHOWN,
     **CLUSTERINGS_SHOWN,
+    **GAIN,
 }
 TRAIN = {**QMIX, **QPLEX, **TRAMA}
 CLUSTER = {**each("cluster_representation vqvae"), **CLUSTERS_SHOWN, **TRAMA}
@@ -47,5 +60,6 @@ PRETRAIN = {**each("pretrain_representation vqvae"), **CLUSTER}
 ALL = {**each("collect_problem"), **PRETRAIN, **TRAIN}
 EVALUATE = {
     **each("evaluate_variant qmix", "evaluate_variant qplex", "evaluate_variant trama"),
-    **EVALUATIONS_SHOWN,
+    **EVALUATIONS_TABLES,
+    **EVALUATION_FIGURES,
 }

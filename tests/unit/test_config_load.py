@@ -312,7 +312,10 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "env: {roster: {zealot: {symbol: s}}}",
         ["env.roster.zealot.symbol", "of 'stalker'", "env.roster.stalker.symbol"],
     ),
-    ("evaluate: {policies: [best]}", ['tables.policy = "last"', 'evaluate.policies = ["best"]']),
+    (
+        "evaluate: {policies: [best]}",
+        ['figures.policy = "last"', 'tables.policy = "last"', 'evaluate.policies = ["best"]'],
+    ),
     ("figures: {formats: [svg]}", ["figures.formats[0]", '"svg"', "pdf or png"]),
     ("3: x", ["line 1: 3: YAML reads this key as a number", "in quotes"]),
     ("problems: {true: {units: [1s]}}", ["line 1: problems.true: YAML", "true or false", "names"]),

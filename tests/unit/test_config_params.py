@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from trama.config import figure_params
+from trama.config.figure_params import FigureParams, embeddings_params, learning_curves_params
 from trama.config.load import load_config
 from trama.config.model import Config, Section
 from trama.config.params import (
@@ -16,16 +18,12 @@ from trama.config.params import (
     ClusterParams,
     CollectParams,
     EvaluateParams,
-    FigureParams,
     PretrainParams,
     TrainParams,
     cluster_params,
     collect_params,
-    embeddings_params,
     evaluate_params,
-    learning_curves_params,
     params_hash,
-    predictor_accuracy_params,
     pretrain_params,
     sources,
     train_params,
@@ -85,15 +83,17 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
     """Every stage's params, of one problem and one seed."""
     params = {
         "collect": collect_params(config, "SurComb3", 0),
-        "figure learning_curves": learning_curves_params(config, "SurComb3"),
-        "figure embeddings": embeddings_params(config, "SurComb3"),
-        "figure predictor_accuracy": predictor_accuracy_params(config, "SurComb3"),
+        "figure aggregates": figure_params.aggregates_params(config),
+        "figure performance_profiles": figure_params.performance_profiles_params(config),
         "table results": results_params(config, "SurComb3"),
         "table ood": ood_params(config, "SurComb3"),
         "table label_consistency": label_consistency_params(config, "SurComb3"),
         "table clusters": clusters_params(config, "SurComb3"),
         "table predictor": predictor_params(config, "SurComb3"),
     }
+    for name in FIGURES_OF_A_PROBLEM:
+        build = getattr(figure_params, f"{name}_params")
+        params[f"figure {name}"] = build(config, "SurComb3")
     for name, representation in config.representations.items():
         if representation.embedding == "quantised":
             params[f"pretrain {name}"] = pretrain_params(config, "SurComb3", name, 0)
@@ -104,6 +104,10 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
     return params
 
 
+FIGURES_OF_A_PROBLEM = (
+    *("learning_curves", "task_win_rates", "embeddings", "codebook", "predictor_accuracy"),
+    *("predictor_confusion", "label_consistency", "ood_gain"),
+)
 TRAIN = {f"train {name}" for name in VARIANTS}
 EVALUATE = {f"evaluate {name}" for name in VARIANTS}
 PRETRAIN = {f"pretrain {name}" for name in ("vqvae", "uncovered", "timed")}
@@ -113,12 +117,18 @@ WITH_CLUSTERS = {"train trama_mean_state", *WITH_VQVAE}
 WITH_CLASSES = {"train trama_oracle", *WITH_CLUSTERS}
 QPLEX = {"train qplex", *WITH_CLASSES}
 JOBS = {"collect", *PRETRAIN, *CLUSTER, *TRAIN, *EVALUATE}
-FIGURES = {f"figure {name}" for name in ("learning_curves", "embeddings", "predictor_accuracy")}
+# Figures of the evaluation: of all variants, and of some.
+OF_ALL_EPISODES = {f"figure {n}" for n in ("task_win_rates", "aggregates", "performance_profiles")}
+OF_ALL_PROBLEMS = {"figure aggregates", "figure performance_profiles"}
+OF_EVALUATION = OF_ALL_EPISODES | {"figure predictor_confusion", "figure ood_gain"}
+FIGURES = {*(f"figure {name}" for name in FIGURES_OF_A_PROBLEM), *OF_ALL_EPISODES}
 TABLES = {
     f"table {name}" for name in ("results", "ood", "clusters", "predictor", "label_consistency")
 }
+# In the order, and the looks, of the study's variants.
 OF_VARIANTS = {
-    *("figure learning_curves", "figure predictor_accuracy"),
+    *OF_ALL_EPISODES,
+    *(f"figure {n}" for n in ("learning_curves", "predictor_accuracy", "label_consistency")),
     *("table results", "table ood"),
 }
 OF_STUDY = {
@@ -139,8 +149,13 @@ INPUTS: dict[str, set[str]] = {
     "train trama_mean_state": {"collect", "cluster mean_state"},
     **{f"evaluate {name}": {f"train {name}"} for name in VARIANTS},
     "figure learning_curves": TRAIN,
-    "figure embeddings": USED,
+    "figure embeddings": USED | WITH_CLUSTERS,
+    "figure codebook": {"cluster vqvae", *WITH_VQVAE},
     "figure predictor_accuracy": WITH_CLASSES,
+    "figure label_consistency": WITH_CLUSTERS,
+    "figure predictor_confusion": {name.replace("train", "evaluate") for name in WITH_CLASSES},
+    "figure ood_gain": {name.replace("train", "evaluate") for name in QPLEX},
+    **{name: EVALUATE for name in OF_ALL_EPISODES},
     "table results": EVALUATE,
     "table ood": EVALUATE,
     "table label_consistency": WITH_CLUSTERS,
@@ -150,18 +165,19 @@ INPUTS: dict[str, set[str]] = {
 
 NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"study": {"name": "other"}}, set()),
-    ({"study": {"problems": ["SurComb4"]}}, set()),
+    ({"study": {"problems": ["SurComb4"]}}, OF_ALL_PROBLEMS),
     ({"study": {"seeds": [0, 1, 2]}}, FIGURES | TABLES),
     ({"study": {"variants": [*VARIANTS[1:], "vdn"]}}, OF_VARIANTS),
     (
         {"study": {"variants": [*VARIANTS, "trama_qmix"]}},
-        OF_VARIANTS | {"table predictor", "table label_consistency"},
+        FIGURES | TABLES - {"table clusters"},
     ),
     (
         {"study": {"variants": [name for name in VARIANTS if name != "trama_mean_state"]}},
-        FIGURES | TABLES,
+        (FIGURES | TABLES) - {"figure codebook"},
     ),
-    ({"study": {"seed": 9}}, JOBS | TABLES - {"table clusters"}),  # which has no bootstrap
+    # The table of clusters has no bootstrap.
+    ({"study": {"seed": 9}}, JOBS | FIGURES | TABLES - {"table clusters"}),
     ({"device": "cpu"}, JOBS),
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
     ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
@@ -200,7 +216,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"cluster": {"max_trajectories": 600}}, CLUSTER | WITH_CLUSTERS),
     ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLUSTERS),
     ({"train": {"gamma": 0.9}}, TRAIN),
-    ({"train": {"test_episodes": 8}}, TRAIN),
+    ({"train": {"test_episodes": 8}}, TRAIN | {"figure learning_curves"}),
     ({"train": {"qplex": {"heads": 2}}}, QPLEX),
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
@@ -211,12 +227,13 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"rmsprop_eps": 0.1}}, set()),
     ({"variants": {"qmix": {"train": {"optimiser": "rmsprop"}}}}, {"train qmix"}),
     ({"evaluate": {"episodes": 9}}, EVALUATE),
-    ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE | {"table ood"}),
+    ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE | {"table ood", "figure ood_gain"}),
     ({"task_sets": {"one_type": {"units": ["5s", "5z"]}}}, EVALUATE),
     ({"task_sets": {"own": {"units": ["5s"]}}}, set()),  # nobody names it
-    ({"study": {"reference": "qmix"}}, set()),
+    ({"study": {"reference": "qmix"}}, {"figure aggregates"}),
     ({"figures": {"dpi": 100}}, FIGURES),
     ({"figures": {"smoothing": 3}}, {"figure learning_curves"}),
+    ({"figures": {"policy": "best"}}, OF_EVALUATION),
     ({"figures": {"formats": ["pdf"]}}, set()),  # another format is another output
     ({"tables": {"decimals": 3}}, TABLES),
     ({"tables": {"policy": "best"}}, {"table results", "table ood"}),

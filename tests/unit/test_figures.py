@@ -1,128 +1,251 @@
-"""Figures of a small made-up study."""
+"""Figures of a small made-up study, of two seeds (no intervals) and of three."""
 
+import re
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from made_up import (
+    OTHER_TASKS,
     PROVENANCE,
     TASKS,
     VARIANTS,
-    write_cluster_metrics,
-    write_histories,
-    write_representations,
+    write_figure_inputs,
+    write_history,
 )
+from trama.config.figure_params import FigureParams
 from trama.config.model import Figures
-from trama.config.params import FigureParams
-from trama.data.parquet import write_table
-from trama.reporting import statistics, style
-from trama.reporting.figures.drawing import Draw, Drawing, Inputs, make_figure
-from trama.reporting.figures.embeddings import embeddings
-from trama.reporting.figures.learning_curves import learning_curves
-from trama.reporting.figures.predictor_accuracy import predictor_accuracy
-from trama.reporting.statistics import Files
+from trama.data.parquet import read_table, write_table
+from trama.errors import TramaError
+from trama.reporting import estimates, statistics, style
+from trama.reporting.figures.drawing import Draw, Drawing, make_figure
+from trama.reporting.statistics import Inputs
+
+# Those in which seeds are drawn, or intervals over them.
+OF_SEEDS = (
+    *("learning_curves", "task_win_rates", "predictor_accuracy", "label_consistency"),
+    *("ood_gain", "aggregates", "performance_profiles"),
+)
+OF_STUDY = ("aggregates", "performance_profiles")
+SEED = statistics.bootstrap_seed(0)
+
+Study = dict[str, dict[str, list[Path]]]
+"""Inputs of each figure."""
 
 
-def _params(**figures: object) -> FigureParams:
-    section = {"formats": ("pdf", "png"), "dpi": 100} | figures
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return write_figure_inputs(tmp_path_factory.mktemp("two"), 2)
+
+
+@pytest.fixture(scope="module")
+def three_seeds(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return write_figure_inputs(tmp_path_factory.mktemp("three"), 3)
+
+
+def _params(name: str, n_seeds: int, **figures: object) -> FigureParams:
     return FigureParams(
         upstream={},
         sources="",
-        names=VARIANTS,
-        seeds=(0, 1),
-        figures=Figures.model_validate(section),
+        names=("trama",) if name in ("embeddings", "codebook") else VARIANTS,
+        seeds=tuple(range(n_seeds)),
+        figures=Figures.model_validate({"dpi": 100} | figures),
+        problems=("SurComb3",),
+        task_sets=(*OTHER_TASKS, "empty"),
+        baselines={"trama": "qplex"},
+        reference="trama",
+        representations={"trama": "vqvae"},
+        test_episodes=dict.fromkeys(VARIANTS, 32),
     )
 
 
-def _draw(draw: Draw, inputs: Inputs, **figures: object) -> Drawing:
+def _function(name: str) -> Draw:
+    draw: Draw = getattr(import_module(f"trama.reporting.figures.{name}"), name)
+    return draw
+
+
+def _draw(name: str, inputs: Inputs, n_seeds: int, **figures: object) -> Drawing:
     with style.figure_style():
-        return draw(inputs, _params(**figures), "SurComb3")
+        of = "made_up" if name in OF_STUDY else "SurComb3"
+        return _function(name)(inputs, _params(name, n_seeds, **figures), of)
 
 
-def _files(*kinds: Files) -> list[Path]:
-    """All files of some kinds, in order."""
-    return [path for files in kinds for seeds in files.values() for path in seeds.values()]
+def _caption(drawing: Drawing) -> str:
+    """The caption in one line."""
+    return " ".join(drawing.caption)
 
 
-def _lines(axes: Axes, thicker_than: float) -> dict[str, np.ndarray]:
-    """Return the points [n, 2] of the labelled lines above a width."""
-    return {
-        str(line.get_label()): np.asarray(line.get_xydata())
+def _notes(figure: Figure) -> str:
+    """What a figure says in its legends' titles and below its axes."""
+    titles = [legend.get_title().get_text() for legend in figure.legends]
+    return " ".join([*titles, figure.get_supxlabel()])
+
+
+def _lines(axes: Axes, colour: str, wider_than: float) -> list[np.ndarray]:
+    """Points [n, 2] of the lines of a colour above a width."""
+    return [
+        np.asarray(line.get_xydata())
         for line in axes.get_lines()
-        if line.get_linewidth() > thicker_than
-    }
-
-
-def _legend(figure: Figure) -> tuple[str, list[str]]:
-    (legend,) = figure.legends
-    return legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]
-
-
-def test_learning_curves_show_every_seed_and_the_mean(tmp_path: Path) -> None:
-    histories = write_histories(tmp_path)
-    figure = _draw(learning_curves, {"histories": _files(histories)}).figure
-    win_rate, test_return = figure.axes
-    assert win_rate.get_xlabel() == test_return.get_xlabel() == "Environment steps"
-    assert (win_rate.get_ylabel(), test_return.get_ylabel()) == ("Test win rate", "Test return")
-    assert win_rate.get_ylim() == (0, 1)
-    assert _legend(figure) == ("2 seeds: mean and each seed, no interval", list(VARIANTS))
-    assert len(win_rate.get_lines()) == 3 * (2 + 1)
-    curves = [
-        statistics.learning_curve(path, "test_win_rate") for path in histories["qplex"].values()
+        if line.get_color() == colour and line.get_linewidth() > wider_than
     ]
-    drawn = _lines(win_rate, 1)
-    np.testing.assert_allclose(drawn["qplex"][:, 0], curves[0].x)
-    np.testing.assert_allclose(drawn["qplex"][:, 1], (curves[0].y + curves[1].y) / 2)
 
 
-def test_learning_curves_of_three_seeds_carry_no_note(tmp_path: Path) -> None:
-    histories = _files(write_histories(tmp_path, 3))
-    figure = _draw(learning_curves, {"histories": histories}, smoothing=5).figure
-    assert _legend(figure)[0] == ""
-    assert figure.axes[0].get_ylabel() == "Test win rate (mean of 5 tests)"
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d\d", text)]
 
 
-def test_predictor_accuracy_shows_the_last_measure_and_the_majority_rate(tmp_path: Path) -> None:
-    trama = list(write_histories(tmp_path)["trama"].values())
-    figure = _draw(predictor_accuracy, {"histories": trama}).figure
-    (axes,) = figure.axes
-    assert axes.get_xlabel() == "Time step within the episode"
-    assert axes.get_ylabel() == "Predictor accuracy"
-    assert _legend(figure)[1] == ["trama", "majority rate"]
-    drawn = _lines(axes, 0.8)
-    mean = np.mean(
-        [
-            statistics.final_curve_within_episode(path, "predictor_accuracy").y[:100]
-            for path in trama
-        ],
-        axis=0,
+def _as_told(found: estimates.Estimate) -> list[float]:
+    """An estimate as a caption has it."""
+    return [round(float(x), 2) for x in found[:3] if x is not None]
+
+
+@pytest.mark.parametrize("name", OF_SEEDS)
+def test_few_seeds_have_no_interval_and_the_figure_says_so(name: str, two_seeds: Study) -> None:
+    drawing = _draw(name, two_seeds[name], 2)
+    assert "2 seeds: too few for intervals" in _notes(drawing.figure)
+    assert "2 seeds: too few for intervals" in _caption(drawing)
+    assert "[" not in _caption(drawing)
+    assert not any(axes.collections for axes in drawing.figure.axes)  # no band
+
+
+@pytest.mark.parametrize("name", OF_SEEDS)
+def test_three_seeds_have_intervals(name: str, three_seeds: Study) -> None:
+    drawing = _draw(name, three_seeds[name], 3)
+    assert "seeds" not in _notes(drawing.figure)
+    assert re.search(r"\d \[-?\d+\.\d\d, -?\d+\.\d\d\]", _caption(drawing))
+    assert "95 % intervals of a stratified bootstrap over the 3 seeds" in _caption(drawing)
+
+
+def test_learning_curves_are_each_seed_or_their_iqm(two_seeds: Study, three_seeds: Study) -> None:
+    colour = style.looks(VARIANTS)["qplex"].colour
+    for study, n_seeds in ((two_seeds, 2), (three_seeds, 3)):
+        inputs = study["learning_curves"]
+        drawing = _draw("learning_curves", inputs, n_seeds)
+        win_rate, test_return = drawing.figure.axes
+        assert win_rate.get_xlabel() == test_return.get_xlabel() == "Environment steps"
+        assert (win_rate.get_ylabel(), win_rate.get_ylim()) == ("Test win rate", (0, 1))
+        files = statistics.by_name_and_seed(inputs["histories"])["qplex"].values()
+        curves = [statistics.learning_curve(path, "test_win_rate") for path in files]
+        values = np.stack([curve.y for curve in curves])
+        drawn = _lines(win_rate, colour, 0.6)
+        expected = values if n_seeds == 2 else values.mean(axis=0, keepdims=True)
+        np.testing.assert_allclose([line[:, 1] for line in drawn], expected, atol=1e-9)
+        found = estimates.estimate(values[:, -1:], estimates.iqm, SEED)
+        told = re.search(r"win rate at the last test.*?``qplex`` ([^`]*)", _caption(drawing))
+        assert told
+        assert _numbers(told[1])[0] == pytest.approx(found.value, abs=0.005)
+        told_interval = _numbers(told[1])
+    assert told_interval == _as_told(found)
+    smooth = _draw("learning_curves", inputs, 3, smoothing=5).figure
+    assert smooth.axes[0].get_ylabel() == "Test win rate (mean of 5 tests)"
+
+
+def test_captions_have_the_numbers_of_the_episodes(three_seeds: Study) -> None:
+    rows = pd.concat(
+        read_table(path, "episodes").to_pandas() for path in three_seeds["aggregates"]["episodes"]
     )
-    np.testing.assert_allclose(drawn.pop("trama")[:, 1], mean)
-    (majority,) = drawn.values()
-    np.testing.assert_allclose(majority[:, 1], 0.43)
-    # The variant looks as in the other figures, though it is the only one here.
-    colours = {line.get_color() for line in axes.get_lines()}
-    assert colours == {style.looks(VARIANTS)["trama"].colour}
+    rows = rows[rows["policy"] == "last"]
+    means = rows.groupby(["variant", "task", "seed"])["won"].mean()
+
+    def scores(variant: str, tasks: list[str]) -> np.ndarray:
+        return np.stack([means[variant][task].to_numpy() for task in tasks], axis=1)
+
+    def told(name: str, start: str, of: str) -> list[float]:
+        """The numbers that a caption has in the paragraph of that start, of a variant or set."""
+        caption = _draw(name, three_seeds[name], 3).caption
+        assert "30 episodes per seed and task" in caption[0]
+        (paragraph,) = (text for text in caption if text.startswith(start))
+        found = re.search(rf"``{of}`` (-?\d.*?\])", paragraph)
+        assert found, paragraph
+        return _numbers(found[1])
+
+    trained = list(TASKS)
+    of_trama, of_qplex = scores("trama", trained), scores("qplex", trained)
+    overall = _as_told(estimates.estimate(of_trama, estimates.iqm, SEED))
+    assert told("task_win_rates", "Win rate (IQM), overall:", "trama") == overall
+    assert told("aggregates", "IQM:", "trama") == overall
+    one = estimates.estimate(scores("trama", trained[:1]), estimates.iqm, SEED)
+    assert told("task_win_rates", f"Win rate (IQM), {trained[0]}:", "trama") == _as_told(one)
+    gap = estimates.estimate(of_trama, estimates.optimality_gap, SEED)
+    assert told("aggregates", "Optimality gap:", "trama") == _as_told(gap)
+    improvement = estimates.probability_of_improvement(of_qplex, of_trama, SEED)
+    assert told("aggregates", "P(improvement):", "qplex") == _as_told(improvement)
+    share, *_ = told("performance_profiles", "Share of runs with a win rate above 0.5:", "trama")
+    assert share == round((of_trama > 0.5).mean(), 2)
+    others = [task for task, *_ in OTHER_TASKS["fewer_allies"]]
+    of_both = scores("trama", others), scores("qplex", others)
+    gain = estimates.difference(*of_both, estimates.iqm, SEED)
+    assert told("ood_gain", "``trama`` over ``qplex``", "fewer_allies") == _as_told(gain)
 
 
-def test_embeddings_are_shown_by_class_and_by_true_task(tmp_path: Path) -> None:
-    points, metrics = map(_files, write_representations(tmp_path))
-    figure = _draw(embeddings, {"embeddings": points, "cluster_metrics": metrics}).figure
-    assert [axes.get_title() for axes in figure.axes] == [
-        title
-        for name in ("vqvae", "mean_state")
-        for seed in (0, 1)
-        for title in (f"{name}, seed {seed}: class", f"{name}, seed {seed}: true task (ARI 0.47)")
+def test_the_policy_of_the_config_is_shown(three_seeds: Study) -> None:
+    last, best = (
+        _caption(_draw("task_win_rates", three_seeds["task_win_rates"], 3, policy=policy))
+        for policy in ("last", "best")
+    )
+    assert "of the best policies" in best
+    assert _numbers(last) != _numbers(best)
+
+
+def test_gains_stand_at_the_distance_of_their_task(three_seeds: Study, tmp_path: Path) -> None:
+    inputs = three_seeds["ood_gain"]
+    (axes,) = _draw("ood_gain", inputs, 3).figure.axes
+    assert axes.get_xlabel().startswith("Distance to the nearest centroid")
+    frames = [read_table(path, "episodes").to_pandas() for path in inputs["episodes"][:3]]
+    rows = pd.concat(frames)
+    rows = rows[rows["policy"] == "last"]
+    distances = rows.groupby("task")["centroid_distance"].mean()
+    markers = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "")]
+    places = [float(np.ravel(line.get_xdata())[0]) for line in markers]
+    np.testing.assert_allclose(sorted(places), sorted(distances), atol=1e-3)
+    # A trained task is another marker, an open one.
+    filled = [line.get_markerfacecolor() != "white" for line in markers]
+    assert filled == [False] * len(TASKS) + [True] * 4
+
+    # Without a representation: by the units that differ.
+    for path in inputs["episodes"]:
+        table = read_table(path, "episodes").to_pydict()
+        table["centroid_distance"] = [None] * len(table["task"])
+        write_table(tmp_path.joinpath(*path.parts[-3:]), "episodes", table, PROVENANCE)
+    without = [tmp_path.joinpath(*path.parts[-3:]) for path in inputs["episodes"]]
+    drawing = _draw("ood_gain", {"episodes": without}, 3)
+    assert drawing.figure.axes[0].get_xlabel() == "Units that differ from a trained task"
+    assert "least number of units" in _caption(drawing)
+
+
+def test_classes_are_numbered_alike_in_all_runs(three_seeds: Study) -> None:
+    drawing = _draw("predictor_confusion", three_seeds["predictor_confusion"], 3)
+    first, *_, last = [np.asarray(axes.images[0].get_array()) for axes in drawing.figure.axes[:4]]
+    # Each run's classes have other numbers; each task has its own class in the end.
+    own = 1 / 3 + 0.6 * (1 - np.exp(-24 / 8))
+    np.testing.assert_allclose(last, np.where(np.eye(3), own, (1 - own) / 2))
+    np.testing.assert_allclose(first, 1 / 3)
+    assert "0.00 [0.00, 0.00] at step 0" in _caption(drawing)
+
+
+def test_embeddings_are_shown_by_class_and_task_before_and_in_training(two_seeds: Study) -> None:
+    drawing = _draw("embeddings", two_seeds["embeddings"], 2)
+    (block,) = drawing.figure.subfigs
+    titles = [axes.get_title().split("\n")[0] for axes in block.axes[:3]]
+    assert titles == [
+        "before training (50k steps)",
+        "first clustering (100k steps)",
+        "last clustering (200k steps)",
     ]
-    legends = [axes.get_legend() for axes in figure.axes[:2]]
+    legends = [axes.get_legend() for axes in block.axes if axes.get_legend()]
     assert [[text.get_text() for text in legend.get_texts()] for legend in legends if legend] == [
         ["class 0", "class 1", "class 2"],
         list(TASKS),
     ]
-    for axes in figure.axes:
+    for axes in block.axes:
         drawn = np.concatenate([np.asarray(c.get_offsets()) for c in axes.collections])
         assert len(drawn) == 900
         np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=1e-6)
@@ -130,62 +253,135 @@ def test_embeddings_are_shown_by_class_and_by_true_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("matrix", [np.ones((5, 4)), np.arange(5.0)[:, None], np.ones((5, 1))])
-def test_collapsed_and_one_dimensional_embeddings_are_drawn(
+def test_collapsed_embeddings_and_a_training_without_clusterings(
     matrix: np.ndarray, tmp_path: Path
 ) -> None:
-    columns = {
+    columns: dict[str, Any] = {
         "env_steps": [0] * 5,
         "episode": list(range(5)),
         "task": ["a"] * 5,
         "label": [0] * 5,
         "embedding": matrix,
     }
-    folder = tmp_path / "vqvae" / "seed_0"
-    write_table(folder / "e.parquet", "embeddings", columns, PROVENANCE)
-    metrics = write_cluster_metrics(folder / "m.parquet", quantised=True)
-    inputs = {"embeddings": [folder / "e.parquet"], "cluster_metrics": [metrics]}
+    before = tmp_path / "vqvae" / "seed_0" / "e.parquet"
+    during = tmp_path / "trama" / "seed_0" / "e.parquet"
+    write_table(before, "embeddings", columns, PROVENANCE)
+    none = {name: values[:0] for name, values in columns.items()}
+    write_table(during, "embeddings", none, PROVENANCE)
+    drawing = _draw("embeddings", {"before": [before], "during": [during]}, 1)
+    axes = drawing.figure.subfigs[0].axes
     share = "100%" if np.ptp(matrix) else "0%"
-    assert _draw(embeddings, inputs).figure.axes[0].get_xlabel() == f"PC 1 ({share})"
+    assert axes[0].get_xlabel() == f"PC 1 ({share})"
+    assert axes[1].get_title() == "first clustering: none"
+    assert "last clustering, mean over seeds: no such clustering" in _caption(drawing)
 
 
-def test_looks_differ_in_greyscale() -> None:
+def test_codes_stand_by_the_class_that_uses_them(two_seeds: Study) -> None:
+    inputs = two_seeds["codebook"]
+    drawing = _draw("codebook", inputs, 2)
+    by_class, by_task = (np.asarray(axes.images[0].get_array()) for axes in drawing.figure.axes[:2])
+    assert by_class.shape == by_task.shape == (3, 24)
+    np.testing.assert_allclose(by_class.sum(axis=1), 1)
+    np.testing.assert_allclose(by_task.sum(axis=1), 1)
+    owner = by_class.argmax(axis=0)
+    assert (np.diff(owner) >= 0).all()
+    rows = read_table(inputs["before"][0], "codebook").to_pandas()
+    of_class = rows[rows["label"] == 0].groupby("code")["count"].sum()
+    expected = np.sort((of_class / of_class.sum()).to_numpy())[::-1]
+    np.testing.assert_allclose(by_class[0, owner == 0], expected)
+    assert "codes in use 24.00 (24.00, 24.00)" in _caption(drawing)
+    assert "overlap of classes 0.00" in _caption(drawing)
+
+
+def test_label_consistency_of_trainings_that_hardly_cluster(tmp_path: Path) -> None:
+    """Of seeds that have no clustering at the same env steps, and of none that has any."""
+    metrics = ("label_consistency", "label_consistency_chance")
+    histories = [
+        write_history(
+            tmp_path / variant / f"seed_{seed}" / "history.parquet",
+            [(steps, metric, None, None, 0.5 + 0.1 * seed) for metric in metrics]
+            if variant == "trama"
+            else [(steps, "test_win_rate", None, None, 0.5)],
+        )
+        for variant in ("trama", "qplex")
+        for seed, steps in ((0, 1000), (1, 2000))
+    ]
+    caption = _caption(_draw("label_consistency", {"histories": histories}, 2))
+    assert "``trama``: label consistency 0.55 (0.50, 0.60)" in caption
+    assert "``qplex``: no accepted clustering." in caption
+
+
+def _without_last(path: Path, kind: str, target: Path) -> Path:
+    """Copy an evaluation without the policy `last`."""
+    table = read_table(path, kind)
+    rows = table.filter(pc.not_equal(table["policy"], "last"))
+    write_table(target, kind, rows.to_pydict(), PROVENANCE)
+    return target
+
+
+def test_an_input_that_lacks_what_is_shown_is_one_clear_error(
+    three_seeds: Study, tmp_path: Path
+) -> None:
+    short = write_history(
+        tmp_path / "trama" / "seed_0" / "h.parquet", [(0, "td_loss", None, None, 1)]
+    )
+    for name in ("learning_curves", "predictor_accuracy"):
+        with pytest.raises(TramaError, match=r"h\.parquet: no row of metric `.*raise train"):
+            _draw(name, {"histories": [short]}, 1)
+    lacking = tmp_path / "evaluate" / "trama" / "seed_0"
+    for name, kind in (("task_win_rates", "episodes"), ("predictor_confusion", "predictions")):
+        path = next(p for p in three_seeds[name][kind] if "trama/seed_0" in p.as_posix())
+        copy = _without_last(path, kind, lacking / path.name)
+        with pytest.raises(TramaError, match=rf"{kind}\.parquet: no .* of policy `last`"):
+            _draw(name, {kind: [copy]}, 1)
+    with pytest.raises(TramaError, match=r"none\.parquet: there is no such file"):
+        _draw("aggregates", {"episodes": [tmp_path / "none.parquet"]}, 1)
+
+
+def _lightness(colour: str) -> float:
+    """CIE L*, 0 to 100: what is left of a colour in greyscale."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
+
+
+def test_colours_differ_in_greyscale_and_stand_out_from_white() -> None:
+    lightness = [_lightness(colour) for colour in style.PALETTE]
+    assert np.diff(sorted(lightness)).min() > 10
+    assert np.abs(np.diff(lightness)).min() > 20
+    assert max(lightness) < 75
     looks = style.looks([f"variant_{i}" for i in range(8)])
     assert len(set(looks.values())) == 8
     assert len({look.marker for look in looks.values()}) == 8
 
 
-def _draw_all(folder: Path) -> dict[str, Path]:
-    """Make all figures; their files by name."""
-    histories = write_histories(folder)
-    points, metrics = map(_files, write_representations(folder))
-    draws: dict[Draw, Inputs] = {
-        learning_curves: {"histories": _files(histories)},
-        predictor_accuracy: {"histories": list(histories["trama"].values())},
-        embeddings: {"embeddings": points, "cluster_metrics": metrics},
-    }
-    for draw, inputs in draws.items():
-        name = draw.__name__
-        make_figure(
-            draw,
-            inputs,
-            _params(),
-            "SurComb3",
-            files=[folder / "figures" / f"{name}.{suffix}" for suffix in ("pdf", "png")],
-            caption=folder / "figures" / f"{name}.caption.rst",
-            sources=folder / "figures" / f"{name}.sources.json",
-            provenance=PROVENANCE,
-        )
-    return {path.name: path for path in (folder / "figures").iterdir()}
+def _make(name: str, inputs: Inputs, folder: Path) -> dict[str, bytes]:
+    """Make a figure as PDF; the content of its files by their suffix."""
+    files = {suffix: folder / f"{name}.{suffix}" for suffix in ("pdf", "caption.rst", "json")}
+    make_figure(
+        _function(name),
+        inputs,
+        _params(name, 3),
+        "made_up" if name in OF_STUDY else "SurComb3",
+        files=[files["pdf"]],
+        caption=files["caption.rst"],
+        sources=files["json"],
+        provenance=PROVENANCE,
+    )
+    return {suffix: path.read_bytes() for suffix, path in files.items()}
 
 
-def test_figures_are_byte_identical_undated_and_hold_their_fonts(tmp_path: Path) -> None:
-    first, second = _draw_all(tmp_path / "a"), _draw_all(tmp_path / "b")
-    assert len(first) == 3 * 4
-    for name, path in first.items():
-        content = path.read_bytes()
-        if path.suffix != ".json":  # which names the folder
-            assert content == second[name].read_bytes(), name
-        if path.suffix == ".pdf":
-            assert b"CreationDate" not in content
-            assert b"/FontFile2" in content
-            assert b"/Type3" not in content
+@pytest.mark.parametrize("name", [*OF_SEEDS, "embeddings", "codebook", "predictor_confusion"])
+def test_a_figure_is_undated_and_holds_its_fonts(
+    name: str, three_seeds: Study, tmp_path: Path
+) -> None:
+    files = _make(name, three_seeds[name], tmp_path)
+    assert b"CreationDate" not in files["pdf"]
+    assert b"/FontFile2" in files["pdf"]
+    assert b"/Type3" not in files["pdf"]
+    assert max(map(len, files["caption.rst"].decode().splitlines())) <= 100
+
+
+def test_equal_inputs_give_equal_bytes(three_seeds: Study, tmp_path: Path) -> None:
+    first, second = (_make("ood_gain", three_seeds["ood_gain"], tmp_path / n) for n in ("a", "b"))
+    assert (first["pdf"], first["caption.rst"]) == (second["pdf"], second["caption.rst"])

@@ -16,7 +16,9 @@ from tiny_jobs import (
     CLUSTER,
     CLUSTERS_SHOWN,
     EVALUATE,
+    EVALUATION_FIGURES,
     FIGURES,
+    GAIN,
     PRETRAIN,
     QMIX,
     QPLEX,
@@ -33,6 +35,11 @@ from trama.config.model import Config
 pytestmark = pytest.mark.end_to_end
 
 NOTHING: Jobs = {}
+
+
+def without_codebook(jobs: Jobs) -> Jobs:
+    """The jobs of a study whose representation has no codebook."""
+    return {job: number for job, number in jobs.items() if job != "figure_codebook"}
 
 
 class Edit(NamedTuple):
@@ -57,13 +64,14 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         {
             **trained("vdn", "train_without_representation"),
             **BASELINE_SHOWN,
-            **each("figure_predictor_accuracy"),  # shares the variants' colours
+            # Share the variants' colours.
+            **each("figure_predictor_accuracy", "figure_label_consistency"),
         },
     ),
     "study.seeds": ("study={seeds: [0, 1]}", ALL),
     "study.reference": (
         "study={reference: qplex}",
-        each("table_ablations", "table_numbers"),
+        each("table_ablations", "table_numbers", "figure_aggregates"),
     ),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
     "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
@@ -82,7 +90,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     embedding: mean_state
 """,
         ),
-        CLUSTER,
+        without_codebook(CLUSTER),
     ),
     "representations.<name>.coverage": ("representations={vqvae: {coverage: time}}", PRETRAIN),
     "representations.<name>.n_codes": ("representations={vqvae: {n_codes: 128}}", PRETRAIN),
@@ -96,11 +104,16 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "variants.<name>.mixer": ("variants={trama: {mixer: qmix}}", TRAMA),
     "variants.<name>.representation": (
         "variants={trama: {representation: mean_state}}",
-        {**each("cluster_representation mean_state"), **CLUSTERS_SHOWN, **TRAMA},
+        without_codebook({**each("cluster_representation mean_state"), **CLUSTERS_SHOWN, **TRAMA}),
     ),
     "variants.<name>.labels": (
         "variants={trama: {representation: null, labels: true_task}}",
-        {**trained("trama", "train_without_representation"), **BASELINE_SHOWN, **CLASSES_SHOWN},
+        {
+            **trained("trama", "train_without_representation"),
+            **BASELINE_SHOWN,
+            **CLASSES_SHOWN,
+            **GAIN,
+        },
     ),
     "variants.<name>.train": ("variants={qmix: {train: {gamma: 0.9}}}", QMIX),
     "env.backend": (None, NOTHING),
@@ -226,6 +239,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
     "figures.dpi": ("figures={dpi: 100}", FIGURES),
     "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),
+    "figures.policy": ("figures={policy: best}", EVALUATION_FIGURES),
     "tables.decimals": (
         "tables={decimals: 1}",
         {k: n for k, n in TABLES.items() if k not in ("table_hyperparameters", "table_compute")},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_jobs import TABLES
+from tiny_jobs import FIGURES, TABLES
 
 
 def estimate(clone: Path, preset: str) -> subprocess.CompletedProcess[str]:
@@ -35,10 +35,8 @@ def test_a_fresh_clone_of_the_paper_preset(clone: Path) -> None:
         "train_without_representation": 10,
         "train_with_representation": 5,
         "evaluate_variant": 15,
-        "figure_learning_curves": 1,
-        "figure_embeddings": 1,
-        "figure_predictor_accuracy": 1,
-        **dict.fromkeys(TABLES, 1),
+        **FIGURES,
+        **TABLES,
         "total": 58,
     }
     for rule, (_, wall, cpu, gpu, disk, *origin) in found.items():

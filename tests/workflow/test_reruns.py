@@ -21,6 +21,7 @@ from tiny_jobs import (
     EVALUATE,
     EVALUATIONS_SHOWN,
     FIGURES,
+    GAIN,
     PRETRAIN,
     QMIX,
     QPLEX,
@@ -157,7 +158,10 @@ def test_new_seeds_leave_the_others_alone(finished_study: Path) -> None:
 
 
 def test_the_order_of_variants_is_that_of_curves_and_rows(finished_study: Path) -> None:
-    planned = {**each("figure_predictor_accuracy"), **BASELINE_SHOWN}
+    planned = {
+        **each("figure_predictor_accuracy", "figure_label_consistency"),
+        **BASELINE_SHOWN,
+    }
     assert plan(finished_study, "study={variants: [qplex, qmix, trama]}") == planned
 
 
@@ -175,6 +179,7 @@ def test_a_new_variant_and_its_new_representation(finished_study: Path) -> None:
         **CLASSES_SHOWN,
         **CLUSTERINGS_SHOWN,
         **CLUSTERS_SHOWN,
+        **GAIN,
     }
 
 

@@ -84,7 +84,7 @@ def paths(files: Any, optional: Sequence[str] = ()) -> dict[str, Path | None]:
 
 def figure(draw: "Draw", snakemake: Any, provenance: "Provenance") -> None:
     """Draw the figure of a rule, of a problem or of the whole study, and write its files."""
-    from trama.config.params import FigureParams
+    from trama.config.figure_params import FigureParams
     from trama.reporting.figures.drawing import make_figure
 
     make_figure(

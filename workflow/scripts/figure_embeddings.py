@@ -1,4 +1,4 @@
-"""Draw the trajectory embeddings on one problem."""
+"""Draw the embeddings on one problem."""
 
 from entry import figure, stage
 

@@ -1,4 +1,4 @@
-"""Draw the predictor's accuracy over time steps on one problem."""
+"""Draw the predictor's accuracy on one problem."""
 
 from entry import figure, stage
 

@@ -724,6 +724,7 @@ class Figures(Section):
         ge=1,
         description="Test points in the running mean of learning curves; 1 is none.",
     )
+    policy: Policy = Field(default="last", description="Policy whose evaluation is shown.")
 
     @model_validator(mode="after")
     def _rules(self) -> Self:

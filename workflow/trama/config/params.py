@@ -22,7 +22,6 @@ from trama.config.model import (
     Config,
     Env,
     Evaluate,
-    Figures,
     Name,
     Pretrain,
     Problem,
@@ -55,11 +54,14 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "figures": ("captions", "estimates", "figures/drawing", "figures/parts", "statistics", "style"),
+    "figures": (
+        *("captions", "estimates", "statistics", "style"),
+        *(f"figures/{module}" for module in ("clusterings", "drawing", "parts", "words")),
+    ),
     "tables": ("captions", "estimates", "statistics", "tables/measured", "tables/table"),
 }
-"""Modules of trama.reporting that all figures, and all tables, are made with, beside the module of
-its own that each has in `figures` or `tables`. They are cheap to make anew."""
+"""Modules of trama.reporting that figures, and tables, are made with, beside the module of its own
+that each has in `figures` or `tables`. They are cheap to make anew."""
 
 _REPORTING = Path(__file__).parents[1] / "reporting"
 
@@ -176,12 +178,6 @@ class ReportParams(Section):
     seeds: Seeds
 
 
-class FigureParams(ReportParams):
-    """Params of a figure; of section figures the keys that it reads."""
-
-    figures: Figures
-
-
 def collect_params(config: Config, problem: str, seed: int) -> Params:
     """Params of stage collect for one problem and seed."""
     collect = config.collect
@@ -293,32 +289,6 @@ def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Pa
     }
 
 
-def learning_curves_params(config: Config, problem: str) -> Params:
-    """Params of the learning curves on one problem."""
-    names = config.study.variants
-    upstream = of_all("train", config, problem, names)
-    return report_params(
-        "figures", config, upstream, names, {"dpi", "smoothing"}, "learning_curves"
-    )
-
-
-def embeddings_params(config: Config, problem: str) -> Params:
-    """Params of the figure of embeddings on one problem."""
-    names = config.used_representations
-    upstream = of_all("cluster", config, problem, names)
-    return report_params("figures", config, upstream, names, {"dpi"}, "embeddings")
-
-
-def predictor_accuracy_params(config: Config, problem: str) -> Params:
-    """Params of the figure of the predictor's accuracy on one problem.
-
-    All variants count, as a variant has the same colour as in the learning curves.
-    """
-    upstream = of_all("train", config, problem, with_classes(config))
-    names = config.study.variants
-    return report_params("figures", config, upstream, names, {"dpi"}, "predictor_accuracy")
-
-
 def params_hash(params: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that tell params apart; the order of keys does not matter."""
     text = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -360,6 +330,17 @@ def of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> di
 def with_classes(config: Config) -> list[str]:
     """The study's variants that have a predictor."""
     return [name for name in config.study.variants if config.variants[name].has_classes]
+
+
+def with_clusterings(config: Config) -> list[str]:
+    """The study's variants that cluster their trajectories anew during training."""
+    return [name for name in config.study.variants if config.variants[name].representation]
+
+
+def baselines(config: Config) -> dict[str, str]:
+    """The baseline of each of the study's variants with classes that has one."""
+    found = {name: config.baseline_of(name) for name in config.study.variants}
+    return {name: over for name, over in found.items() if over is not None}
 
 
 def report_params(

@@ -204,11 +204,11 @@ def _report_rules(config: "Config") -> list[Broken]:
         )
         for one, other in clashing_names(config)
     ]
-    policy = config.tables.policy
-    if policy not in config.evaluate.policies:
-        message = f"{policy!r} is not among evaluate.policies"
-        others = (("evaluate", "policies"),)
-        problems.append(Broken(("tables", "policy"), message, policy, others=others))
+    others: tuple[KeyPath, ...] = (("evaluate", "policies"),)
+    for section, policy in (("figures", config.figures.policy), ("tables", config.tables.policy)):
+        if policy not in config.evaluate.policies:
+            message = f"{policy!r} is not among evaluate.policies"
+            problems.append(Broken((section, "policy"), message, policy, others=others))
     return problems
 
 

@@ -13,10 +13,12 @@ from trama.config.params import (
     Names,
     Params,
     ReportParams,
+    baselines,
     of_all,
     params_hash,
     report_params,
     with_classes,
+    with_clusterings,
 )
 from trama.config.variants import changes, hyperparameters
 
@@ -122,11 +124,6 @@ def numbers_params(config: Config) -> Params:
     return _table("numbers", config, upstream, names, {"decimals", "policy"}, **more)
 
 
-def with_clusterings(config: Config) -> list[str]:
-    """The study's variants that cluster their trajectories anew during training."""
-    return [name for name in config.study.variants if config.variants[name].representation]
-
-
 def _table(
     module: str,
     config: Config,
@@ -145,11 +142,7 @@ def _bootstrap(config: Config) -> Params:
 
 def _unseen(config: Config) -> Params:
     """What the comparison on tasks that were not trained on needs."""
-    baselines = {name: config.baseline_of(name) for name in config.study.variants}
-    return {
-        "task_sets": list(config.evaluate.task_sets),
-        "baselines": {name: over for name, over in baselines.items() if over is not None},
-    }
+    return {"task_sets": list(config.evaluate.task_sets), "baselines": baselines(config)}
 
 
 def _of_study(config: Config, **names: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,10 +17,16 @@ ONE_COLUMN = 3.25
 TWO_COLUMNS = 6.75
 """Width of a two-column figure, inches."""
 
-# Okabe and Ito's palette without its yellow, which is too faint for thin lines on white; ordered
-# so that neighbours differ in lightness too.
-PALETTE = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
-_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+# After Paul Tol's high-contrast scheme. Any two differ in lightness by a tenth of the range from
+# black to white, so that they differ in greyscale and to the colour-blind; neighbours by more.
+PALETTE = ("#000000", "#DDAA33", "#BB5566", "#003A75", "#6699CC", "#18663A")
+
+SEQUENTIAL = "Blues"
+"""Colour map of shares from 0 to 1, from white to dark."""
+
+Dashes = Literal["solid"] | tuple[float, tuple[float, ...]]
+
+_DASHES: tuple[Dashes, ...] = (
     "solid",
     (0, (5, 1.5)),
     (0, (6, 1.5, 1.2, 1.5)),
@@ -67,7 +73,7 @@ class Look(NamedTuple):
     """How one variant, class or task is drawn, in every figure of a study."""
 
     colour: str
-    dashes: str | tuple[int, tuple[float, ...]]
+    dashes: Dashes
     marker: str
 
 

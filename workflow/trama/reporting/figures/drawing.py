@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from trama.config.params import FigureParams
+from trama.config.figure_params import FigureParams
 from trama.data.parquet import Provenance
 from trama.data.sources import write_sources
 from trama.reporting import style

@@ -1,80 +1,143 @@
-"""Trajectory embeddings in 2-D, by class and by true task."""
+"""Trajectory embeddings in 2-D, by class and by true task, before and during training."""
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from trama.config.params import FigureParams
-from trama.data.parquet import column_matrix, read_table
-from trama.reporting import statistics, style
-from trama.reporting.figures.drawing import Drawing, Inputs
-from trama.reporting.figures.parts import scatter
+from trama.config.figure_params import FigureParams
+from trama.data.parquet import column_matrix
+from trama.reporting import estimates, statistics, style
+from trama.reporting.figures import words
+from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Moment
+from trama.reporting.figures.drawing import Drawing
+from trama.reporting.figures.parts import point_handles, scatter
+from trama.reporting.statistics import Inputs
 
 
 def embeddings(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
-    """Draw the embeddings of a problem's trajectories: a row per representation and seed.
+    """Draw the embeddings of each variant that clusters, of the study's first seed.
 
     Args:
-        inputs: `embeddings` and `cluster_metrics` of each representation and seed.
-        params: not read.
+        inputs: embeddings `before` training, of each representation and seed, and `during` it, of
+            each variant and seed.
+        params: of the figure, with `representations`.
         problem: its name.
 
     Raises:
         TramaError: a file is missing or broken.
     """
-    embeddings = statistics.by_name_and_seed(inputs["embeddings"])
-    cluster_metrics = statistics.by_name_and_seed(inputs["cluster_metrics"])
-    runs = [(name, seed) for name, seeds in embeddings.items() for seed in seeds]
-    tables = [read_table(embeddings[name][seed], "embeddings") for name, seed in runs]
-    labels = [table["label"].to_numpy() for table in tables]
-    tasks = [table["task"].to_pandas() for table in tables]
-    class_looks = style.looks([f"class {label}" for label in range(max(map(np.max, labels)) + 1)])
-    task_looks = style.looks(sorted(set().union(*tasks)))
+    clusterings = Clusterings(inputs, params, "embeddings")
+    variants, seeds = list(params.names), sorted(params.seeds)
+    shown = params.seeds[0]
+    found = {
+        variant: {seed: clusterings.of(variant, seed) for seed in seeds} for variant in variants
+    }
+    moments = [moment for variant in variants for moment in found[variant][shown].values()]
+    n_classes = max(max(moment.rows["label"].to_pylist()) for moment in moments) + 1
+    class_looks = style.looks([f"class {number}" for number in range(n_classes)])
+    tasks = sorted(set().union(*(moment.rows["task"].to_pylist() for moment in moments)))
+    task_looks = style.looks(tasks)
 
-    figure = Figure(figsize=(style.TWO_COLUMNS, 0.45 + 2.1 * len(runs)))
-    grid = figure.subplots(len(runs), 2, squeeze=False, sharex="row", sharey="row")
-    for row, (name, seed), table, label, task in zip(
-        grid, runs, tables, labels, tasks, strict=True
-    ):
-        points, shares = _principal_components(column_matrix(table, "embedding"))
-        metrics = statistics.cluster_metrics(cluster_metrics[name][seed])
-        classes = pd.Series(label).map(lambda number: f"class {number}")
-        scatter(row[0], points, classes, class_looks)
-        scatter(row[1], points, task, task_looks)
-        row[0].set_title(f"{name}, seed {seed}: class")
-        row[1].set_title(f"{name}, seed {seed}: true task (ARI {metrics['ari']:.2f})")
-        row[0].set_ylabel(f"PC 2 ({shares[1]:.0%})")
-        for axes in row:
-            axes.set_xlabel(f"PC 1 ({shares[0]:.0%})")
-            axes.grid(False)
-    for axes, legend in zip(grid[0], (class_looks, task_looks), strict=True):
-        handles = [
-            Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=name)
-            for name, look in legend.items()
-        ]
-        axes.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.14),
-            ncols=min(len(handles), 3),
-            handlelength=1,
-            columnspacing=1,
-        )
-    figure.suptitle(f"{problem}: trajectory embeddings", fontweight="bold")
+    figure = Figure(figsize=(style.TWO_COLUMNS, 0.35 + 3.1 * len(variants)))
+    blocks = figure.subfigures(len(variants), 1, squeeze=False)[:, 0]
+    for block, variant in zip(blocks, variants, strict=True):
+        grid = block.subplots(2, len(MOMENTS))
+        for column, name in zip(grid.T, MOMENTS, strict=True):
+            moment = found[variant][shown].get(name)
+            if moment is None:
+                for axes in column:
+                    axes.set_axis_off()
+                column[0].set_title(f"{name}: none")
+                continue
+            points, shares = _principal_components(column_matrix(moment.rows, "embedding"))
+            classes = moment.rows["label"].to_pandas().map(lambda number: f"class {number}")
+            _draw(column[0], points, shares, classes, class_looks)
+            _draw(column[1], points, shares, moment.rows["task"].to_pandas(), task_looks)
+            column[0].set_title(f"{name} ({moment.steps} steps)\nARI {words.value(_ari(moment))}")
+        block.suptitle(f"{variant}, seed {shown}", fontsize=8)
+        for axes, what, looks in zip(
+            grid[:, -1], ("Class", "True task"), (class_looks, task_looks), strict=True
+        ):
+            axes.legend(
+                handles=point_handles(looks),
+                title=what,
+                title_fontsize=7,
+                loc="upper left",
+                bbox_to_anchor=(1.0, 1.03),
+                handlelength=0.8,
+                handletextpad=0.4,
+                borderpad=0,
+            )
+    title = f"{problem}: trajectory embeddings"
+    figure.suptitle(title, fontweight="bold")
     return Drawing(
         figure,
-        title=f"{problem}: trajectory embeddings",
+        title=title,
         caption=[
-            f"Embeddings of the baseline's trajectories on {problem}, on their first two principal "
-            "components (share of variance in brackets), one row per representation and seed. "
-            "Left: the class that K-means gave. Right: the true task, which no part of the method "
-            "has seen. ARI: adjusted Rand index of the two; 0 is chance, 1 is identity. Colours of "
-            "classes and of tasks are unrelated."
+            f"Trajectory embeddings of {words.literals(variants)} on {problem}, seed {shown}: the "
+            "baseline's trajectories that the representation was clustered on before training, and "
+            "those of the replay buffer at the first and at the last accepted clustering during "
+            "training. Each clustering is drawn on its own first two principal components (share "
+            "of the variance in brackets). Above: the class that K-means gave. Below: the true "
+            "task, which no part of the method has seen. Colours of classes and of tasks are "
+            "unrelated. ARI, NMI: adjusted Rand index and normalised mutual information of the two "
+            "(1: identity; ARI 0: chance).",
+            *(
+                f"``{variant}``, {name}, mean over seeds: {_agreement(of_variant, name, params)}."
+                for variant, of_variant in found.items()
+                for name in MOMENTS
+            ),
+            words.intervals(len(seeds)),
         ],
-        shown="all trajectories; metric ari",
+        shown=f"seed {shown}: all trajectories of the first and the last clustering",
     )
+
+
+def _draw(
+    axes: Axes,
+    points: np.ndarray,
+    shares: np.ndarray,
+    groups: pd.Series,
+    looks: dict[str, style.Look],
+) -> None:
+    scatter(axes, points, groups, looks)
+    axes.set_xlabel(f"PC 1 ({shares[0]:.0%})", labelpad=1)
+    axes.set_ylabel(f"PC 2 ({shares[1]:.0%})", labelpad=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+
+
+def _ari(moment: Moment) -> float:
+    return float(adjusted_rand_score(*_labels(moment)))
+
+
+def _nmi(moment: Moment) -> float:
+    return float(normalized_mutual_info_score(*_labels(moment)))
+
+
+def _labels(moment: Moment) -> tuple[np.ndarray, np.ndarray]:
+    return moment.rows["task"].to_numpy(), moment.rows["label"].to_numpy()
+
+
+def _agreement(of_seeds: dict[int, dict[str, Moment]], name: str, params: FigureParams) -> str:
+    """ARI, NMI and number of trajectories of a clustering over the seeds that have it."""
+    moments = [of_seed[name] for of_seed in of_seeds.values() if name in of_seed]
+    if not moments:
+        return "no such clustering"
+    seed = statistics.bootstrap_seed(params.study_seed)
+    parts = []
+    for measure, function in (("ARI", _ari), ("NMI", _nmi)):
+        values = np.array([[function(moment)] for moment in moments])
+        found = estimates.estimate(values, estimates.mean, seed)
+        parts.append(f"{measure} {words.estimate(found, values[:, 0])}")
+    parts.append(f"{words.span([len(moment.rows) for moment in moments])} trajectories")
+    if len(moments) < len(of_seeds):
+        parts.append(f"of {words.counted(len(moments), 'seed')} that had it")
+    return ", ".join(parts)
 
 
 def _principal_components(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

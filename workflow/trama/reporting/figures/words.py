@@ -1,0 +1,70 @@
+"""How captions and notes say what was measured."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from trama.reporting.estimates import MIN_SEEDS, Estimate
+
+
+def value(number: float) -> str:
+    """A number with two decimals; zero has no sign."""
+    return f"{number:z.2f}"
+
+
+def estimate(found: Estimate, of_seeds: Sequence[float] | np.ndarray) -> str:
+    """An estimate with its interval, or with the values of the seeds where there is none."""
+    if found.low is not None and found.high is not None:
+        return f"{value(found.value)} [{value(found.low)}, {value(found.high)}]"
+    if len(of_seeds) < 2:
+        return value(found.value)
+    return f"{value(found.value)} ({', '.join(map(value, of_seeds))})"
+
+
+def listed(values: Mapping[str, str]) -> str:
+    """Values by name: "``a`` 1, ``b`` 2"."""
+    return ", ".join(f"``{name}`` {text}" for name, text in values.items())
+
+
+def literals(names: Sequence[str]) -> str:
+    """Names: "``a``, ``b`` and ``c``"."""
+    quoted = [f"``{name}``" for name in names]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 seed", "2 seeds"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def span(numbers: Sequence[int] | pd.Series) -> str:
+    """Numbers of which the least and the greatest matter: "100", or "90 to 100"."""
+    return " to ".join(map(str, dict.fromkeys([min(numbers), max(numbers)])))
+
+
+def intervals(n_seeds: int, *, of_seeds: bool = True) -> str:
+    """Say what stands behind a number, and how it was computed.
+
+    `of_seeds`: where there are no intervals, `estimate` has the values of the seeds.
+    """
+    if n_seeds < MIN_SEEDS:
+        each = "; in brackets: the values of the seeds" if of_seeds and n_seeds > 1 else ""
+        return f"{counted(n_seeds, 'seed')}: too few for intervals{each}."
+    return (
+        f"In brackets: 95 % intervals of a stratified bootstrap over the {n_seeds} seeds (2,000 "
+        "resamples, percentiles)."
+    )
+
+
+def seed_note(n_seeds: int) -> str | None:
+    """What a figure itself says of few seeds; None where it has intervals."""
+    if n_seeds >= MIN_SEEDS:
+        return None
+    return f"{counted(n_seeds, 'seed')}: too few for intervals"
+
+
+def episodes(rows: pd.DataFrame) -> str:
+    """How many episodes a run played on each task: "100 episodes"."""
+    counts = rows.groupby(["problem", "variant", "seed", "task_set", "task"], sort=False).size()
+    return span(counts) + (" episode" if counts.max() == 1 else " episodes")
