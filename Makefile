@@ -30,9 +30,9 @@ POLICY = "$(or $(MODEL),$(error Name a trained policy, as MODEL=results/.../poli
 WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 
 # Tests take one thread per process; the rules set their own from the config.
-test test-faults test-slurm: export OMP_NUM_THREADS = 1
+test test-report test-faults test-slurm: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore estimate replay evaluate-model test test-slurm test-faults lint schema bench clean help
+.PHONY: run venv archive restore estimate replay evaluate-model test test-report test-slurm test-faults lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -70,6 +70,9 @@ evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit
 	$(RUN) pytest tests/workflow
+
+test-report: venv  ## open the report in Chromium and typeset the tables; as root it installs what it needs
+	$(RUN) pytest tests/report
 
 test-faults: venv  ## kill jobs of a real run at random moments, and compare with one left alone
 	$(RUN) pytest tests/faults

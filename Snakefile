@@ -69,3 +69,4 @@ rule all:
         rules.evaluate.input,
         rules.figures.input,
         rules.tables.input,
+        run_records(),

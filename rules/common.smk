@@ -27,7 +27,7 @@ FIGURES = ["learning_curves", "task_win_rates"]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 TABLES = ["results"]
 STUDY_TABLES = ["study_hyperparameters", "study_compute", "numbers"]
-TABLE_FORMATS = ["tex", "csv", "md"]
+TABLE_FORMATS = ["tex", "csv", "md", "html"]
 # Beside the formats of each figure and table.
 SOURCES = ["sources.json"]
 CAPTION = ["caption.rst"]
@@ -143,7 +143,7 @@ def in_report(category, name, suffix, of="{problem}"):
     """That output, with its caption and its place in Snakemake's report."""
     return report(
         report_path(category, name, suffix, of),
-        caption=f"../workflow/report/{name}.rst",
+        caption="../workflow/report/caption.rst",
         category=f"{category}s",
         subcategory=of or "study",
         labels={category: name.replace("_", " "), "format": suffix},
@@ -152,7 +152,27 @@ def in_report(category, name, suffix, of="{problem}"):
 
 def sources_file(category, name, of="{problem}"):
     """The file beside a figure or table that says what it was made from."""
-    return report_path(category, name, "sources.json", of)
+    path = report_path(category, name, "sources.json", of)
+    caption = "../workflow/report/sources.rst"
+    labels = {"of": f"{category}: {name.replace('_', ' ')}"}
+    return report(
+        path, caption=caption, category="provenance", subcategory=of or "study", labels=labels
+    )
+
+
+def run_record(path):
+    """What was recorded of a run of the study, and its place in Snakemake's report."""
+    caption = "workflow/report/runs.rst"  # of the Snakefile, which has it as an input
+    labels = {"of": path.stem}
+    return report(
+        str(path), caption=caption, category="provenance", subcategory="runs", labels=labels
+    )
+
+
+def run_records():
+    """All of these, for the target `all`; no job makes or needs them."""
+    folder = Path("results", STUDY, "provenance")
+    return [run_record(path) for path in sorted(folder.glob("*.json"))]
 
 
 def caption_file(category, name, of="{problem}"):

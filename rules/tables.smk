@@ -10,6 +10,7 @@ localrules:
     table_hyperparameters,
     table_compute,
     table_numbers,
+    table_findings,
 
 
 rule tables:
@@ -27,6 +28,7 @@ rule tables:
             table=STUDY_TABLES,
             suffix=TABLE_FORMATS + CAPTION + SOURCES,
         ),
+        expand("results/{study}/tables/findings.{suffix}", study=STUDY, suffix=["rst", *SOURCES]),
     message:
         "All tables are written."
 
@@ -379,3 +381,45 @@ rule table_numbers:
         "Write the numbers of the study as LaTeX macros"
     script:
         "../workflow/scripts/table_numbers.py"
+
+
+rule table_findings:
+    input:
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        histories=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        cluster_metrics=expand(
+            "results/{{study}}/{problem}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
+            problem=PROBLEMS,
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    output:
+        text="results/{study}/tables/findings.rst",
+        sources=sources_file("table", "findings", of=""),
+    log:
+        "results/{study}/logs/table_findings.log",
+    benchmark:
+        "results/{study}/benchmarks/table_findings.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.findings_params),
+    message:
+        "Write the main findings of the study"
+    script:
+        "../workflow/scripts/table_findings.py"

@@ -36,6 +36,14 @@ def run_snakemake(
     )
 
 
+def run_tiny_study(target: Path) -> Path:
+    """Run the tiny preset in a fresh clone, which is returned, from an empty results folder."""
+    clone = copy_clone(target)
+    result = run_snakemake(clone, "--cores", "2", "--config", "preset=tiny")
+    assert result.returncode == 0, result.stdout
+    return clone
+
+
 def planned_jobs(clone: Path, *arguments: str) -> dict[str, int]:
     """The jobs that a dry run plans, as {rule: number}, without the stage targets' own."""
     return dict(Counter(rule for rule, _ in _jobs(dry_runs(clone, [arguments])[0])))

@@ -24,7 +24,13 @@ PREDICTED = each("figure_predictor_confusion")
 GAIN = each("figure_ood_gain")
 EVALUATIONS_TABLES = each(
     *("table_results", "table_ood", "table_ood_tasks"),
-    *("table_ablations", "table_hyperparameters", "table_compute", "table_numbers"),
+    *(
+        "table_ablations",
+        "table_hyperparameters",
+        "table_compute",
+        "table_numbers",
+        "table_findings",
+    ),
 )
 EVALUATIONS_SHOWN = {**EVALUATIONS_TABLES, **COMPARED}
 EVALUATION_FIGURES = {**COMPARED, **PREDICTED, **GAIN}

@@ -33,6 +33,7 @@ from trama.config.table_params import (
     ablations_params,
     clusters_params,
     compute_params,
+    findings_params,
     hyperparameters_params,
     label_consistency_params,
     numbers_params,
@@ -136,6 +137,7 @@ OF_STUDY = {
     "hyperparameters": hyperparameters_params,
     "compute": compute_params,
     "numbers": numbers_params,
+    "findings": findings_params,
 }
 
 USED = {"cluster vqvae", "cluster mean_state"}
@@ -272,9 +274,9 @@ def test_upstream_has_the_hashes_of_the_inputs() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"tables": {"decimals": 3}}, {"ablations", "numbers"}),
-        ({"tables": {"policy": "best"}}, {"ablations", "numbers"}),
-        ({"study": {"reference": "qplex"}}, {"ablations", "numbers"}),
+        ({"tables": {"decimals": 3}}, {"ablations", "numbers", "findings"}),
+        ({"tables": {"policy": "best"}}, {"ablations", "numbers", "findings"}),
+        ({"study": {"reference": "qplex"}}, {"ablations", "numbers", "findings"}),
         ({"variants": {"qmix": {"train": {"gamma": 0.9}}}}, set(OF_STUDY)),
         ({"study": {"problems": ["SurComb3", "SurComb4"]}}, set(OF_STUDY)),
         ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),

@@ -108,7 +108,7 @@ def _table(rows: list[list[str]], align: str) -> Table:
 def test_a_table_in_each_format(tmp_path: Path) -> None:
     rows = [["task_1", "a", "-0.10", Bold("50 %")], ["task_1", "b", "1e-4 [-1, 2]", "{x}"]]
     table = _table([*rows, ["task_2", "a", "Δ", "n/a"]], "llrr")
-    table.write([tmp_path / f"t.{suffix}" for suffix in ("tex", "md", "csv")], PROVENANCE)
+    table.write([tmp_path / f"t.{suffix}" for suffix in ("tex", "md", "csv", "html")], PROVENANCE)
     assert _latex_rows((tmp_path / "t.tex").read_text()) == [
         r"\begingroup\setlength{\tabcolsep}{3pt}",
         r"\begin{tabular}{@{}llrr@{}}",
@@ -131,12 +131,15 @@ def test_a_table_in_each_format(tmp_path: Path) -> None:
         "| task_1 | a | -0.10 | **50 %** |",
     ]
     assert (tmp_path / "t.csv").read_text() == "a\n0.1\n"
+    assert '<td class="r">-0.10</td><td class="r"><b>50 %</b></td></tr>' in (
+        (tmp_path / "t.html").read_text()
+    )
+    for suffix in ("tex", "md", "html"):
+        assert "study made_up, params 0123456789abcdef" in (tmp_path / f"t.{suffix}").read_text()
     for suffix in ("tex", "md"):
-        text = (tmp_path / f"t.{suffix}").read_text()
-        assert "study made_up, params 0123456789abcdef" in text
-        assert "A caption." in text
-    with pytest.raises(ValueError, match=r"t\.html: no format for tables"):
-        table.write([tmp_path / "t.html"], PROVENANCE)
+        assert "A caption." in (tmp_path / f"t.{suffix}").read_text()
+    with pytest.raises(ValueError, match=r"t\.pdf: no format for tables"):
+        table.write([tmp_path / "t.pdf"], PROVENANCE)
 
 
 def test_the_first_of_three_names_is_a_heading_in_latex() -> None:

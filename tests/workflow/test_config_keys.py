@@ -71,7 +71,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "study.seeds": ("study={seeds: [0, 1]}", ALL),
     "study.reference": (
         "study={reference: qplex}",
-        each("table_ablations", "table_numbers", "figure_aggregates"),
+        each("table_ablations", "table_numbers", "table_findings", "figure_aggregates"),
     ),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
     "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
@@ -248,7 +248,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         "tables={policy: best}",
         each(
             *("table_results", "table_ood", "table_ood_tasks"),
-            *("table_ablations", "table_numbers"),
+            *("table_ablations", "table_numbers", "table_findings"),
         ),
     ),
     **{

@@ -196,7 +196,8 @@ def test_the_study_says_what_ran(finished_study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [f"figures/{n}" for n in FIGURE_FILES] + [f"tables/{n}" for n in TABLE_FILES]
+    "name",
+    [f"figures/{n}" for n in FIGURE_FILES] + [f"tables/{n}" for n in [*TABLE_FILES, "findings"]],
 )
 def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -> None:
     folder, stem = name.split("/")
@@ -236,6 +237,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
             ("representation", "vqvae", "vqvae_history"),
         },
         "numbers": episodes | clusters | of_trama,
+        "findings": episodes | clusters | histories,
     }
     name = stem.removeprefix("SurComb3_").removeprefix("study_")
     assert {(*p.parts[3:5], p.stem) for p in inputs} == read[name]
@@ -266,15 +268,17 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
 
     before = content()
     tables = [name for name in [*TABLES, *STUDY_TABLES] if name != "compute"]
-    rules = ["evaluate_variant", *(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in tables)]
+    rules = ["evaluate_variant", "table_findings"]
+    rules += [*(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in tables)]
     written = {path: path.stat().st_mtime_ns for path in before}
     result = run_snakemake(
         copied_study, "--cores", "1", "--config", "preset=tiny", "--forcerun", *rules
     )
     assert result.returncode == 0, result.stdout
     assert content() == before
-    # Figures and tables have a file of their caption and one of their sources, too.
-    assert len(before) == 6 + (2 + 2) * len(FIGURES) + (3 + 2) * len(tables)
+    # Figures and tables have a file of their caption and one of their sources, too; the findings
+    # have the latter.
+    assert len(before) == 6 + (2 + 2) * len(FIGURES) + (4 + 2) * len(tables) + 2
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 
@@ -283,7 +287,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished_study: Path) -> None:
     jobs = {
         path.relative_to(results / "logs").with_suffix("") for path in results.glob("logs/**/*.log")
     }
-    assert len(jobs) == 29
+    assert len(jobs) == 30
     measured = results.glob("benchmarks/**/*.tsv")
     assert {path.relative_to(results / "benchmarks").with_suffix("") for path in measured} == jobs
 

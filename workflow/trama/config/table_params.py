@@ -40,6 +40,7 @@ class TableParams(ReportParams):
         study_seed: what its bootstraps derive their seed from.
         task_sets: sets of tasks beside the trained one, in the order in which they are shown.
         baselines: the variant over which each variant with classes has a gain.
+        with_predictor: variants with a class predictor, where others are shown too.
         reference: the variant that the others are compared with.
         changes: what each variant changes of the reference, in words.
         hyperparameters: keys of the configuration with their values.
@@ -49,6 +50,7 @@ class TableParams(ReportParams):
     study_seed: Seed = 0
     task_sets: Names = ()
     baselines: dict[Name, Name] = Field(default={})
+    with_predictor: Names = ()
     reference: Name | None = None
     changes: dict[Name, list[str]] = Field(default={})
     hyperparameters: list[Hyperparameter] = Field(default=[])
@@ -122,6 +124,16 @@ def numbers_params(config: Config) -> Params:
     upstream = _of_study(config, cluster=representations, train=with_predictor, evaluate=names)
     more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
     return _table("numbers", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def findings_params(config: Config) -> Params:
+    """Params of the study's main findings."""
+    names = config.study.variants
+    representations = config.used_representations
+    upstream = _of_study(config, cluster=representations, train=names, evaluate=names)
+    more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
+    more["with_predictor"] = with_classes(config)
+    return _table("findings", config, upstream, names, {"decimals", "policy"}, **more)
 
 
 def _table(

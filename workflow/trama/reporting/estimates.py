@@ -126,7 +126,7 @@ def difference(
     """Return the statistic of x minus that of y with its stratified bootstrap interval.
 
     x and y are resampled independently, each as in Agarwal et al. 2021, section 4.1: runs of one
-    seed in two variants are no pair.
+    seed in two variants are no pair. The other way round the interval is the mirrored one.
 
     Args:
         x: scores [seeds, tasks].
@@ -140,7 +140,7 @@ def difference(
     def subtract(x: np.ndarray, y: np.ndarray) -> Any:
         return statistic(x) - statistic(y)
 
-    return _estimate(_of_the_same_tasks(x, y), subtract, seed, level, resamples)
+    return _compare(x, y, subtract, 0.0, seed, level, resamples)
 
 
 def probability_of_improvement(
@@ -154,7 +154,8 @@ def probability_of_improvement(
 
     On each task the share of the pairs of runs that x wins, ties counting half (the Mann-Whitney
     statistic); then the mean over tasks (Agarwal et al. 2021, section 4.3). It says nothing about
-    the size of the improvement; 0.5 means none.
+    the size of the improvement; 0.5 means none. The other way round it is 1 minus this, and so is
+    its interval.
 
     Args:
         x: scores [seeds, tasks].
@@ -168,7 +169,7 @@ def probability_of_improvement(
         pairs = np.heaviside(x[..., :, None, :] - y[..., None, :, :], 0.5)
         return np.mean(pairs, axis=(-3, -2, -1))
 
-    return _estimate(_of_the_same_tasks(x, y), improvement, seed, level, resamples)
+    return _compare(x, y, improvement, 1.0, seed, level, resamples)
 
 
 def performance_profile(
@@ -227,6 +228,29 @@ def curve_estimate(
     groups = (np.moveaxis(_checked(curves, 3), -1, 0),)
     low, high = _interval(groups, statistic, seed, level, resamples)
     return CurveEstimate(_rounded(statistic(*groups)), low, high, len(curves))
+
+
+def _compare(
+    x: np.ndarray,
+    y: np.ndarray,
+    statistic: Callable[..., Any],
+    total: float,
+    seed: int,
+    level: float,
+    resamples: int,
+) -> Estimate:
+    """Compare scores by a statistic whose values for (x, y) and (y, x) sum up to `total`.
+
+    Both are found from the same resamples, so that no text shows two intervals of one comparison.
+    """
+    x, y = _of_the_same_tasks(x, y)
+    if x.tobytes() <= y.tobytes():
+        return _estimate((x, y), statistic, seed, level, resamples)
+    value, low, high, n_seeds = _estimate((y, x), statistic, seed, level, resamples)
+    mirrored = float(_rounded(total - value))
+    if low is None or high is None:
+        return Estimate(mirrored, None, None, n_seeds)
+    return Estimate(mirrored, float(_rounded(total - high)), float(_rounded(total - low)), n_seeds)
 
 
 def _estimate(

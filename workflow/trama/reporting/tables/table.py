@@ -1,8 +1,9 @@
-"""A table, and its files: LaTeX (booktabs), CSV (tidy, full precision), Markdown, and a caption."""
+"""A table, and its files: LaTeX (booktabs), CSV (tidy, full precision), Markdown, HTML, caption."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import groupby
 from pathlib import Path
 
@@ -36,6 +37,32 @@ _LATEX_ESCAPES = str.maketrans(
         "Δ": r"$\Delta$",
     }
 )
+# It asks for nothing else: Snakemake's report is read without a network.
+_PAGE_OF_HTML = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 14px/1.5 sans-serif; margin: 1.5em; }}
+caption {{ font-weight: bold; text-align: left; padding-bottom: 0.5em; }}
+table {{ border-collapse: collapse; border-block: 2px solid; }}
+thead {{ border-bottom: 1px solid; }}
+th, td {{ padding: 0.1em 0.7em; text-align: left; vertical-align: top; white-space: nowrap; }}
+.r {{ text-align: right; }}
+.w {{ white-space: normal; min-width: 15em; }}
+</style>
+<table>
+<caption>{title}</caption>
+<thead>
+{head}
+</thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+<!-- {origin} -->
+"""
 
 
 class Bold(str):
@@ -70,13 +97,13 @@ class Table:
         """Write the table.
 
         Args:
-            files: files to write; their suffixes (.tex, .csv, .md) give the formats.
-            provenance: goes into a comment of the LaTeX and Markdown files.
+            files: files to write; their suffixes (.tex, .csv, .md, .html) give the formats.
+            provenance: goes into a comment of all but the CSV.
         """
-        texts = {".tex": self.latex, ".md": self.markdown, ".csv": self.csv}
+        texts = {".tex": self.latex, ".md": self.markdown, ".csv": self.csv, ".html": self.html}
         for file in files:
             if file.suffix not in texts:
-                raise ValueError(f"{file}: no format for tables; use .tex, .csv or .md")
+                raise ValueError(f"{file}: no format for tables; use {', '.join(texts)}")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(texts[file.suffix](provenance.describe()), encoding="utf-8")
 
@@ -91,6 +118,22 @@ class Table:
         lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *rows)]
         caption = caption_text(self.caption)
         return "\n".join([f"{self.title}.", "", *lines, "", caption, f"<!-- {origin} -->", ""])
+
+    def html(self, origin: str) -> str:
+        """Return a page with the table and its title, which Snakemake's report can show."""
+        return _PAGE_OF_HTML.format(
+            title=escape(self.title),
+            head=self._html_row("th", self.header),
+            rows="\n".join(self._html_row("td", row) for row in self.rows),
+            origin=escape(origin),
+        )
+
+    def _html_row(self, tag: str, cells: Sequence[str]) -> str:
+        parts = []
+        for letter, cell in zip(self.align, cells, strict=True):
+            text = f"<b>{escape(cell)}</b>" if isinstance(cell, Bold) else escape(cell)
+            parts.append(f'<{tag} class="{letter}">{text}</{tag}>')
+        return f"<tr>{''.join(parts)}</tr>"
 
     def latex(self, origin: str) -> str:
         r"""Return a tabular; where a page does not hold it, a longtable, which is no float.
@@ -164,7 +207,7 @@ def make_table(
         inputs: files to make it from.
         params: what it depends on beside them.
         of: name of the problem, or of the study.
-        files: files of the table to write; their suffixes (.tex, .csv, .md) give the formats.
+        files: files of the table to write; their suffixes give the formats.
         caption: file of the caption.
         sources: file that names the inputs.
         provenance: goes into the files.

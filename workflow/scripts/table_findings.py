@@ -1,0 +1,18 @@
+"""Write the main findings of the study, for the first page of Snakemake's report."""
+
+from pathlib import Path
+
+from entry import stage
+
+with stage("tables", snakemake) as provenance:
+    from trama.config.table_params import TableParams
+    from trama.reporting.tables.findings import write_findings
+
+    write_findings(
+        {kind: list(map(Path, files)) for kind, files in snakemake.input.items()},
+        TableParams.model_validate(snakemake.params.settings),
+        snakemake.wildcards.study,
+        text=Path(snakemake.output.text),
+        sources=Path(snakemake.output.sources),
+        provenance=provenance,
+    )
