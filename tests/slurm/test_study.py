@@ -29,7 +29,7 @@ def test_figures_and_tables_ask_for_no_node(cluster: Cluster, finished: tuple[Si
     site, run = finished
     asked = [job["Comment"].split("_wildcards_")[0] for job in cluster.jobs(run.name).values()]
     assert Counter(asked) == {f"rule_{rule}": number for rule, (_, number) in RULES.items()}
-    made = {path.name for path in (site.results / "logs").iterdir()} - RULES.keys()
+    made = {path.stem for path in (site.results / "logs").iterdir()} - RULES.keys()
     assert made == FIGURES.keys() | TABLES.keys()
 
 
