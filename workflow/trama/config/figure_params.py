@@ -15,7 +15,7 @@ from trama.config.params import (
     ReportParams,
     baselines,
     of_all,
-    params_hash,
+    of_study,
     report_params,
     with_classes,
     with_clusterings,
@@ -108,12 +108,12 @@ def ood_gain_params(config: Config, problem: str) -> Params:
 
 def aggregates_params(config: Config) -> Params:
     """Params of the aggregates over all problems."""
-    return _of_study("aggregates", config, reference=config.reference)
+    return _over_problems("aggregates", config, reference=config.reference)
 
 
 def performance_profiles_params(config: Config) -> Params:
     """Params of the performance profiles over all problems."""
-    return _of_study("performance_profiles", config)
+    return _over_problems("performance_profiles", config)
 
 
 def with_codebook(config: Config) -> list[str]:
@@ -155,13 +155,8 @@ def _figure(
     return {**params, "study_seed": config.study.seed, **more}
 
 
-def _of_study(name: str, config: Config, **more: Any) -> Params:
+def _over_problems(name: str, config: Config, **more: Any) -> Params:
     """Params of a figure of the evaluations on all problems."""
-    evaluations = {
-        problem: of_all("evaluate", config, problem, config.study.variants)
-        for problem in config.study.problems
-    }
+    upstream = of_study(config, evaluate=config.study.variants)
     problems = list(config.study.problems)
-    upstream = {"evaluate": params_hash(evaluations)}
-    keys = {"dpi", "policy"}
-    return _figure(name, config, upstream, keys, problems=problems, **more)
+    return _figure(name, config, upstream, {"dpi", "policy"}, problems=problems, **more)

@@ -327,6 +327,16 @@ def of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> di
     return {stage: params_hash(hashes)}
 
 
+def of_study(config: Config, **names: Sequence[str]) -> dict[str, str]:
+    """One hash, by stage, of its jobs for the `names` on all problems, in any order."""
+    return {
+        stage: params_hash(
+            {problem: of_all(stage, config, problem, of) for problem in config.study.problems}
+        )
+        for stage, of in names.items()
+    }
+
+
 def with_classes(config: Config) -> list[str]:
     """The study's variants that have a predictor."""
     return [name for name in config.study.variants if config.variants[name].has_classes]

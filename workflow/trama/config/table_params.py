@@ -15,7 +15,7 @@ from trama.config.params import (
     ReportParams,
     baselines,
     of_all,
-    params_hash,
+    of_study,
     report_params,
     with_classes,
     with_clusterings,
@@ -95,7 +95,7 @@ def label_consistency_params(config: Config, problem: str) -> Params:
 def ablations_params(config: Config) -> Params:
     """Params of the table of all variants beside the reference."""
     names = config.study.variants
-    upstream = _of_study(config, evaluate=names)
+    upstream = of_study(config, evaluate=names)
     compared = {"reference": config.reference, "changes": changes(config)}
     keys = {"decimals", "policy"}
     return _table("ablations", config, upstream, names, keys, **_bootstrap(config), **compared)
@@ -104,7 +104,7 @@ def ablations_params(config: Config) -> Params:
 def hyperparameters_params(config: Config) -> Params:
     """Params of the table of hyperparameters."""
     names = config.study.variants
-    upstream = _of_study(config, evaluate=names)
+    upstream = of_study(config, evaluate=names)
     values = {"hyperparameters": hyperparameters(config)}
     return _table("hyperparameters", config, upstream, names, set(), **values)
 
@@ -113,7 +113,7 @@ def compute_params(config: Config) -> Params:
     """Params of the table of wall times and memory."""
     names = config.study.variants
     representations = config.used_representations
-    upstream = _of_study(config, cluster=representations, train=names, evaluate=names)
+    upstream = of_study(config, cluster=representations, train=names, evaluate=names)
     return _table("compute", config, upstream, names, set())
 
 
@@ -121,7 +121,7 @@ def numbers_params(config: Config) -> Params:
     """Params of the study's numbers as LaTeX macros."""
     names = config.study.variants
     representations, with_predictor = config.used_representations, with_classes(config)
-    upstream = _of_study(config, cluster=representations, train=with_predictor, evaluate=names)
+    upstream = of_study(config, cluster=representations, train=with_predictor, evaluate=names)
     more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
     return _table("numbers", config, upstream, names, {"decimals", "policy"}, **more)
 
@@ -130,7 +130,7 @@ def findings_params(config: Config) -> Params:
     """Params of the study's main findings."""
     names = config.study.variants
     representations = config.used_representations
-    upstream = _of_study(config, cluster=representations, train=names, evaluate=names)
+    upstream = of_study(config, cluster=representations, train=names, evaluate=names)
     more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
     more["with_predictor"] = with_classes(config)
     return _table("findings", config, upstream, names, {"decimals", "policy"}, **more)
@@ -155,13 +155,3 @@ def _bootstrap(config: Config) -> Params:
 def _unseen(config: Config) -> Params:
     """What the comparison on tasks that were not trained on needs."""
     return {"task_sets": list(config.evaluate.task_sets), "baselines": baselines(config)}
-
-
-def _of_study(config: Config, **names: Sequence[str]) -> dict[str, str]:
-    """One hash, by stage, of its jobs for the `names` on all problems, in any order."""
-    return {
-        stage: params_hash(
-            {problem: of_all(stage, config, problem, of) for problem in config.study.problems}
-        )
-        for stage, of in names.items()
-    }
