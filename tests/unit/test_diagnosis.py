@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from fakes import CPU, make_spec, played_replay, random_env
-from trama.learning import diagnosis
 from trama.learning.diagnosis import (
     class_predictions,
     class_swap,
@@ -93,7 +92,7 @@ def _step_by_step(policy: Policy, replay: ReplayBuffer, slot: int) -> list[np.nd
 def test_class_predictions_are_those_of_the_living_agents(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnosis, "EPISODES_AT_ONCE", at_once)
+    monkeypatch.setattr("trama.learning.replay.EPISODES_AT_ONCE", at_once)
     replay = played_replay(random_env(4), 12, seed=0, n_classes=3)
     policy = _policy()
     assert policy.predictor is not None

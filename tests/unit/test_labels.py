@@ -45,7 +45,7 @@ def test_embeddings_keep_the_order_of_the_slots(monkeypatch: pytest.MonkeyPatch)
     embedded = embedding.of_episodes(replay, slots)
     for slot, row in zip(slots, embedded, strict=True):
         torch.testing.assert_close(embedding.of_episodes(replay, np.array([slot]))[0], row)
-    monkeypatch.setattr("trama.learning.embedding.EPISODES_AT_ONCE", 7)
+    monkeypatch.setattr("trama.learning.replay.EPISODES_AT_ONCE", 7)
     torch.testing.assert_close(embedding.of_episodes(replay, slots), embedded)
 
 

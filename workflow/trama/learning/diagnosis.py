@@ -11,11 +11,9 @@ from torch.nn.functional import one_hot
 from trama.learning.clustering import LOW_SILHOUETTE
 from trama.learning.history import History
 from trama.learning.policy import Policy, greedy
-from trama.learning.replay import Batch, ReplayBuffer
+from trama.learning.replay import Batch, ReplayBuffer, in_parts
 from trama.networks.agent import AgentHistory
 
-EPISODES_AT_ONCE = 256
-"""Episodes whose predictions are computed at a time; bounds the memory, changes no result."""
 UNUSED_CLASS = 0.01
 """Below this relative change of the action values, the policy ignores its class."""
 
@@ -105,12 +103,9 @@ def class_predictions(
     policy: Policy, replay: ReplayBuffer, slots: np.ndarray, device: torch.device
 ) -> ClassPredictions:
     """What agents of a policy with classes predicted in the finished episodes `slots` [M]."""
-    position = {int(slot): i for i, slot in enumerate(slots)}
     episodes, steps, sums = [], [], []
-    for first in range(0, len(slots), EPISODES_AT_ONCE):
-        batch = replay.batch(slots[first : first + EPISODES_AT_ONCE], device)
+    for number, batch in in_parts(slots, lambda part: replay.batch(part, device)):
         packing = batch.packing
-        number = np.array([position[int(slot)] for slot in batch.slots])
         episodes.append(number[packing.episode[packing.current].cpu().numpy()])
         steps.append(packing.step[packing.current].cpu().numpy())
         sums.append(_sums_over_agents(policy, batch).cpu().numpy())

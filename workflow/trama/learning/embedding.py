@@ -6,13 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trama.learning.replay import ReplayBuffer
+from trama.learning.replay import ReplayBuffer, in_parts
 from trama.learning.scaling import StateScaler
 from trama.networks.packing import Packing
 from trama.networks.vqvae import VQVAE
 
-EPISODES_AT_ONCE = 256
-"""Episodes that are embedded at a time; bounds the memory, changes no result."""
 ROWS_AT_ONCE = 65_536
 """States that are quantised at a time; bounds the memory, changes no result."""
 
@@ -68,11 +66,8 @@ class TrajectoryEmbedding(nn.Module):
         """Embeddings [M, d], in their order, of the episodes `slots` [M] of a replay buffer."""
         device = self.scaler.mean.device
         result = torch.empty(len(slots), self.size, device=device)
-        position = {int(slot): i for i, slot in enumerate(slots)}
-        for start in range(0, len(slots), EPISODES_AT_ONCE):
-            batch = replay.state_batch(slots[start : start + EPISODES_AT_ONCE], device)
-            where = torch.tensor([position[int(s)] for s in batch.slots], device=device)
-            result[where] = self(batch.state, batch.packing)
+        for where, batch in in_parts(slots, lambda part: replay.state_batch(part, device)):
+            result[torch.from_numpy(where).to(device)] = self(batch.state, batch.packing)
         return result
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 """Replay buffer of whole episodes, and packed batches drawn from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from trama.networks.packing import Packing
 NO_LABEL = -1
 OBS_DTYPE = np.float16
 """What observations are rounded to, before agents act on them and in the buffer."""
+EPISODES_AT_ONCE = 256
+"""Episodes that `in_parts` reads at a time; bounds the memory, changes no result."""
 _EPISODE_FIELDS = ("terminated", "won", "length", "label", "task")
 _ROW_FIELDS = ("obs", "state", "available_actions", "action", "classes", "reward")
 
@@ -46,6 +48,9 @@ class StateBatch:
     packing: Packing
     state: Tensor  # [R, S] float32, as the environment gave it
     slots: np.ndarray  # [B] int64
+
+
+AnyBatch = TypeVar("AnyBatch", Batch, StateBatch)
 
 
 class ReplayBuffer:
@@ -284,3 +289,21 @@ def _places(slots: np.ndarray, n_rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Slot and step of the first `n_rows` [M] rows of each of the slots [M]."""
     step = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
     return np.repeat(slots, n_rows), step
+
+
+def in_parts(
+    slots: np.ndarray, read: Callable[[np.ndarray], AnyBatch]
+) -> Iterator[tuple[np.ndarray, AnyBatch]]:
+    """Read episodes a part at a time.
+
+    Args:
+        slots: [M] of the episodes.
+        read: makes the batch of some slots, as `ReplayBuffer.batch` does.
+
+    Yields:
+        Where the episodes of a batch [B] stand in `slots`, and the batch.
+    """
+    position = {int(slot): i for i, slot in enumerate(slots)}
+    for first in range(0, len(slots), EPISODES_AT_ONCE):
+        batch = read(slots[first : first + EPISODES_AT_ONCE])
+        yield np.array([position[int(slot)] for slot in batch.slots]), batch
