@@ -55,10 +55,10 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "figures": (
-        *("captions", "estimates", "statistics", "style"),
-        *(f"figures/{module}" for module in ("clusterings", "drawing", "parts", "words")),
+        *("captions", "estimates", "statistics", "style", "words"),
+        *(f"figures/{module}" for module in ("clusterings", "drawing", "parts")),
     ),
-    "tables": ("captions", "estimates", "statistics", "tables/measured", "tables/table"),
+    "tables": ("captions", "estimates", "statistics", "tables/measured", "tables/table", "words"),
 }
 """Modules of trama.reporting that figures, and tables, are made with, beside the module of its own
 that each has in `figures` or `tables`. They are cheap to make anew."""

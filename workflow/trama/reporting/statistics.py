@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
 from trama.errors import TramaError
 from trama.reporting import estimates
@@ -244,8 +245,32 @@ def read_episodes(paths: Iterable[Path]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def played_sets(episodes: pd.DataFrame, policy: str, task_sets: Sequence[str]) -> list[str]:
+    """Return those of some sets that a policy played: one has no tasks where all are trained on."""
+    played = set(episodes["task_set"][episodes["policy"] == policy])
+    return [name for name in task_sets if name in played]
+
+
+def of_sets(episodes: pd.DataFrame, policy: str, task_set: str | Sequence[str]) -> pd.DataFrame:
+    """Return the episodes of a policy on the tasks of a set or several.
+
+    Raises:
+        TramaError: there are none.
+    """
+    sets = [task_set] if isinstance(task_set, str) else task_set
+    rows = episodes[(episodes["policy"] == policy) & episodes["task_set"].isin(sets)]
+    if rows.empty:
+        names = ", ".join(f"`{name}`" for name in sets)
+        raise TramaError(
+            f"{episodes['file'].iloc[0]}: no episode of policy `{policy}` and task set {names}, nor"
+            " in the other evaluations; check evaluate.policies and evaluate.task_sets, and run "
+            "the target `evaluate` again"
+        )
+    return rows
+
+
 def scores(
-    episodes: pd.DataFrame, policy: str, metric: str, task_set: str | Sequence[str] = "trained"
+    episodes: pd.DataFrame, policy: str, metric: str, task_set: str | Sequence[str] = TRAINED
 ) -> Scores:
     """Average the episodes of each run on each task.
 
@@ -263,7 +288,7 @@ def scores(
         TramaError: no episode is of the policy and task set; variants, seeds or problems differ in
             their runs or tasks; a run has the metric in some episodes only.
     """
-    rows = _of_sets(episodes, policy, task_set)
+    rows = of_sets(episodes, policy, task_set)
     column = _SCORES.get(metric, metric)
     known = rows.groupby("variant", sort=False)[column].count()
     rows = rows[rows["variant"].isin(known.index[known > 0])]
@@ -297,7 +322,7 @@ def results(
     episodes: pd.DataFrame,
     policy: str,
     study_seed: int,
-    task_set: str | Sequence[str] = "trained",
+    task_set: str | Sequence[str] = TRAINED,
 ) -> pd.DataFrame:
     """Return win rate and return on each task and over the tasks of a problem, with intervals.
 
@@ -318,7 +343,7 @@ def results(
     """
     seed = bootstrap_seed(study_seed)
     records = []
-    for problem, rows in _of_sets(episodes, policy, task_set).groupby("problem", sort=False):
+    for problem, rows in of_sets(episodes, policy, task_set).groupby("problem", sort=False):
         of_problem = episodes[episodes["problem"] == problem]
         counts = rows.groupby(["variant", "seed", "task"], sort=False).size()
         by_metric = {
@@ -347,20 +372,6 @@ def results(
     table = pd.DataFrame(records, columns=columns)
     ends = [column for column in columns if column.endswith(("_low", "_high"))]
     return table.astype(dict.fromkeys(ends, "float64"))
-
-
-def _of_sets(episodes: pd.DataFrame, policy: str, task_set: str | Sequence[str]) -> pd.DataFrame:
-    """Return the episodes of a policy on the tasks of a set or several."""
-    sets = [task_set] if isinstance(task_set, str) else task_set
-    rows = episodes[(episodes["policy"] == policy) & episodes["task_set"].isin(sets)]
-    if rows.empty:
-        names = ", ".join(f"`{name}`" for name in sets)
-        raise TramaError(
-            f"{episodes['file'].iloc[0]}: no episode of policy `{policy}` and task set {names}, nor"
-            " in the other evaluations; check evaluate.policies and evaluate.task_sets, and run "
-            "the target `evaluate` again"
-        )
-    return rows
 
 
 def _missing(

@@ -6,9 +6,8 @@ from matplotlib.ticker import MaxNLocator
 
 from trama.config.figure_params import FigureParams
 from trama.config.relations import TRAINED
-from trama.reporting import estimates, statistics, style
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.estimates import Estimate
-from trama.reporting.figures import words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import draw_estimate, label_figure
 from trama.reporting.statistics import Inputs
@@ -70,7 +69,7 @@ def aggregates(inputs: Inputs, params: FigureParams, study: str) -> Drawing:
         panels[-1].set_xticks([0, 0.5, 1])
     title = f"Study {study}: aggregates over all tasks"
     label_figure(figure, title, [], n_seeds)
-    rows = episodes[(episodes["policy"] == policy) & (episodes["task_set"] == TRAINED)]
+    rows = statistics.of_sets(episodes, policy, TRAINED)
     improvement = (
         f" {_IMPROVEMENT}: probability that a run of a variant wins more than one of "
         f"``{reference}`` on a task (ties count half; 0.5: none is better)."

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from trama.config.figure_params import FigureParams
-from trama.reporting import estimates, statistics, style
-from trama.reporting.figures import words
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Moment
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import colour_scale

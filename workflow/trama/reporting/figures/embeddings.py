@@ -9,8 +9,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from trama.config.figure_params import FigureParams
 from trama.data.parquet import column_matrix
-from trama.reporting import estimates, statistics, style
-from trama.reporting.figures import words
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Moment
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import point_handles, scatter

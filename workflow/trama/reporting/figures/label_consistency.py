@@ -9,8 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from trama.config.figure_params import FigureParams
-from trama.reporting import estimates, statistics, style
-from trama.reporting.figures import words
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import draw_curves, label_figure, variant_handles
 from trama.reporting.statistics import Curve, Inputs

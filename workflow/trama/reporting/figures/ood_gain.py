@@ -10,9 +10,8 @@ from scipy.stats import spearmanr
 
 from trama.config.figure_params import FigureParams
 from trama.config.relations import TRAINED
-from trama.reporting import estimates, statistics, style
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.estimates import Estimate
-from trama.reporting.figures import words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import label_figure, point_handles
 from trama.reporting.statistics import Inputs
@@ -38,9 +37,8 @@ def ood_gain(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
     policy, n_seeds = params.figures.policy, len(params.seeds)
     seed = statistics.bootstrap_seed(params.study_seed)
     episodes = statistics.read_episodes(inputs["episodes"])
-    played = episodes[(episodes["policy"] == policy)]
-    # A set is empty where the problem trains on all of its tasks.
-    sets = [TRAINED, *(name for name in params.task_sets if (played["task_set"] == name).any())]
+    sets = [TRAINED, *statistics.played_sets(episodes, policy, params.task_sets)]
+    played = statistics.of_sets(episodes, policy, sets)
     scores = statistics.scores(episodes, policy, "win_rate", sets)
     distances = statistics.scores(episodes, policy, _DISTANCE, sets).values
     of_tasks = played.drop_duplicates("task").set_index("task")

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from trama.reporting import estimates, statistics, style
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.estimates import Estimate, Statistic
-from trama.reporting.figures import words
 from trama.reporting.statistics import Curve
 
 # Points of the classes are drawn by turns, so that none hides the others.

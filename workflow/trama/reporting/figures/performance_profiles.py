@@ -5,8 +5,7 @@ from matplotlib.figure import Figure
 
 from trama.config.figure_params import FigureParams
 from trama.config.relations import TRAINED
-from trama.reporting import estimates, statistics, style
-from trama.reporting.figures import words
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import draw_band, label_figure, variant_handles
 from trama.reporting.statistics import Curve, Inputs
@@ -53,7 +52,7 @@ def performance_profiles(inputs: Inputs, params: FigureParams, study: str) -> Dr
     axes.set_ylim(-0.02, 1.02)
     title = f"Study {study}: performance profiles"
     label_figure(figure, title, variant_handles(params.names, looks), n_seeds)
-    rows = episodes[(episodes["policy"] == policy) & (episodes["task_set"] == TRAINED)]
+    rows = statistics.of_sets(episodes, policy, TRAINED)
     bands = "" if n_seeds < estimates.MIN_SEEDS else " Bands: pointwise 95 % intervals."
     return Drawing(
         figure,

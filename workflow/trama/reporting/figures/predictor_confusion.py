@@ -14,8 +14,7 @@ from trama.config.figure_params import FigureParams
 from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
 from trama.errors import TramaError
-from trama.reporting import estimates, statistics, style
-from trama.reporting.figures import words
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import colour_scale
 from trama.reporting.statistics import Inputs

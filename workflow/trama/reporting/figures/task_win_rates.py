@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from trama.config.figure_params import FigureParams
-from trama.reporting import estimates, statistics, style
-from trama.reporting.figures import words
+from trama.config.relations import TRAINED
+from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import draw_estimate, label_figure, point_handles, task_label
 from trama.reporting.statistics import OVERALL, Inputs
@@ -57,7 +57,7 @@ def task_win_rates(inputs: Inputs, params: FigureParams, problem: str) -> Drawin
     axes.set_ylabel("Win rate")
     title = f"{problem}: win rate per task"
     label_figure(figure, title, point_handles(looks), n_seeds)
-    rows = episodes[(episodes["policy"] == policy) & (episodes["task_set"] == "trained")]
+    rows = statistics.of_sets(episodes, policy, TRAINED)
     ends = "" if n_seeds < estimates.MIN_SEEDS else ", lines: its 95 % intervals"
     return Drawing(
         figure,

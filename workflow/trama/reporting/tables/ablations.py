@@ -2,12 +2,11 @@
 
 from trama.config.relations import TRAINED
 from trama.config.table_params import TableParams
-from trama.reporting import estimates, statistics
+from trama.reporting import estimates, statistics, words
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import (
     METRICS,
     Measured,
-    episodes_words,
     interval_text,
     interval_words,
     tidy,
@@ -34,10 +33,10 @@ def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:
     seed = statistics.bootstrap_seed(params.study_seed)
     rows, records = [], []
     for variant in params.names:
-        words = "; ".join(params.changes[variant])
+        changes = "; ".join(params.changes[variant])
         over = None if variant == reference else reference
         improvement = MISSING
-        keys = {"variant": variant, "changes": words}
+        keys = {"variant": variant, "changes": changes}
         for metric, of_metric in measured.items():
             records += of_metric.rows(variant, **keys, metric=metric)
             records += of_metric.gain_rows(variant, over, **keys, metric=f"{metric}_difference")
@@ -52,20 +51,21 @@ def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:
         rows.append(
             [
                 variant,
-                words if over else "reference",
+                changes if over else "reference",
                 measured["win_rate"].cell(variant, "iqm"),
                 *(of_metric.gain_cell(variant, over, "iqm") for of_metric in measured.values()),
                 improvement,
             ]
         )
     problems = dict.fromkeys(episodes["problem"])
+    played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
     return Table(
         title=f"Study {study}: variants beside {reference}",
         caption=[
             f"What each variant changes of ``{reference}``, and what comes of it over the tasks of "
             f"{' and '.join(problems)} ({policy} policies, greedy, "
-            f"{episodes_words(episodes, policy, [TRAINED])} per seed and task): interquartile mean "
-            "(IQM) of the win rate over seeds and tasks; its difference (Δ) to that of "
+            f"{played} per seed and task): interquartile mean (IQM) of the win rate over seeds and "
+            "tasks; its difference (Δ) to that of "
             f"``{reference}``, and that of the return; and the probability that a run of the "
             f"variant wins more than one of ``{reference}`` on a task (0.5: none is better). "
             f"{interval_words(len(params.seeds))}"

@@ -13,12 +13,11 @@ from trama.config.relations import TRAINED
 from trama.config.table_params import TableParams
 from trama.data.parquet import Provenance, read_provenance, read_table
 from trama.data.sources import write_sources
-from trama.reporting import estimates, statistics
+from trama.reporting import estimates, statistics, words
 from trama.reporting.captions import caption_text
 from trama.reporting.statistics import Files, Inputs
 from trama.reporting.tables.measured import (
     Measured,
-    episodes_words,
     interval_text,
     interval_words,
 )
@@ -107,7 +106,7 @@ def _introduction(params: TableParams, study: str) -> list[str]:
     seeds = ", ".join(map(str, params.seeds))
     return [
         _paragraph(
-            f"Study ``{study}``: variants {names}; {_counted(len(params.seeds), 'seed')} "
+            f"Study ``{study}``: variants {names}; {words.counted(len(params.seeds), 'seed')} "
             f"({seeds}). Win rates are of greedy episodes of the {params.tables.policy} policies, "
             "as interquartile means (IQM) over seeds and tasks; other values are means over seeds. "
             f"{interval_words(len(params.seeds))}"
@@ -140,8 +139,8 @@ def _compared(
             _env_steps(path) for v, files in histories if v == variant for path in files.values()
         ]
         rows.append((f"``{variant}``", _range(steps), measured.cell(variant, "iqm"), *compared))
-    played = episodes_words(episodes, policy, [TRAINED])
-    yield _paragraph(f"{_counted(len(tasks), 'trained task')}, {played} per seed and task:")
+    played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
+    yield _paragraph(f"{words.counted(len(tasks), 'trained task')}, {played} per seed and task:")
     yield _list_table(rows)
     gains = [
         f"Gain of ``{variant}`` over ``{over}``: {measured.gain_cell(variant, over, 'iqm')}, "
@@ -168,13 +167,13 @@ def _improvement(measured: Measured, variant: str, over: str, params: TableParam
 
 def _unseen(episodes: pd.DataFrame, params: TableParams) -> Iterator[str]:
     """Win rate of each variant on each set of tasks that was not trained on."""
-    played = set(episodes["task_set"])
+    policy = params.tables.policy
     reference = _reference(params)
     over = params.baselines.get(reference)
     gain = [f"Gain of ``{reference}``"] if over else []
     rows = [("Task set", "Tasks", *(f"``{variant}``" for variant in params.names), *gain)]
-    for task_set in [name for name in params.task_sets if name in played]:
-        tasks, scores = statistics.scores(episodes, params.tables.policy, "win_rate", task_set)
+    for task_set in statistics.played_sets(episodes, policy, params.task_sets):
+        tasks, scores = statistics.scores(episodes, policy, "win_rate", task_set)
         measured = Measured(scores, params)
         cells = [measured.cell(variant, "iqm") for variant in params.names]
         if over:
@@ -241,10 +240,6 @@ def _range(values: Sequence[int]) -> str:
 
 def _paragraph(text: str) -> str:
     return caption_text([text]).strip()
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _title(text: str) -> str:

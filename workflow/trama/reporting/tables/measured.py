@@ -173,13 +173,6 @@ def interval_words(n_seeds: int, *, bold: bool = False) -> str:
     return words
 
 
-def episodes_words(episodes: pd.DataFrame, policy: str, sets: Sequence[str]) -> str:
-    """Say how many episodes a run played on each task of some sets, such as "100 episodes"."""
-    rows = episodes[(episodes["policy"] == policy) & episodes["task_set"].isin(sets)]
-    counts = rows.groupby(["problem", "variant", "seed", "task_set", "task"]).size()
-    return " to ".join(map(str, dict.fromkeys([counts.min(), counts.max()]))) + " episodes"
-
-
 def interval_text(value: float, low: float | None, high: float | None, decimals: int) -> str:
     """A value, and both ends of its interval where it has one."""
     if low is None or high is None:

@@ -50,8 +50,7 @@ def numbers(inputs: Inputs, params: TableParams, study: str) -> Table:
     for problem in dict.fromkeys(episodes["problem"]):
         of_problem = episodes[episodes["problem"] == problem]
         macros.add_evaluation(of_problem, [TRAINED], (problem,), f"on {problem}")
-        present = set(of_problem["task_set"])
-        sets = [name for name in params.task_sets if name in present]
+        sets = statistics.played_sets(of_problem, params.tables.policy, params.task_sets)
         for task_set in sets:
             where = f"on the tasks {task_set} of {problem}"
             macros.add_evaluation(of_problem, [task_set], (problem, task_set), where)

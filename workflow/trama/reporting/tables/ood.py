@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from trama.config.relations import TRAINED, UNSEEN
 from trama.config.table_params import TableParams
-from trama.reporting import statistics
+from trama.reporting import statistics, words
 from trama.reporting.statistics import OVERALL, Inputs
 from trama.reporting.tables.measured import (
     METRICS,
     Measured,
-    episodes_words,
     interval_words,
     tidy,
 )
@@ -42,15 +39,13 @@ def ood_tasks(inputs: Inputs, params: TableParams, problem: str) -> Table:
 def _table(inputs: Inputs, params: TableParams, problem: str, *, by_task: bool) -> Table:
     policy = params.tables.policy
     episodes = statistics.read_episodes(inputs["episodes"])
-    played = episodes[episodes["policy"] == policy]
-    # A set is empty where the problem trains on all of its tasks.
-    sets = [name for name in params.task_sets if (played["task_set"] == name).any()]
+    sets = statistics.played_sets(episodes, policy, params.task_sets)
     groups = {name: [name] for name in (TRAINED, *sets)}
     if sets and not by_task:
         groups[UNSEEN] = sets
     rows, records = [], []
     for group, members in groups.items():
-        of_group = played[played["task_set"].isin(members)]
+        of_group = statistics.of_sets(episodes, policy, members)
         scores = {
             metric: statistics.scores(episodes, policy, metric, members)
             for metric in (_DISTANCE, *METRICS)
@@ -69,14 +64,14 @@ def _table(inputs: Inputs, params: TableParams, problem: str, *, by_task: bool) 
                         group,
                         *([task] if by_task else []),
                         variant,
-                        _range(changed) if by_task else str(len(columns)),
+                        words.span(changed) if by_task else str(len(columns)),
                         measured[_DISTANCE].value_cell(variant, "mean"),
                         *(measured[metric].cell(variant, "iqm", bold=True) for metric in METRICS),
                         measured["win_rate"].gain_cell(variant, over, "iqm"),
                     ]
                 )
                 keys = {"task_set": group, "task": task, "variant": variant}
-                keys["units_changed"] = _range(changed)
+                keys["units_changed"] = words.span(changed)
                 for metric, of_metric in measured.items():
                     records += of_metric.rows(variant, **keys, metric=metric)
                 for metric in METRICS:
@@ -90,7 +85,7 @@ def _table(inputs: Inputs, params: TableParams, problem: str, *, by_task: bool) 
         if by_task
         else ""
     )
-    n_episodes = episodes_words(episodes, policy, (TRAINED, *params.task_sets))
+    n_episodes = words.episodes(statistics.of_sets(episodes, policy, (TRAINED, *params.task_sets)))
     return Table(
         title=f"{problem}: {what} that was not trained on ({policy} policies)",
         caption=[
@@ -124,7 +119,3 @@ def _columns(tasks: Sequence[str], by_task: bool) -> list[tuple[str, list[int]]]
     if by_task:
         return [(task, [i]) for i, task in enumerate(tasks)]
     return [(OVERALL, list(range(len(tasks))))]
-
-
-def _range(values: pd.Series) -> str:
-    return " to ".join(map(str, dict.fromkeys([values.min(), values.max()])))

@@ -4,13 +4,12 @@ from itertools import product
 
 from trama.config.relations import TRAINED
 from trama.config.table_params import TableParams
-from trama.reporting import statistics
+from trama.reporting import statistics, words
 from trama.reporting.statistics import OVERALL, Inputs
 from trama.reporting.tables.measured import (
     METRICS,
     STATISTICS,
     Measured,
-    episodes_words,
     interval_words,
     tidy,
 )
@@ -47,12 +46,13 @@ def results(inputs: Inputs, params: TableParams, problem: str) -> Table:
             rows.append([task, variant, *cells])
             for metric in METRICS:
                 records += measured[metric].rows(variant, task=task, variant=variant, metric=metric)
+    played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
     return Table(
         title=f"{problem}: win rate and return of the {policy} policies",
         caption=[
             f"Greedy evaluation of the {policy} policies on {problem}: interquartile mean (IQM) "
-            f"and mean over seeds, of {episodes_words(episodes, policy, [TRAINED])} per seed and "
-            "task. Overall: over seeds and tasks, all tasks with equal weight. "
+            f"and mean over seeds, of {played} per seed and task. Overall: over seeds and tasks, "
+            "all tasks with equal weight. "
             f"{interval_words(len(params.seeds), bold=True)}"
         ],
         header=["Task", "Variant", *(f"{METRICS[m]} ({_TITLES[s]})" for m, s in columns)],
