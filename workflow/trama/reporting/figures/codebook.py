@@ -1,6 +1,7 @@
 """Which codes stand for the states of each class and of each true task, before and in training."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from trama.config.figure_params import FigureParams
-from trama.reporting import estimates, statistics, style, words
-from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Moment
+from trama.reporting import style, words
+from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Measures, Moment, numbers
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import colour_scale
 from trama.reporting.statistics import Inputs
@@ -28,12 +29,8 @@ def codebook(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
     Raises:
         TramaError: a file is missing or broken.
     """
-    clusterings = Clusterings(inputs, params, "codebook")
-    variants, seeds = list(params.names), sorted(params.seeds)
-    shown = params.seeds[0]
-    found = {
-        variant: {seed: clusterings.of(variant, seed) for seed in seeds} for variant in variants
-    }
+    found = Clusterings(inputs, params, "codebook").of_all()
+    variants, shown = list(params.names), params.seeds[0]
     rows = [
         (variant, name) for variant in variants for name in MOMENTS if name in found[variant][shown]
     ]
@@ -78,12 +75,8 @@ def codebook(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
             "exponential of the entropy of the codes' shares. Overlap: sum over the codes of the "
             "least of the shares of two classes (tasks), mean over their pairs; 0: no code in "
             "common, 1: the same use.",
-            *(
-                f"``{variant}``, {name}, mean over seeds: {_numbers(of_variant, name, params)}."
-                for variant, of_variant in found.items()
-                for name in MOMENTS
-            ),
-            words.intervals(len(seeds)),
+            *numbers(found, _MEASURES, params),
+            words.intervals(len(params.seeds)),
         ],
         shown=f"seed {shown}: all rows of the first and the last clustering",
     )
@@ -132,22 +125,13 @@ def _effective(moment: Moment) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _numbers(of_seeds: dict[int, dict[str, Moment]], name: str, params: FigureParams) -> str:
-    """What a clustering's use of the codes comes to, over the seeds that have it."""
-    moments = [of_seed[name] for of_seed in of_seeds.values() if name in of_seed]
-    if not moments:
-        return "no such clustering"
-    seed = statistics.bootstrap_seed(params.study_seed)
-    measures: dict[str, list[float]] = {
-        "codes in use": [len(np.unique(moment.rows["code"].to_numpy())) for moment in moments],
-        "effective codes": [_effective(moment) for moment in moments],
-        "overlap of classes": [_overlap(moment, "label") for moment in moments],
-        "overlap of tasks": [_overlap(moment, "task") for moment in moments],
-    }
-    parts = []
-    for measure, values in measures.items():
-        found = estimates.estimate(np.array(values)[:, None], estimates.mean, seed)
-        parts.append(f"{measure} {words.estimate(found, values)}")
-    if len(moments) < len(of_seeds):
-        parts.append(f"of {words.counted(len(moments), 'seed')} that had it")
-    return ", ".join(parts)
+def _in_use(moment: Moment) -> float:
+    return len(np.unique(moment.rows["code"].to_numpy()))
+
+
+_MEASURES: Measures = {
+    "codes in use": _in_use,
+    "effective codes": _effective,
+    "overlap of classes": partial(_overlap, by="label"),
+    "overlap of tasks": partial(_overlap, by="task"),
+}

@@ -1,5 +1,7 @@
 """Trajectory embeddings in 2-D, by class and by true task, before and during training."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,8 +11,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from trama.config.figure_params import FigureParams
 from trama.data.parquet import column_matrix
-from trama.reporting import estimates, statistics, style, words
-from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Moment
+from trama.reporting import style, words
+from trama.reporting.figures.clusterings import MOMENTS, Clusterings, Moment, numbers
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import point_handles, scatter
 from trama.reporting.statistics import Inputs
@@ -28,12 +30,8 @@ def embeddings(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
     Raises:
         TramaError: a file is missing or broken.
     """
-    clusterings = Clusterings(inputs, params, "embeddings")
-    variants, seeds = list(params.names), sorted(params.seeds)
-    shown = params.seeds[0]
-    found = {
-        variant: {seed: clusterings.of(variant, seed) for seed in seeds} for variant in variants
-    }
+    found = Clusterings(inputs, params, "embeddings").of_all()
+    variants, shown = list(params.names), params.seeds[0]
     moments = [moment for variant in variants for moment in found[variant][shown].values()]
     n_classes = max(max(moment.rows["label"].to_pylist()) for moment in moments) + 1
     class_looks = style.looks([f"class {number}" for number in range(n_classes)])
@@ -84,12 +82,8 @@ def embeddings(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
             "task, which no part of the method has seen. Colours of classes and of tasks are "
             "unrelated. ARI, NMI: adjusted Rand index and normalised mutual information of the two "
             "(1: identity; ARI 0: chance).",
-            *(
-                f"``{variant}``, {name}, mean over seeds: {_agreement(of_variant, name, params)}."
-                for variant, of_variant in found.items()
-                for name in MOMENTS
-            ),
-            words.intervals(len(seeds)),
+            *numbers(found, {"ARI": _ari, "NMI": _nmi}, params, _trajectories),
+            words.intervals(len(params.seeds)),
         ],
         shown=f"seed {shown}: all trajectories of the first and the last clustering",
     )
@@ -122,21 +116,8 @@ def _labels(moment: Moment) -> tuple[np.ndarray, np.ndarray]:
     return moment.rows["task"].to_numpy(), moment.rows["label"].to_numpy()
 
 
-def _agreement(of_seeds: dict[int, dict[str, Moment]], name: str, params: FigureParams) -> str:
-    """ARI, NMI and number of trajectories of a clustering over the seeds that have it."""
-    moments = [of_seed[name] for of_seed in of_seeds.values() if name in of_seed]
-    if not moments:
-        return "no such clustering"
-    seed = statistics.bootstrap_seed(params.study_seed)
-    parts = []
-    for measure, function in (("ARI", _ari), ("NMI", _nmi)):
-        values = np.array([[function(moment)] for moment in moments])
-        found = estimates.estimate(values, estimates.mean, seed)
-        parts.append(f"{measure} {words.estimate(found, values[:, 0])}")
-    parts.append(f"{words.span([len(moment.rows) for moment in moments])} trajectories")
-    if len(moments) < len(of_seeds):
-        parts.append(f"of {words.counted(len(moments), 'seed')} that had it")
-    return ", ".join(parts)
+def _trajectories(moments: Sequence[Moment]) -> list[str]:
+    return [f"{words.span([len(moment.rows) for moment in moments])} trajectories"]
 
 
 def _principal_components(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
