@@ -27,6 +27,7 @@ from trama.data.parquet import read_table, write_table
 from trama.errors import TramaError
 from trama.reporting import estimates, statistics, style
 from trama.reporting.figures.drawing import Draw, Drawing, make_figure
+from trama.reporting.outputs import Outputs
 from trama.reporting.statistics import Inputs
 
 # Those in which seeds are drawn, or intervals over them.
@@ -363,10 +364,8 @@ def _make(name: str, inputs: Inputs, folder: Path) -> dict[str, bytes]:
         inputs,
         _params(name, 3),
         "made_up" if name in OF_STUDY else "SurComb3",
-        files=[files["pdf"]],
-        caption=files["caption.rst"],
-        sources=files["json"],
-        provenance=PROVENANCE,
+        Outputs([files["pdf"]], files["caption.rst"], files["json"]),
+        PROVENANCE,
     )
     return {suffix: path.read_bytes() for suffix, path in files.items()}
 

@@ -21,6 +21,8 @@ from trama.runtime import configure_process
 if TYPE_CHECKING:
     from trama.data.parquet import Provenance
     from trama.reporting.figures.drawing import Draw
+    from trama.reporting.outputs import Outputs
+    from trama.reporting.statistics import Inputs
     from trama.reporting.tables.table import Make
 
 logger = logging.getLogger("trama")
@@ -87,16 +89,8 @@ def figure(draw: "Draw", snakemake: Any, provenance: "Provenance") -> None:
     from trama.config.figure_params import FigureParams
     from trama.reporting.figures.drawing import make_figure
 
-    make_figure(
-        draw,
-        {kind: list(map(Path, files)) for kind, files in snakemake.input.items()},
-        FigureParams.model_validate(snakemake.params.settings),
-        snakemake.wildcards.get("problem", snakemake.wildcards.study),
-        files=list(map(Path, snakemake.output.files)),
-        caption=Path(snakemake.output.caption),
-        sources=Path(snakemake.output.sources),
-        provenance=provenance,
-    )
+    params = FigureParams.model_validate(snakemake.params.settings)
+    make_figure(draw, inputs(snakemake), params, of(snakemake), outputs(snakemake), provenance)
 
 
 def table(make: "Make", snakemake: Any, provenance: "Provenance") -> None:
@@ -104,13 +98,24 @@ def table(make: "Make", snakemake: Any, provenance: "Provenance") -> None:
     from trama.config.table_params import TableParams
     from trama.reporting.tables.table import make_table
 
-    make_table(
-        make,
-        {kind: list(map(Path, files)) for kind, files in snakemake.input.items()},
-        TableParams.model_validate(snakemake.params.settings),
-        snakemake.wildcards.get("problem", snakemake.wildcards.study),
-        files=list(map(Path, snakemake.output.files)),
-        caption=Path(snakemake.output.caption),
-        sources=Path(snakemake.output.sources),
-        provenance=provenance,
-    )
+    params = TableParams.model_validate(snakemake.params.settings)
+    make_table(make, inputs(snakemake), params, of(snakemake), outputs(snakemake), provenance)
+
+
+def inputs(snakemake: Any) -> "Inputs":
+    """Input files of the rule of a figure or table, by their kind."""
+    return {kind: list(map(Path, files)) for kind, files in snakemake.input.items()}
+
+
+def of(snakemake: Any) -> str:
+    """Name of the problem that a rule's figure or table is of, else of the study."""
+    name: str = snakemake.wildcards.get("problem", snakemake.wildcards.study)
+    return name
+
+
+def outputs(snakemake: Any) -> "Outputs":
+    """Output files of the rule of a figure or table."""
+    from trama.reporting.outputs import Outputs
+
+    files = snakemake.output
+    return Outputs(list(map(Path, files.files)), Path(files.caption), Path(files.sources))

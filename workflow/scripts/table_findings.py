@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from entry import stage
+from entry import inputs, of, stage
 
 with stage("tables", snakemake) as provenance:
     from trama.config.table_params import TableParams
     from trama.reporting.tables.findings import write_findings
 
     write_findings(
-        {kind: list(map(Path, files)) for kind, files in snakemake.input.items()},
+        inputs(snakemake),
         TableParams.model_validate(snakemake.params.settings),
-        snakemake.wildcards.study,
+        of(snakemake),
         text=Path(snakemake.output.text),
         sources=Path(snakemake.output.sources),
         provenance=provenance,

@@ -55,10 +55,13 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "figures": (
-        *("captions", "estimates", "statistics", "style", "words"),
+        *("captions", "estimates", "outputs", "statistics", "style", "words"),
         *(f"figures/{module}" for module in ("clusterings", "drawing", "parts")),
     ),
-    "tables": ("captions", "estimates", "statistics", "tables/measured", "tables/table", "words"),
+    "tables": (
+        *("captions", "estimates", "outputs", "statistics", "words"),
+        *("tables/measured", "tables/table"),
+    ),
 }
 """Modules of trama.reporting that figures, and tables, are made with, beside the module of its own
 that each has in `figures` or `tables`. They are cheap to make anew."""

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from trama.config.figure_params import FigureParams
 from trama.data.parquet import Provenance
-from trama.data.sources import write_sources
 from trama.reporting import style
-from trama.reporting.captions import caption_text
+from trama.reporting.outputs import Outputs
 from trama.reporting.statistics import Inputs
 
 
@@ -41,10 +39,7 @@ def make_figure(
     inputs: Inputs,
     params: FigureParams,
     of: str,
-    *,
-    files: Sequence[Path],
-    caption: Path,
-    sources: Path,
+    outputs: Outputs,
     provenance: Provenance,
 ) -> None:
     """Draw a figure and write it.
@@ -54,9 +49,7 @@ def make_figure(
         inputs: files to draw it from.
         params: what it depends on beside them.
         of: name of the problem, or of the study.
-        files: pictures to write; their suffixes give the formats.
-        caption: file of the caption, with the numbers in it.
-        sources: file that names the inputs.
+        outputs: what to write.
         provenance: goes into the files.
 
     Raises:
@@ -64,12 +57,5 @@ def make_figure(
     """
     with style.figure_style():
         drawing = draw(inputs, params, of)
-        style.save(drawing.figure, files, params.figures.dpi, drawing.title, provenance)
-    caption.write_text(caption_text(drawing.caption), encoding="utf-8")
-    write_sources(
-        sources,
-        made=[*files, caption],
-        inputs=[file for kind in inputs.values() for file in kind],
-        rows=drawing.shown,
-        provenance=provenance,
-    )
+        style.save(drawing.figure, outputs.files, params.figures.dpi, drawing.title, provenance)
+    outputs.write_beside(drawing.caption, drawing.shown, inputs, provenance)

@@ -11,8 +11,8 @@ import pandas as pd
 
 from trama.config.table_params import TableParams
 from trama.data.parquet import Provenance
-from trama.data.sources import write_sources
 from trama.reporting.captions import caption_text
+from trama.reporting.outputs import Outputs
 from trama.reporting.statistics import Inputs
 
 MISSING = "n/a"
@@ -194,10 +194,7 @@ def make_table(
     inputs: Inputs,
     params: TableParams,
     of: str,
-    *,
-    files: Sequence[Path],
-    caption: Path,
-    sources: Path,
+    outputs: Outputs,
     provenance: Provenance,
 ) -> None:
     """Make a table and write it.
@@ -207,24 +204,15 @@ def make_table(
         inputs: files to make it from.
         params: what it depends on beside them.
         of: name of the problem, or of the study.
-        files: files of the table to write; their suffixes give the formats.
-        caption: file of the caption.
-        sources: file that names the inputs.
+        outputs: what to write.
         provenance: goes into the files.
 
     Raises:
         TramaError: an input is missing, broken or lacks what the table shows.
     """
     table = make(inputs, params, of)
-    table.write(files, provenance)
-    caption.write_text(caption_text(table.caption), encoding="utf-8")
-    write_sources(
-        sources,
-        made=[*files, caption],
-        inputs=[file for kind in inputs.values() for file in kind],
-        rows=table.shown,
-        provenance=provenance,
-    )
+    table.write(outputs.files, provenance)
+    outputs.write_beside(table.caption, table.shown, inputs, provenance)
 
 
 def _latex_row(cells: Sequence[str]) -> str:
