@@ -61,13 +61,6 @@ def device() -> torch.device:
     return torch_device("cpu")
 
 
-def plain_statistics(spec: EnvSpec) -> StateStatistics:
-    """Statistics that leave states as they are."""
-    return StateStatistics(
-        np.zeros(spec.state_size, np.float32), np.ones(spec.state_size, np.float32)
-    )
-
-
 def representation() -> Representation:
     """The representation of the variant trama."""
     return Representation.model_validate(CONFIG["representations"]["vqvae"])
@@ -78,7 +71,12 @@ def make_learner(algorithm: str, spec: EnvSpec, config: Train) -> Learner:
     torch.manual_seed(0)
     n_classes = N_CLASSES if algorithm == "trama" else None
     return build_learner(
-        spec, MIXERS[algorithm], config, plain_statistics(spec), device(), n_classes
+        spec,
+        MIXERS[algorithm],
+        config,
+        StateStatistics.identity(spec.state_size),
+        device(),
+        n_classes,
     )
 
 
@@ -87,7 +85,7 @@ def make_labels(spec: EnvSpec, config: Train) -> ClusterLabels:
     torch.manual_seed(0)
     given, cluster = representation(), Cluster()
     vqvae = VQVAE(spec.state_size, given, Pretrain())
-    embedding = TrajectoryEmbedding(StateScaler(plain_statistics(spec)), vqvae)
+    embedding = TrajectoryEmbedding(StateScaler(StateStatistics.identity(spec.state_size)), vqvae)
     classifier = Classifier(embedding.size, given.n_classes, cluster.classifier)
     centroids = np.zeros((given.n_classes, embedding.size))
     return ClusterLabels(embedding, classifier, centroids, 1.0, given, cluster, config, seed=0)

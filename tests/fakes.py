@@ -37,7 +37,7 @@ def make_spec(
         n_actions,
         episode_limit,
         tuple(f"task {number}" for number in range(n_tasks)),
-        tuple(f"feature {number}" for number in range(state_size)),
+        tuple(f"unit_{number // 2}_{'xy'[number % 2]}" for number in range(state_size)),
         np.array(features, dtype=np.int64),
         tuple(f"action {number}" for number in range(n_actions)),
     )
@@ -226,13 +226,6 @@ def random_env(n_envs: int, report: Callable[[int, int], int] | None = None) -> 
     return FakeEnv(RANDOM_SPEC, n_envs, RandomGame, report)
 
 
-def unit_statistics(spec: EnvSpec) -> StateStatistics:
-    """Statistics that leave states as they are."""
-    return StateStatistics(
-        np.zeros(spec.state_size, np.float32), np.ones(spec.state_size, np.float32)
-    )
-
-
 def small_train(**changes: object) -> Train:
     """Section train with networks of a few units; keys may be replaced."""
     settings: dict[str, object] = {
@@ -372,7 +365,7 @@ def make_trainer(
         env.spec,
         mixer,
         config,
-        statistics or unit_statistics(env.spec),
+        statistics or StateStatistics.identity(env.spec.state_size),
         CPU,
         None if labels is None else labels.n_classes,
     )

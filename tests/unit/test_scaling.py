@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from trama.learning.scaling import StateScaler, StateStatistics, StatisticsAccumulator
+from trama.learning.scaling import (
+    StateScaler,
+    StateStatistics,
+    StatisticsAccumulator,
+    summed_features,
+)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
@@ -50,3 +55,20 @@ def test_scaler_standardises_and_travels_with_its_network() -> None:
     other.load_state_dict(scaler.state_dict())
     assert other(torch.tensor([[3.0, 0.0]])).tolist() == [[1.0, 4.0]]
     assert not list(scaler.parameters())
+
+
+def test_sums_do_not_depend_on_the_order_of_units() -> None:
+    features = ["ally_0_x", "ally_0_is_2", "ally_10_x", "ally_10_is_2", "enemy_0_x", "step"]
+    names, sums = summed_features(features)
+    assert names == ["ally_x", "ally_is_2", "enemy_x", "step"]
+    mean, std = np.array([3, 0, 0, 0], np.float32), np.array([2, 1, 1, 4], np.float32)
+    scaler = StateScaler(StateStatistics(mean, std, sums))
+    state = torch.tensor([[1.0, 2.0, 4.0, 8.0, 16.0, 32.0]])
+    assert scaler.size == 4 and scaler(state).tolist() == [[1.0, 10.0, 16.0, 8.0]]
+    assert scaler(state[:, [2, 3, 0, 1, 4, 5]]).tolist() == scaler(state).tolist()
+    assert sums.shape == (6, 4) and sums.dtype == np.float32
+
+
+def test_raw_states_stay_as_they_are() -> None:
+    state = torch.tensor([[1.5, -300.0]])
+    assert StateScaler(StateStatistics.identity(2))(state).tolist() == state.tolist()

@@ -116,12 +116,18 @@ def test_state_statistics_are_those_of_the_rows_and_the_learner_has_the_random_o
     episode = table["episode"].to_numpy()
     assert 10 <= n_random <= 13 and episode.max() > n_random
     found = read_table(tmp_path / "state_statistics.parquet", "state_statistics").to_pandas()
-    for source, rows in (("random", states[episode < n_random]), ("all", states)):
-        chosen = found[found["source"] == source]
-        assert chosen["feature"].tolist() == list(SPEC.state_features)
-        np.testing.assert_allclose(chosen["mean"], rows.mean(0), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(chosen["std"], rows.std(0), rtol=1e-4)
-    random = found[found["source"] == "random"][["mean", "std"]].to_numpy().T
+    summed = np.stack([states[:, coordinate::2].sum(1) for coordinate in (0, 1)], axis=1)
+    for kind, names, rows in (
+        ("standardised", list(SPEC.state_features), states),
+        ("summed", ["unit_x", "unit_y"], summed),
+    ):
+        for source, part in (("random", rows[episode < n_random]), ("all", rows)):
+            chosen = found[(found["source"] == source) & (found["states"] == kind)]
+            assert chosen["feature"].tolist() == names
+            np.testing.assert_allclose(chosen["mean"], part.mean(0), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(chosen["std"], part.std(0), rtol=1e-4)
+    of_learner = (found["source"] == "random") & (found["states"] == "standardised")
+    random = found[of_learner][["mean", "std"]].to_numpy().T
     assert len(used) > 5 and all(np.array_equal(one, random) for one in used)
 
 

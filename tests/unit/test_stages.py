@@ -83,7 +83,8 @@ def test_every_collected_episode_is_whole_whatever_the_buffer_holds(
     assert np.array_equal(np.flatnonzero(ended), np.cumsum(lengths + 1) - 2)
     # the statistics are those of exactly these rows
     statistics = read_table(tmp_path / "state_statistics.parquet", "state_statistics")
-    chosen = np.array(statistics["source"].to_pylist()) == "all"
+    kind = zip(statistics["source"].to_pylist(), statistics["states"].to_pylist(), strict=True)
+    chosen = np.array([each == ("all", "standardised") for each in kind])
     states = column_matrix(table, "state").astype(np.float64)
     np.testing.assert_allclose(statistics["mean"].to_numpy()[chosen], states.mean(0), rtol=1e-4)
 

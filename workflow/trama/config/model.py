@@ -183,7 +183,13 @@ class Representation(Section):
     embedding: Literal["quantised", "mean_state"] = Field(
         default="quantised",
         description="Embedding of a trajectory: mean of its quantised VQ-VAE vectors, or plain "
-        "mean of its standardised states, which needs no pretraining.",
+        "mean of its states, which needs no pretraining.",
+    )
+    states: Literal["raw", "standardised", "summed"] = Field(
+        default="standardised",
+        description="States that are embedded: as the environment gives them (published), each "
+        "feature standardised, or summed over like units and then standardised, so that the order "
+        "of units has no part in it.",
     )
     coverage: Literal["none", "time", "time_class"] = Field(
         default="time_class",
@@ -669,6 +675,11 @@ class Train(RL):
         default=False,
         description="Keep the last checkpoint of a finished training: a larger env_steps then goes "
         "on from there. A change re-runs nothing.",
+    )
+    mixer_states: Literal["raw", "standardised"] = Field(
+        default="standardised",
+        description="States that the mixer reads: as the environment gives them (published), or "
+        "each feature standardised.",
     )
     predictor: Predictor = Field(default=Predictor(), description="Trajectory-class predictor.")
     class_representation: ClassRepresentation = Field(

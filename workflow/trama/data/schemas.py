@@ -222,12 +222,18 @@ KINDS: dict[str, FileKind] = {
         ),
     ),
     "state_statistics": FileKind(
-        "Mean and standard deviation of every state feature, one row per feature and source.",
+        "Mean and standard deviation of features of the states, one row per feature and source.",
         ("collect",),
         (_COLLECT + "state_statistics.parquet",),
         pa.schema(
             [
-                _column("feature", pa.string(), "name of the state feature"),
+                _column("feature", pa.string(), "name of the feature"),
+                _column(
+                    "states",
+                    pa.string(),
+                    "`standardised`: entries of the state; `summed`: sums of entries over like "
+                    "units, in whose names the unit's number is left out",
+                ),
                 _column("mean", pa.float32(), "mean over all steps, in the feature's own unit"),
                 _column("std", pa.float32(), "standard deviation over all steps, at least 0.01"),
                 _column(

@@ -1,7 +1,7 @@
 """Build and read the networks of a run from its params and files."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from trama.errors import TramaError
 from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.learner import Learner
 from trama.learning.policy import Policy, PolicySizes
-from trama.learning.scaling import StateScaler, StateStatistics
+from trama.learning.scaling import StateScaler, StateStatistics, summed_features
 from trama.networks.classifier import Classifier
 from trama.networks.mixers import make_mixer
 from trama.networks.vqvae import VQVAE
@@ -62,18 +62,30 @@ def build_learner(
     )
 
 
-def read_statistics(path: Path) -> StateStatistics:
+def read_statistics(
+    path: Path, states: Literal["raw", "standardised", "summed"] = "standardised"
+) -> StateStatistics:
     """State statistics over the full data set of stage collect.
+
+    Args:
+        path: file of stage collect.
+        states: key of a representation; `raw` leaves states as they are.
 
     Raises:
         TramaError: the file is missing or broken, or holds a value that is not finite.
     """
     table = read_table(path, "state_statistics")
-    chosen = np.array(table["source"].to_pylist()) == "all"
+    is_all = np.array(table["source"].to_pylist()) == "all"
+    of_states = np.array(table["states"].to_pylist())
+    features = np.array(table["feature"].to_pylist())[is_all & (of_states == "standardised")]
+    if states == "raw":
+        return StateStatistics.identity(len(features))
+    chosen = is_all & (of_states == states)
     mean, std = (
         _finite(table[name].to_numpy()[chosen], name, path, "collect") for name in ("mean", "std")
     )
-    return StateStatistics(mean.copy(), std.copy())
+    sums = summed_features(features.tolist())[1] if states == "summed" else None
+    return StateStatistics(mean.copy(), std.copy(), sums)
 
 
 def _finite(values: np.ndarray, column: str, path: Path, stage: str) -> np.ndarray:
@@ -117,7 +129,7 @@ def load_embedding(
     scaler = StateScaler(statistics)
     if vqvae is None:
         return TrajectoryEmbedding(scaler, None).to(device)
-    network = VQVAE(len(statistics.mean), representation, pretrain)
+    network = VQVAE(scaler.size, representation, pretrain)
     embedding = TrajectoryEmbedding(scaler, network).to(device)
     load_weights(embedding, vqvae, "pretrain", device)
     return embedding

@@ -49,7 +49,7 @@ class TrajectoryEmbedding(nn.Module):
     @property
     def size(self) -> int:
         """Size d of an embedding."""
-        return len(self.scaler.mean) if self.vqvae is None else self.vqvae.code_dim
+        return self.scaler.size if self.vqvae is None else self.vqvae.code_dim
 
     @torch.no_grad()
     def forward(self, state: Tensor, packing: Packing) -> Tensor:

@@ -16,6 +16,8 @@ from trama.learning.replay import ReplayBuffer
 from trama.learning.scaling import StateScaler, StateStatistics
 from trama.networks.vqvae import VQVAE
 
+_STATISTICS = ("mean", "std", "sums")
+
 
 @dataclass(frozen=True)
 class TrainedRepresentation:
@@ -53,8 +55,7 @@ class TrainedRepresentation:
             quantiser = {"hidden_size": vqvae.config.hidden_size, "weights": weights_of(vqvae)}
         return {
             "definition": plain(self.definition, exclude=self.definition.unused_keys),
-            "mean": scaler.mean.cpu(),
-            "std": scaler.std.cpu(),
+            **{name: _on_cpu(getattr(scaler, name)) for name in _STATISTICS},
             "vqvae": quantiser,
             "centroids": torch.tensor(self.centroids),
             "mean_distance": self.mean_distance,
@@ -64,7 +65,8 @@ class TrainedRepresentation:
     def of(cls, content: Mapping[str, Any], device: torch.device) -> Self:
         """The representation whose `content` that is."""
         definition = Representation.model_validate(content["definition"])
-        statistics = StateStatistics(content["mean"].cpu().numpy(), content["std"].cpu().numpy())
+        arrays = (None if content[n] is None else content[n].cpu().numpy() for n in _STATISTICS)
+        statistics = StateStatistics(*arrays)
         vqvae, quantiser = None, content["vqvae"]
         if quantiser is not None:
             sizes = Pretrain(hidden_size=quantiser["hidden_size"])
@@ -91,3 +93,7 @@ def plain(section: Section, exclude: Collection[str] = ()) -> dict[str, Any]:
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """A module's weights and buffers on the CPU, by name."""
     return {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+
+
+def _on_cpu(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.cpu()

@@ -1,5 +1,7 @@
 """Standardised states (METHOD section 2): the statistics travel with the networks that use them."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +11,40 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class StateStatistics:
-    """Mean and floored standard deviation of each state feature, [S] float32."""
+    """Mean and floored standard deviation of features of the state.
+
+    Attributes:
+        mean, std: [F] float32.
+        sums: [S, F] float32, one where an entry of the state adds to a feature; None where the
+            features are the state's entries themselves.
+    """
 
     mean: np.ndarray
     std: np.ndarray
+    sums: np.ndarray | None = None
+
+    @classmethod
+    def identity(cls, state_size: int) -> "StateStatistics":
+        """Statistics that leave states as they are."""
+        return cls(np.zeros(state_size, np.float32), np.ones(state_size, np.float32))
+
+
+def summed_features(features: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Features of a state that don't depend on the order of its units: sums over like units.
+
+    Units are alike that differ in name by their number alone: `ally_0_x` and `ally_1_x` add to
+    `ally_x`. Whatever has no number stays as it is.
+
+    Args:
+        features: names of the S entries of the state (`EnvSpec.state_features`).
+
+    Returns:
+        Names of the F sums, in the order of their first entries, and [S, F] float32 with a one
+        where an entry adds to a sum.
+    """
+    names = [re.sub(r"_[0-9]+(?=_)", "", feature, count=1) for feature in features]
+    sums = list(dict.fromkeys(names))
+    return sums, np.array([[name == each for each in sums] for name in names], np.float32)
 
 
 class StatisticsAccumulator:
@@ -53,15 +85,26 @@ class StatisticsAccumulator:
 
 
 class StateScaler(nn.Module):
-    """(s - mean) / std, as buffers, so that a saved network carries its own scaling."""
+    """(x - mean) / std of the state, or of its sums, as buffers: a saved network carries them."""
 
     mean: Tensor
     std: Tensor
+    sums: Tensor | None
 
     def __init__(self, statistics: StateStatistics):
         super().__init__()
         self.register_buffer("mean", torch.tensor(statistics.mean))
         self.register_buffer("std", torch.tensor(statistics.std))
+        sums = statistics.sums
+        self.register_buffer("sums", None if sums is None else torch.tensor(sums))
+
+    @property
+    def size(self) -> int:
+        """Number F of features."""
+        return len(self.mean)
 
     def forward(self, state: Tensor) -> Tensor:
+        """Scale raw states [R, S] to [R, F]."""
+        if self.sums is not None:
+            state = state @ self.sums
         return (state - self.mean) / self.std

@@ -48,7 +48,7 @@ def cluster(
     seed = derive_seed(params.study_seed, "cluster", params.problem_name, params.seed)
     data = read_states(trajectories, representation.n_classes)
     embedding = load_embedding(
-        read_statistics(state_statistics),
+        read_statistics(state_statistics, representation.states),
         representation,
         params.pretrain or Pretrain(),
         vqvae,

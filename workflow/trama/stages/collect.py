@@ -1,6 +1,7 @@
 """Stage collect: random episodes, then a short baseline training whose episodes are all kept."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from trama.learning.build import build_learner
 from trama.learning.history import History
 from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Episodes
-from trama.learning.scaling import StateStatistics, StatisticsAccumulator
+from trama.learning.scaling import StateStatistics, StatisticsAccumulator, summed_features
 from trama.learning.trainer import Trainer
 from trama.progress import Progress
 from trama.runtime import torch_device
@@ -50,9 +51,7 @@ def collect(
     torch.manual_seed(seed("networks"))
     with make_env(params.problem, params.env, config.n_envs, threads) as env:
         spec = env.spec
-        unscaled = StateStatistics(
-            np.zeros(spec.state_size, np.float32), np.ones(spec.state_size, np.float32)
-        )
+        unscaled = StateStatistics.identity(spec.state_size)
         learner = build_learner(spec, config.mixer, config, unscaled, device)
         trainer = Trainer(
             env,
@@ -64,7 +63,7 @@ def collect(
             device,
             run_settings.replay_on_device,
         )
-        everything = StatisticsAccumulator(spec.state_size, config.std_floor)
+        statistics = _Statistics(spec, config.std_floor)
         log = History()
         with (
             TableWriter(trajectories, "trajectories", provenance) as writer,
@@ -76,7 +75,7 @@ def collect(
                 nonlocal n_written
                 if len(slots):
                     _append(writer, trainer.replay, slots, n_written, spec)
-                    everything.add(_states(trainer.replay, slots))
+                    statistics.add(trainer.replay, slots)
                     n_written += len(slots)
 
             while n_written < config.random_episodes and trainer.env_steps < config.env_steps:
@@ -87,8 +86,8 @@ def collect(
                     f"config key collect.env_steps: no episode ended within {config.env_steps} env "
                     f"steps of {config.n_envs} environments. Raise it, or lower collect.n_envs."
                 )
-            random_statistics = everything.result()
-            learner.set_state_statistics(random_statistics)
+            random_rows = statistics.rows("random")
+            learner.set_state_statistics(statistics.standardised())
             recent: list[Episodes] = []
             win_rate = 0.0
             interval = max(config.env_steps // RECORDS, 1)
@@ -112,25 +111,43 @@ def collect(
         if not len(log):
             log.at(trainer.env_steps, trainer.updates, trainer.episodes)
             log.add("epsilon", trainer.epsilon)
-    both = {"random": random_statistics, "all": everything.result()}
-    write_table(
-        state_statistics,
-        "state_statistics",
-        {
-            "feature": list(spec.state_features) * 2,
-            "mean": np.concatenate([s.mean for s in both.values()]),
-            "std": np.concatenate([s.std for s in both.values()]),
-            "source": [name for name in both for _ in spec.state_features],
-        },
-        provenance,
-    )
+    rows = [*random_rows, *statistics.rows("all")]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    write_table(state_statistics, "state_statistics", columns, provenance)
     log.write(history, provenance)
     write_timing(timing, trainer.timing, provenance)
 
 
-def _states(replay: ReplayBuffer, slots: np.ndarray) -> np.ndarray:
-    slot, step = replay.places(slots)
-    return replay.state[slot, step]
+class _Statistics:
+    """Of the states so far: of their entries, and of the sums of entries over like units."""
+
+    def __init__(self, spec: EnvSpec, std_floor: float):
+        names, self._sums = summed_features(spec.state_features)
+        self._features = {"standardised": [*spec.state_features], "summed": names}
+        self._found = {
+            states: StatisticsAccumulator(len(features), std_floor)
+            for states, features in self._features.items()
+        }
+
+    def add(self, replay: ReplayBuffer, slots: np.ndarray) -> None:
+        """Add the states of finished episodes."""
+        state = replay.state[replay.places(slots)]
+        self._found["standardised"].add(state)
+        self._found["summed"].add(state @ self._sums)
+
+    def standardised(self) -> StateStatistics:
+        """Those of the entries themselves."""
+        return self._found["standardised"].result()
+
+    def rows(self, source: str) -> list[dict[str, Any]]:
+        """Rows of the file, of everything that was added."""
+        return [
+            {"feature": feature, "states": states, "mean": mean, "std": std, "source": source}
+            for states, found in self._found.items()
+            for feature, mean, std in zip(
+                self._features[states], found.result().mean, found.result().std, strict=True
+            )
+        ]
 
 
 def _append(

@@ -44,11 +44,11 @@ def pretrain(
 
     by_class = representation.coverage == "time_class"
     data = read_states(trajectories, representation.n_classes if by_class else 1)
-    statistics = read_statistics(state_statistics)
+    scaler = StateScaler(read_statistics(state_statistics, representation.states)).to(device)
     torch.manual_seed(seed("networks"))
     rng = np.random.default_rng(seed("batches"))
-    network = VQVAE(len(statistics.mean), representation, config).to(device)
-    embedding = TrajectoryEmbedding(StateScaler(statistics).to(device), network)
+    network = VQVAE(scaler.size, representation, config).to(device)
+    embedding = TrajectoryEmbedding(scaler, network)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     rounds = representation.relabel_rounds + 1 if by_class else 1
     relabel_at = {config.updates * part // rounds for part in range(1, rounds)}

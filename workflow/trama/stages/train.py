@@ -30,7 +30,6 @@ from trama.learning.policy import Policy
 from trama.learning.replay import ReplayBuffer
 from trama.learning.representation import TrainedRepresentation
 from trama.learning.rollout import Episodes, play_episodes
-from trama.learning.scaling import StateStatistics
 from trama.learning.trainer import Trainer
 from trama.progress import Progress
 from trama.runtime import StopRequest, torch_device
@@ -86,7 +85,7 @@ def train(
         return derive_seed(params.study_seed, "train", params.problem_name, params.seed, purpose)
 
     torch.manual_seed(seed("labels"))
-    statistics = read_statistics(state_statistics)
+    mixer_statistics = read_statistics(state_statistics, config.mixer_states)
     saved = Checkpoint(checkpoint, checkpoint.name, device)
     with (
         saved.locked(),
@@ -95,14 +94,14 @@ def train(
         make_env(params.problem, params.env, config.n_envs, threads) as test_env,
     ):
         labels = _labels(
-            params, statistics, vqvae, centroids, classifier, env, seed("labels"), device
+            params, state_statistics, vqvae, centroids, classifier, env, seed("labels"), device
         )
         torch.manual_seed(seed("networks"))
         learner = build_learner(
             env.spec,
             params.variant.mixer,
             config,
-            statistics,
+            mixer_statistics,
             device,
             None if labels is None else labels.n_classes,
         )
@@ -179,7 +178,7 @@ def _save(run: "_Run", saved: Checkpoint) -> bool:
 
 def _labels(
     params: TrainParams,
-    statistics: StateStatistics,
+    state_statistics: Path,
     vqvae: Path | None,
     centroids: Path | None,
     classifier: Path | None,
@@ -192,6 +191,7 @@ def _labels(
     if params.representation is None:
         return None
     assert params.cluster is not None and centroids is not None and classifier is not None
+    statistics = read_statistics(state_statistics, params.representation.states)
     embedding = load_embedding(
         statistics, params.representation, params.pretrain or Pretrain(), vqvae, device
     )
