@@ -43,7 +43,7 @@ class Site:
         self.clone = clone
         self.programs = programs
         self.results = clone / "results/tiny"
-        changes = ("preset=tiny", "study={variants: [qmix, trama]}", f"resources={RESOURCES}")
+        changes = ("preset=tiny", "study={variants: [qplex, trama]}", f"resources={RESOURCES}")
         self.arguments = (*HASTE, "--config", *changes, "--", "all")
 
     def configure(self) -> None:

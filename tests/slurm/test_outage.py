@@ -12,8 +12,8 @@ from slurm.site import Run, Site
 @pytest.fixture
 def evaluating(cluster: Cluster, copied: Site) -> Iterator[tuple[Site, Run]]:
     """A running Snakemake whose only job evaluates a variant; its script has begun."""
-    (copied.results / "SurComb3/evaluate/qmix/seed_0/episodes.parquet").unlink()
-    log = copied.results / "logs/evaluate_variant/SurComb3/qmix/seed_0.log"
+    (copied.results / "SurComb3/evaluate/qplex/seed_0/episodes.parquet").unlink()
+    log = copied.results / "logs/evaluate_variant/SurComb3/qplex/seed_0.log"
     log.unlink()
     with copied.started() as run:
         wait_until(log.is_file, 180, "a policy is being evaluated")

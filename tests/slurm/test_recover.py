@@ -104,7 +104,7 @@ def test_orphans_are_cancelled_and_the_study_ends(
 
 
 def test_a_running_snakemake_is_left_alone(cluster: Cluster, copied: Site) -> None:
-    (copied.results / "SurComb3/evaluate/qmix/seed_0/episodes.parquet").unlink()
+    (copied.results / "SurComb3/evaluate/qplex/seed_0/episodes.parquet").unlink()
     with copied.started() as run:
         wait_until(lambda: run.submitted, 60, "a job is submitted")
         refused = copied.run(RECOVER)
