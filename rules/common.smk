@@ -74,10 +74,20 @@ def cluster_vqvae(wildcards):
 
 
 def initial_representation(wildcards):
-    """The representation that the training of a variant starts from."""
+    """The representation that the training of a variant starts from, unless it starts cold."""
     representation = CONFIG.variants[wildcards.variant].representation
+    if not CONFIG.train_for(wildcards.variant).warm_start:
+        return {}
     names = ["centroids", "classifier"] + ["vqvae"] * (representation in QUANTISED)
     return representation_files(representation, wildcards, names)
+
+
+def initial_episodes(wildcards):
+    """The collected trajectories, where the replay buffer of a training starts with them."""
+    if CONFIG.train_for(wildcards.variant).initial_replay == "empty":
+        return {}
+    folder = f"results/{wildcards.study}/{wildcards.problem}/collect/seed_{wildcards.seed}"
+    return {"trajectories": f"{folder}/trajectories.parquet"}
 
 
 def collect_settings(wildcards):

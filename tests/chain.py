@@ -172,6 +172,9 @@ def run_train(
 ) -> None:
     labels = labels or ("clusters" if representation else None)
     quantised = representation is not None and representation.embedding == "quantised"
+    section = small_train(**{"env_steps": 300} | changes)
+    starts_warm = representation is not None and section.warm_start
+    replays = section.initial_replay == "collected"
     params = TrainParams.model_validate(
         JOB
         | {
@@ -179,21 +182,22 @@ def run_train(
             "variant": {"mixer": "qplex", "labels": labels},
             "problem": PROBLEM,
             "env": Env(),
-            "train": small_train(**{"env_steps": 300} | changes),
+            "train": section,
             "representation_name": "r" if representation else None,
             "representation": representation,
             "pretrain": PRETRAIN if quantised else None,
             "cluster": small_cluster() if representation else None,
-            "collect_env_steps": 250 if representation else None,
+            "collect_env_steps": 250 if starts_warm or replays else None,
         }
     )
     train(
         params,
         PROVENANCE,
         state_statistics=folder / "state_statistics.parquet",
-        vqvae=folder / "vqvae.pt" if quantised else None,
-        centroids=folder / "centroids.parquet" if representation else None,
-        classifier=folder / "classifier.pt" if representation else None,
+        trajectories=folder / "trajectories.parquet" if replays else None,
+        vqvae=folder / "vqvae.pt" if quantised and starts_warm else None,
+        centroids=folder / "centroids.parquet" if starts_warm else None,
+        classifier=folder / "classifier.pt" if starts_warm else None,
         policy_last=folder / "policy_last.pt",
         policy_best=folder / "policy_best.pt",
         history=folder / "history.parquet",

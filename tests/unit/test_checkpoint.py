@@ -110,6 +110,23 @@ def test_a_stopped_training_ends_in_the_same_bytes(
     assert not _checkpoint(folder).exists()
 
 
+def test_a_training_that_starts_cold_with_collected_episodes(
+    trained: Callable[[Representation], Path], stop_after: Callable[[int], None]
+) -> None:
+    """Stopped before its first classes, and after."""
+    folder = trained(QUANTISED)
+    start = {"warm_start": False, "initial_replay": "collected"}
+    run_train(folder, QUANTISED, **start)
+    whole = _forget_training(folder)
+    for steps in (20, 30):
+        stop_after(steps)
+        with pytest.raises(TramaError, match="stopped"):
+            run_train(folder, QUANTISED, **start)
+    stop_after(0)
+    run_train(folder, QUANTISED, **start)
+    assert files_of(folder) == whole
+
+
 @pytest.mark.parametrize("mixer_only", [True, False], ids=["baseline", "oracle"])
 def test_variants_without_a_representation(
     mixer_only: bool, trained: Callable[[Representation], Path], stop_after: Callable[[int], None]

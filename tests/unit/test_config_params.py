@@ -95,8 +95,8 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
     for name in FIGURES_OF_A_PROBLEM:
         build = getattr(figure_params, f"{name}_params")
         params[f"figure {name}"] = build(config, "SurComb3")
-    for name, representation in config.representations.items():
-        if representation.embedding == "quantised":
+    for name in REPRESENTATIONS:
+        if config.representations[name].embedding == "quantised":
             params[f"pretrain {name}"] = pretrain_params(config, "SurComb3", name, 0)
         params[f"cluster {name}"] = cluster_params(config, "SurComb3", name, 0)
     for name in VARIANTS:
@@ -111,8 +111,9 @@ FIGURES_OF_A_PROBLEM = (
 )
 TRAIN = {f"train {name}" for name in VARIANTS}
 EVALUATE = {f"evaluate {name}" for name in VARIANTS}
-PRETRAIN = {f"pretrain {name}" for name in ("vqvae", "uncovered", "timed")}
-CLUSTER = {f"cluster {name}" for name in ("vqvae", "uncovered", "timed", "mean_state")}
+REPRESENTATIONS = ("vqvae", "uncovered", "timed", "mean_state")
+PRETRAIN = {f"pretrain {name}" for name in REPRESENTATIONS[:3]}
+CLUSTER = {f"cluster {name}" for name in REPRESENTATIONS}
 WITH_VQVAE = {"train trama", "train trama_onehot"}
 WITH_CLUSTERS = {"train trama_mean_state", *WITH_VQVAE}
 WITH_CLASSES = {"train trama_oracle", *WITH_CLUSTERS}
@@ -222,6 +223,9 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"qplex": {"heads": 2}}}, QPLEX),
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
+    ({"train": {"mixer_states": "raw"}}, TRAIN),
+    ({"train": {"initial_replay": "collected"}}, TRAIN),
+    ({"train": {"warm_start": False}}, WITH_CLUSTERS),
     ({"train": {"class_representation": {"size": 8}}}, WITH_CLASSES - {"train trama_onehot"}),
     ({"train": {"vqvae_updates": {"interval_episodes": 5}}}, WITH_VQVAE),
     ({"train": {"clustering": {"interval_episodes": 90}}}, WITH_CLUSTERS),
@@ -335,6 +339,21 @@ def test_train_params_hold_what_training_reads() -> None:
     assert (qmix.representation, qmix.pretrain, qmix.cluster) == (None, None, None)
     assert (qmix.representation_name, qmix.collect_env_steps) == (None, None)
     assert qmix.variant.labels is None
+
+
+def test_a_cold_start_takes_nothing_from_the_stages_before() -> None:
+    config = _config({"variants": {"trama": {"train": {"warm_start": False}}}})
+    params = train_params(config, "SurComb3", "trama", 3)
+    cold = TrainParams.model_validate(params)
+    assert cold.upstream.keys() == {"collect"} and cold.collect_env_steps is None
+    assert cold.representation == config.representations["vqvae"]
+    assert "n_init" in params["cluster"]  # its first clustering begins by k-means++
+
+
+def test_collected_episodes_in_the_replay_count_as_env_steps() -> None:
+    config = _config({"variants": {"qmix": {"train": {"initial_replay": "collected"}}}})
+    qmix = TrainParams.model_validate(train_params(config, "SurComb3", "qmix", 3))
+    assert qmix.collect_env_steps == config.collect.env_steps
 
 
 def test_an_oracle_takes_nothing_from_a_representation() -> None:

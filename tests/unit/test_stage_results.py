@@ -33,7 +33,12 @@ from chain import (
 from fakes import CPU, played_replay, random_env
 from trama.config.model import Representation
 from trama.data.parquet import column_matrix, read_table
-from trama.learning.build import load_embedding, read_centroids, read_statistics
+from trama.learning.build import (
+    load_weights,
+    make_embedding,
+    read_centroids,
+    read_statistics,
+)
 from trama.learning.clustering import Clusters
 from trama.learning.learner import Learner
 from trama.learning.model import TrainedModel
@@ -204,13 +209,9 @@ def test_cluster_metrics_are_those_of_the_clustering(use_env: UseEnv, tmp_path: 
     assert found["silhouette"] == pytest.approx(silhouette_score(points, label), abs=1e-4)
     assert found["ari"] == pytest.approx(adjusted_rand_score(task, label))
     assert found["nmi"] == pytest.approx(normalized_mutual_info_score(task, label))
-    embedding = load_embedding(
-        read_statistics(tmp_path / "state_statistics.parquet"),
-        QUANTISED,
-        PRETRAIN,
-        tmp_path / "vqvae.pt",
-        CPU,
-    )
+    statistics = read_statistics(tmp_path / "state_statistics.parquet")
+    embedding = make_embedding(statistics, QUANTISED, PRETRAIN, CPU)
+    load_weights(embedding, tmp_path / "vqvae.pt", "pretrain", CPU)
     trajectories = read_table(tmp_path / "trajectories.parquet", "trajectories")
     acted = column_matrix(trajectories, "actions")[:, 0] >= 0
     states = torch.from_numpy(column_matrix(trajectories, "state")[acted])

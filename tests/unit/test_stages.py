@@ -1,6 +1,7 @@
 """The stages one after the other on a small environment: repeatable, blind to tasks, complete."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,14 @@ from chain import (
     honest,
     run_chain,
     run_collect,
+    run_evaluate,
     run_train,
 )
+from fakes import CPU
 from trama.config.model import Representation
 from trama.data.parquet import column_matrix, read_table
+from trama.learning.model import TrainedModel
+from trama.learning.replay import Batch, ReplayBuffer
 
 
 @pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE])
@@ -113,6 +118,76 @@ def test_env_steps_of_collect_count_where_its_classes_are_used(
     run_train(tmp_path / "a", None)
     steps = [env_steps for env_steps, _ in history_of(tmp_path / "a")["test_return"]]
     assert steps == [0, 100, 200, 300]
+
+
+def test_a_cold_start_has_no_classes_before_its_first_clustering(
+    use_env: UseEnv, tmp_path: Path
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    for name in ("vqvae.pt", "centroids.parquet", "classifier.pt"):
+        assert not (tmp_path / name).exists()
+    run_train(tmp_path, QUANTISED, warm_start=False)
+    history = history_of(tmp_path)
+    assert [env_steps for env_steps, _ in history["test_return"]] == [0, 100, 200, 300]
+    clustered = [env_steps for env_steps, _ in history["ari"]]
+    assert clustered[0] >= 120  # first_env_steps
+    # Nothing kept a label at the first clustering, as there was none.
+    assert [env_steps for env_steps, _ in history["label_consistency"]] == clustered[1:]
+    assert [env_steps for env_steps, _ in history["predictor_accuracy"]] == [200, 300]
+    # The VQ-VAE learns from the first updates on, with random classes.
+    assert history["vqvae_loss"][0][0] == 100
+    policy = TrainedModel.load(tmp_path / "policy_last.pt", CPU)
+    assert policy.representation is not None and policy.representation.centroids.shape == (3, 3)
+    run_train(tmp_path, QUANTISED, warm_start=False, env_steps=100)
+    assert TrainedModel.load(tmp_path / "policy_last.pt", CPU).representation is None
+    run_evaluate(tmp_path, tmp_path / "episodes.parquet")
+    episodes = read_table(tmp_path / "episodes.parquet", "episodes")
+    assert episodes["centroid_distance"].null_count == len(episodes)
+
+
+@pytest.mark.parametrize("labels", [None, "true_task"], ids=["baseline", "oracle"])
+def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
+    labels: str | None, use_env: UseEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    replays: list[ReplayBuffer] = []
+    updates: list[set[int]] = []
+    insert, sample = ReplayBuffer.insert, ReplayBuffer.sample
+
+    def inserted(self: ReplayBuffer, *args: Any) -> np.ndarray:
+        replays.append(self)
+        slots = insert(self, *args)
+        table = read_table(tmp_path / "trajectories.parquet", "trajectories").to_pandas()
+        newest = list(table.groupby("episode"))[-self.capacity :]
+        assert len(self) == len(newest) == 20
+        for slot, (_, rows) in zip(slots, newest, strict=True):
+            length = len(rows) - 1
+            assert self.length[slot] == length
+            obs = np.frombuffer(b"".join(rows["obs"]), np.float16)
+            assert np.array_equal(self.obs[slot, : length + 1].ravel(), obs)
+            assert self.action[slot, :length].tolist() == rows["actions"][:-1].map(list).tolist()
+            reward = self.reward[slot, : length + 1]
+            assert reward.tolist() == rows["reward"].astype(np.float32).tolist()
+            assert self.won[slot] == rows["won"].any()
+            assert self.terminated[slot] == rows["terminated"].any()
+            assert SPEC.tasks[self.task[slot]] == rows["task"].iloc[0]
+        return slots
+
+    def sampled(self: ReplayBuffer, *args: Any) -> Batch:
+        batch = sample(self, *args)
+        updates.append(set(batch.slots.tolist()))
+        if labels:
+            assert np.array_equal(self.label[batch.slots], self.task[batch.slots])
+        return batch
+
+    monkeypatch.setattr(ReplayBuffer, "insert", inserted)
+    monkeypatch.setattr(ReplayBuffer, "sample", sampled)
+    run_train(tmp_path, None, labels, initial_replay="collected", buffer_size=20)
+    assert len(replays) == 1 and len(updates) > 5
+    steps = [env_steps for env_steps, _ in history_of(tmp_path)["test_return"]]
+    assert steps == [250, 350, 450, 550]
 
 
 def test_history_holds_what_the_classes_need(use_env: UseEnv, tmp_path: Path) -> None:

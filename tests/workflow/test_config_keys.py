@@ -82,6 +82,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         Edit(
             """
     embedding: quantised            # quantised | mean_state
+    states: summed                  # raw | standardised | summed over like units
     coverage: time_class            # none | time: J(t) | time_class: J(t,k)
     n_codes: 256                    # codebook size
     code_dim: 4                     # dimension of a code
@@ -92,6 +93,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         ),
         without_codebook(CLUSTER),
     ),
+    "representations.<name>.states": ("representations={vqvae: {states: raw}}", PRETRAIN),
     "representations.<name>.coverage": ("representations={vqvae: {coverage: time}}", PRETRAIN),
     "representations.<name>.n_codes": ("representations={vqvae: {n_codes: 128}}", PRETRAIN),
     "representations.<name>.code_dim": ("representations={vqvae: {code_dim: 8}}", PRETRAIN),
@@ -213,6 +215,9 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "train.env_steps": ("train={env_steps: 4000}", TRAIN),
     "train.test_interval": ("train={test_interval: 500}", TRAIN),
     "train.test_episodes": ("train={test_episodes: 5}", TRAIN),
+    "train.mixer_states": ("train={mixer_states: raw}", TRAIN),
+    "train.initial_replay": ("train={initial_replay: collected}", TRAIN),
+    "train.warm_start": ("train={warm_start: false}", TRAMA),
     "train.predictor.hidden_size": ("train={predictor: {hidden_size: 8}}", TRAMA),
     "train.predictor.loss_weight": ("train={predictor: {loss_weight: 0.2}}", TRAMA),
     "train.class_representation.kind": ("train={class_representation: {kind: one_hot}}", TRAMA),

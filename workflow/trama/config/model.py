@@ -676,6 +676,17 @@ class Train(RL):
         description="Keep the last checkpoint of a finished training: a larger env_steps then goes "
         "on from there. A change re-runs nothing.",
     )
+    warm_start: bool = Field(
+        default=True,
+        description="Start from the representation of stages pretrain and cluster. Without it "
+        "(published) the VQ-VAE begins untrained, and there are no classes before "
+        "clustering.first_env_steps.",
+    )
+    initial_replay: Literal["empty", "collected"] = Field(
+        default="empty",
+        description="Replay buffer at the start: empty (published), or with the newest episodes "
+        "of stage collect, whose env steps then count.",
+    )
     mixer_states: Literal["raw", "standardised"] = Field(
         default="standardised",
         description="States that the mixer reads: as the environment gives them (published), or "

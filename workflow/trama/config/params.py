@@ -37,10 +37,10 @@ from trama.config.relations import unused_optimiser_keys, unused_train_keys
 Params = dict[str, Any]
 
 ALGORITHM_VERSIONS: dict[str, int] = {
-    "collect": 2,
+    "collect": 3,
     "pretrain": 1,
     "cluster": 4,
-    "train": 4,
+    "train": 5,
     "evaluate": 3,
 }
 """One number per stage; raise it with a library change that alters the stage's results."""
@@ -130,8 +130,9 @@ class TrainVariant(Section):
 class TrainParams(JobParams):
     """Params of stage train.
 
-    `train` has the variant's overrides merged in. The last five are None without a
-    representation, `pretrain` (loss weights and hidden_size) also for mean_state.
+    `train` has the variant's overrides merged in. `collect_env_steps` is None for a training that
+    learns nothing from the collected trajectories, the four before it without a representation,
+    and `pretrain` (loss weights and hidden_size) also for mean_state.
     """
 
     variant_name: Name
@@ -236,7 +237,8 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     unused = {path for path, _ in unused_train_keys(definition, representation, train)}
     unused |= {(key,) for key in _RUN_KEYS}
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
-    if name is not None:
+    starts_warm = name is not None and train.warm_start
+    if name is not None and starts_warm:
         upstream["cluster"] = params_hash(cluster_params(config, problem, name, seed))
     params = {
         **_job("train", config, problem, seed),
@@ -254,14 +256,16 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         "cluster": None,
         "collect_env_steps": None,
     }
+    if starts_warm or train.initial_replay == "collected":
+        params["collect_env_steps"] = config.collect.env_steps
     if representation is not None:
         loss = {"hidden_size", "vq_weight", "commitment_weight", "coverage_weight"}
         params["representation"] = _representation(representation)
         params["pretrain"] = _pretrain_part(config, representation, loss)
-        # Without k-means++ there are no starts to count.
+        # Where no clustering begins by k-means++ there are no starts to count.
         continued = train.clustering.initialisation == "centroids"
-        params["cluster"] = _dump(config.cluster, {("n_init",)} if continued else ())
-        params["collect_env_steps"] = config.collect.env_steps
+        reads_n_init = not (starts_warm and continued)
+        params["cluster"] = _dump(config.cluster, () if reads_n_init else {("n_init",)})
     return params
 
 

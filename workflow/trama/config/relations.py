@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TRAINED = "trained"
 """What the tasks of a problem itself are called beside the names of task sets."""
 
+_OF_CLUSTERS = ("warm_start", "vqvae_updates", "clustering")
+"""Keys of section train that only variants with a representation read."""
+
 UNSEEN = "unseen"
 """What all tasks of the task sets together are called."""
 
@@ -69,10 +72,10 @@ def unused_train_keys(
     ]
     unused += [((key,), reason) for key, reason in unused_optimiser_keys(train)]
     if not variant.has_classes:
-        class_sections = ("predictor", "class_representation", "vqvae_updates", "clustering")
-        return unused + [((key,), "no trajectory classes") for key in class_sections]
+        of_classes = ("predictor", "class_representation", *_OF_CLUSTERS)
+        return unused + [((key,), "no trajectory classes") for key in of_classes]
     if representation is None:
-        unused += [((key,), "labels true_task") for key in ("vqvae_updates", "clustering")]
+        unused += [((key,), "labels true_task") for key in _OF_CLUSTERS]
     elif representation.embedding == "mean_state":
         unused.append((("vqvae_updates",), "embedding mean_state"))
     if train.class_representation.kind == "one_hot":
@@ -169,6 +172,9 @@ def _representation_rules(config: "Config") -> list[Broken]:
     """A codebook and a clustering must have room for the classes; one problem each is enough."""
     problems = []
     fewest = config.cluster.min_trajectories
+    used = {
+        config.variants[v].representation for v in config.study.variants if v in config.variants
+    }
     for name, rep in config.representations.items():
         path: KeyPath = ("representations", name)
         if rep.embedding == "quantised" and rep.n_classes > rep.n_codes:
@@ -181,7 +187,7 @@ def _representation_rules(config: "Config") -> list[Broken]:
                     others=((*path, "n_codes"),),
                 )
             )
-        elif rep.n_classes > fewest:
+        elif name in used and rep.n_classes > fewest:
             problems.append(
                 Broken(
                     (*path, "n_classes"),

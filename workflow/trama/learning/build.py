@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trama.config.model import RL, Cluster, Pretrain, Representation, Train
+from trama.config.model import RL, Pretrain, Representation, Train
 from trama.data.parquet import column_matrix, read_table
 from trama.environments.base import EnvSpec
 from trama.errors import TramaError
@@ -15,7 +15,6 @@ from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.learner import Learner
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.scaling import StateScaler, StateStatistics, summed_features
-from trama.networks.classifier import Classifier
 from trama.networks.mixers import make_mixer
 from trama.networks.vqvae import VQVAE
 
@@ -118,34 +117,20 @@ def load_weights(module: nn.Module, path: Path, stage: str, device: torch.device
         ) from error
 
 
-def load_embedding(
+def make_embedding(
     statistics: StateStatistics,
     representation: Representation,
     pretrain: Pretrain,
-    vqvae: Path | None,
     device: torch.device,
 ) -> TrajectoryEmbedding:
-    """The trajectory embedding of a representation; `vqvae` is None for `mean_state`."""
+    """A trajectory embedding, whose VQ-VAE, if it has one, is untrained.
+
+    The VQ-VAE's initial weights come from torch's global generator: seed it before.
+    """
     scaler = StateScaler(statistics)
-    if vqvae is None:
-        return TrajectoryEmbedding(scaler, None).to(device)
-    network = VQVAE(scaler.size, representation, pretrain)
-    embedding = TrajectoryEmbedding(scaler, network).to(device)
-    load_weights(embedding, vqvae, "pretrain", device)
-    return embedding
-
-
-def load_classifier(
-    embedding_size: int,
-    n_classes: int,
-    cluster: Cluster,
-    path: Path,
-    device: torch.device,
-) -> Classifier:
-    """The classifier that stage cluster trained."""
-    classifier = Classifier(embedding_size, n_classes, cluster.classifier).to(device)
-    load_weights(classifier, path, "cluster", device)
-    return classifier
+    quantised = representation.embedding == "quantised"
+    vqvae = VQVAE(scaler.size, representation, pretrain) if quantised else None
+    return TrajectoryEmbedding(scaler, vqvae).to(device)
 
 
 def read_centroids(path: Path) -> tuple[np.ndarray, float]:

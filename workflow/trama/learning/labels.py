@@ -35,8 +35,8 @@ _COUNTERS = ("next_env_steps", "last_episodes", "last_vqvae_episodes", "number")
 class Clustering:
     """One clustering of M episodes of the replay buffer, and what was measured of it.
 
-    `episode` numbers the training's episodes in order of ending; `task` is for measuring only.
-    `codes` counts the codes of the newest `COUNTED_EPISODES` of them.
+    `episode` numbers the episodes that the buffer was given, in their order. `task` is for
+    measuring only. `codes` counts the codes of the newest `COUNTED_EPISODES` of them.
     """
 
     env_steps: int
@@ -114,19 +114,20 @@ class ClusterLabels(Labels):
     """Pseudo-labels: clusters of trajectory embeddings, carried on by the classifier.
 
     Args:
-        embedding: of trajectories, from stage pretrain.
-        classifier: from stage cluster; labels the episodes that come after a clustering.
-        centroids: [K, d] from stage cluster.
+        embedding: of trajectories, from stage pretrain, or with an untrained VQ-VAE.
+        classifier: from stage cluster, or untrained; labels the episodes that come after a
+            clustering.
+        centroids: [K, d] from stage cluster; None where there are no classes yet.
         mean_distance: mean distance of the trajectories that it clustered to their own centroid.
         representation, cluster, config: sections of the config.
-        seed: of K-means and of the classifier's batches.
+        seed: of K-means, of the classifier's batches, and of random classes.
     """
 
     def __init__(
         self,
         embedding: TrajectoryEmbedding,
         classifier: Classifier,
-        centroids: np.ndarray,
+        centroids: np.ndarray | None,
         mean_distance: float,
         representation: Representation,
         cluster: Cluster,
@@ -147,19 +148,27 @@ class ClusterLabels(Labels):
         self._last_episodes = 0
         self._last_vqvae_episodes = 0
         self._number = 0
+        self._rng = np.random.default_rng(derive_seed(seed, "random classes"))
 
     @property
-    def representation(self) -> TrainedRepresentation:
+    def representation(self) -> TrainedRepresentation | None:
+        if self.centroids is None:
+            return None
         return TrainedRepresentation(
             self.definition, self.embedding, self.centroids, self.mean_distance
         )
 
     def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
+        if self.centroids is None:
+            return
         classes = self.classifier.classify(self.embedding.of_episodes(replay, slots))
         replay.label[slots] = classes.cpu().numpy()
 
     def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
-        """Update the VQ-VAE: at every call while env steps are few, then every so many episodes."""
+        """Update the VQ-VAE: at every call while env steps are few, then every so many episodes.
+
+        Episodes without a class have a random one in J(t,k) (METHOD section 3).
+        """
         vqvae, when = self.embedding.vqvae, self.config.vqvae_updates
         if vqvae is None or self._optimiser is None:
             return {}
@@ -169,11 +178,15 @@ class ClusterLabels(Labels):
         self._last_vqvae_episodes = episodes
         packing = batch.packing
         current = packing.current
+        label = batch.label
+        if self.centroids is None:
+            drawn = self._rng.integers(self.n_classes, size=len(label))
+            label = torch.from_numpy(drawn).to(label.device)
         loss = vqvae.loss(
             self.embedding.scaler(batch.state[current]),
             packing.step[current],
             packing.n_steps - 1,
-            batch.label[packing.episode[current]],
+            label[packing.episode[current]],
         )
         self._optimiser.zero_grad()
         loss.total.backward()
@@ -219,7 +232,10 @@ class ClusterLabels(Labels):
             return None
         before = replay.label[slots]
         known = before != NO_LABEL
-        kept, chance = label_consistency(before[known], clusters.labels[known])
+        metrics: dict[str, float] = {}
+        if known.any():
+            kept, chance = label_consistency(before[known], clusters.labels[known])
+            metrics = {"label_consistency": kept, "label_consistency_chance": chance}
         self.centroids = clusters.centroids
         self.mean_distance = float(clusters.distances(points).mean())
         replay.label[slots] = clusters.labels
@@ -237,17 +253,15 @@ class ClusterLabels(Labels):
             replay.task[newest.slots],
             replay.label[newest.slots],
         )
-        metrics = cluster_quality(points, clusters.labels, replay.task[slots], seed)
         metrics |= {
+            **cluster_quality(points, clusters.labels, replay.task[slots], seed),
             "classifier_accuracy": accuracy,
-            "label_consistency": kept,
-            "label_consistency_chance": chance,
             "codes_in_use": codes.n_codes,
         }
         share = np.bincount(clusters.labels, minlength=self.n_classes) / len(slots)
         return Clustering(
             env_steps=env_steps,
-            episode=np.arange(episodes - len(slots), episodes),
+            episode=np.arange(replay.n_finished - len(slots), replay.n_finished),
             task=replay.task[slots].copy(),
             embedding=points,
             clusters=clusters,
@@ -261,18 +275,21 @@ class ClusterLabels(Labels):
         return {
             "embedding": self.embedding.state_dict(),
             "classifier": self.classifier.state_dict(),
-            "centroids": torch.tensor(self.centroids),
+            "centroids": None if self.centroids is None else torch.tensor(self.centroids),
             "mean_distance": self.mean_distance,
             "optimiser": optimiser,
+            "rng": self._rng.bit_generator.state,
             **{name: getattr(self, f"_{name}") for name in _COUNTERS},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.embedding.load_state_dict(state["embedding"])
         self.classifier.load_state_dict(state["classifier"])
-        self.centroids = state["centroids"].numpy()
+        centroids = state["centroids"]
+        self.centroids = None if centroids is None else centroids.numpy()
         self.mean_distance = state["mean_distance"]
         if self._optimiser is not None:
             self._optimiser.load_state_dict(state["optimiser"])
+        self._rng.bit_generator.state = state["rng"]
         for name in _COUNTERS:
             setattr(self, f"_{name}", state[name])

@@ -169,6 +169,33 @@ class ReplayBuffer:
             self.label[slot] = NO_LABEL
         return slots
 
+    def insert(
+        self,
+        rows: Mapping[str, np.ndarray],
+        n_rows: np.ndarray,
+        terminated: np.ndarray,
+        won: np.ndarray,
+        task: np.ndarray,
+    ) -> np.ndarray:
+        """Add M finished episodes that were played elsewhere, and return their slots.
+
+        Args:
+            rows: fields of all rows, episode after episode, as `write` and `finish` take them; the
+                last observation of each is a row.
+            n_rows: [M] rows of each; M is at most what the buffer has room for.
+            terminated, won, task: [M].
+        """
+        slots = np.array([self._free.pop() for _ in n_rows])
+        fields = self._rows.items()
+        given = {name: torch.from_numpy(rows[name]).to(field.dtype) for name, field in fields}
+        self._set_rows(slots, n_rows, given)
+        self.length[slots], self.label[slots] = n_rows - 1, NO_LABEL
+        self.terminated[slots], self.won[slots], self.task[slots] = terminated, won, task
+        self._copy(slots)
+        self._finished.extend(slots.tolist())
+        self.n_finished += len(slots)
+        return slots
+
     def drop(self, slot: int) -> None:
         """Forget one finished episode."""
         self._finished.remove(slot)

@@ -9,7 +9,7 @@ import torch
 from trama.config.model import Pretrain
 from trama.config.params import ClusterParams
 from trama.data.parquet import Provenance, write_table
-from trama.learning.build import load_embedding, read_statistics, save_weights
+from trama.learning.build import load_weights, make_embedding, read_statistics, save_weights
 from trama.learning.clustering import LOW_SILHOUETTE, cluster_quality, fit_clusters
 from trama.networks.classifier import Classifier
 from trama.runtime import torch_device
@@ -47,13 +47,10 @@ def cluster(
     config, representation = params.cluster, params.representation
     seed = derive_seed(params.study_seed, "cluster", params.problem_name, params.seed)
     data = read_states(trajectories, representation.n_classes)
-    embedding = load_embedding(
-        read_statistics(state_statistics, representation.states),
-        representation,
-        params.pretrain or Pretrain(),
-        vqvae,
-        device,
-    )
+    statistics = read_statistics(state_statistics, representation.states)
+    embedding = make_embedding(statistics, representation, params.pretrain or Pretrain(), device)
+    if vqvae is not None:
+        load_weights(embedding, vqvae, "pretrain", device)
     chosen = np.arange(len(data))[-config.max_trajectories :]
     points = embed_trajectories(data, embedding, chosen, device)
     with naming(trajectories):

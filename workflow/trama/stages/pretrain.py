@@ -8,11 +8,8 @@ import torch
 
 from trama.config.params import PretrainParams
 from trama.data.parquet import Provenance, write_table
-from trama.learning.build import read_statistics, save_weights
+from trama.learning.build import make_embedding, read_statistics, save_weights
 from trama.learning.clustering import fit_clusters
-from trama.learning.embedding import TrajectoryEmbedding
-from trama.learning.scaling import StateScaler
-from trama.networks.vqvae import VQVAE
 from trama.progress import Progress
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
@@ -44,11 +41,12 @@ def pretrain(
 
     by_class = representation.coverage == "time_class"
     data = read_states(trajectories, representation.n_classes if by_class else 1)
-    scaler = StateScaler(read_statistics(state_statistics, representation.states)).to(device)
+    statistics = read_statistics(state_statistics, representation.states)
     torch.manual_seed(seed("networks"))
     rng = np.random.default_rng(seed("batches"))
-    network = VQVAE(scaler.size, representation, config).to(device)
-    embedding = TrajectoryEmbedding(scaler, network)
+    embedding = make_embedding(statistics, representation, config, device)
+    network = embedding.vqvae
+    assert network is not None
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     rounds = representation.relabel_rounds + 1 if by_class else 1
     relabel_at = {config.updates * part // rounds for part in range(1, rounds)}

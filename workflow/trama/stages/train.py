@@ -15,22 +15,24 @@ from trama.environments import VectorEnv, make_env
 from trama.errors import TramaError
 from trama.learning.build import (
     build_learner,
-    load_classifier,
-    load_embedding,
+    load_weights,
+    make_embedding,
     read_centroids,
     read_statistics,
 )
 from trama.learning.checkpoint import Checkpoint, State, as_state, from_state
 from trama.learning.clustering import majority_rate
+from trama.learning.collected import insert_collected
 from trama.learning.diagnosis import class_swap, predictor_accuracy, training_warnings
 from trama.learning.history import History
 from trama.learning.labels import Clustering, ClusterLabels, Labels, TrueTaskLabels
 from trama.learning.model import TrainedModel
 from trama.learning.policy import Policy
-from trama.learning.replay import ReplayBuffer
+from trama.learning.replay import NO_LABEL, ReplayBuffer
 from trama.learning.representation import TrainedRepresentation
 from trama.learning.rollout import Episodes, play_episodes
 from trama.learning.trainer import Trainer
+from trama.networks.classifier import Classifier
 from trama.progress import Progress
 from trama.runtime import StopRequest, torch_device
 from trama.seeds import derive_seed
@@ -47,6 +49,7 @@ def train(
     provenance: Provenance,
     *,
     state_statistics: Path,
+    trajectories: Path | None,
     vqvae: Path | None,
     centroids: Path | None,
     classifier: Path | None,
@@ -64,14 +67,17 @@ def train(
 
     The seeds of environments and tests depend on the run's seed alone, not on the variant. Env
     steps in the history start at those of collect where the variant learns from the collected
-    trajectories (its classes); others take only the scale of each state feature from them.
+    trajectories (its classes, or by replaying them); others take only the scale of each state
+    feature from them.
 
     A training that was killed goes on from its last checkpoint and ends in the same bytes. It
     writes one every few minutes, and on SIGTERM, after which it stops.
 
     Args:
-        vqvae, centroids, classifier, embeddings, codebook: None for a variant that does not use
-            them.
+        trajectories: None where the replay buffer starts empty.
+        vqvae, centroids, classifier: None without a representation, or without a warm start;
+            `vqvae` also for `mean_state`.
+        embeddings, codebook: None for a variant without a representation.
         checkpoint: folder of its own.
 
     Raises:
@@ -115,6 +121,10 @@ def train(
             device,
             run_settings.replay_on_device,
         )
+        if trajectories is not None:
+            slots = insert_collected(trainer.replay, trajectories, env.spec)
+            if labels is not None:
+                labels.label(trainer.replay, slots, device)
         run = _Run(params, trainer, test_env, seed("test"))
         if saved.load(run):
             logger.info("going on from the checkpoint at %d env steps", trainer.env_steps)
@@ -190,21 +200,20 @@ def _labels(
         return TrueTaskLabels(len(env.spec.tasks))
     if params.representation is None:
         return None
-    assert params.cluster is not None and centroids is not None and classifier is not None
-    statistics = read_statistics(state_statistics, params.representation.states)
-    embedding = load_embedding(
-        statistics, params.representation, params.pretrain or Pretrain(), vqvae, device
-    )
+    assert params.cluster is not None
+    definition = params.representation
+    statistics = read_statistics(state_statistics, definition.states)
+    embedding = make_embedding(statistics, definition, params.pretrain or Pretrain(), device)
+    network = Classifier(embedding.size, definition.n_classes, params.cluster.classifier)
+    known: tuple[np.ndarray | None, float] = (None, 0.0)
+    if params.train.warm_start:
+        assert centroids is not None and classifier is not None
+        if vqvae is not None:
+            load_weights(embedding, vqvae, "pretrain", device)
+        load_weights(network.to(device), classifier, "cluster", device)
+        known = read_centroids(centroids)
     return ClusterLabels(
-        embedding,
-        load_classifier(
-            embedding.size, params.representation.n_classes, params.cluster, classifier, device
-        ),
-        *read_centroids(centroids),
-        params.representation,
-        params.cluster,
-        params.train,
-        seed,
+        embedding, network.to(device), *known, definition, params.cluster, params.train, seed
     )
 
 
@@ -307,6 +316,8 @@ class _Run:
                 history.add(name, value)
             if trainer.labels is not None:
                 trainer.labels.label(replay, slots, trainer.device)
+            # Before the first clustering there is nothing to compare predictions with.
+            if trainer.labels is not None and (replay.label[slots] != NO_LABEL).all():
                 batch = replay.batch(slots, trainer.device)
                 accuracy = predictor_accuracy(batch)
                 history.add("predictor_accuracy", accuracy.overall)
