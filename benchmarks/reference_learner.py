@@ -209,7 +209,7 @@ def _inputs(batch: PaddedBatch, n_actions: int) -> Tensor:
 def _told(policy: Policy, classes: Tensor) -> Tensor | None:
     """What the classes [B, T+1, A] add to the agent's first layer; None without classes."""
     told = policy.told()
-    return None if told is None else F.embedding(classes, told)
+    return None if told is None or told.shift is None else F.embedding(classes, told.shift)
 
 
 def _unroll(network: RecurrentNetwork, inputs: Tensor, told: Tensor | None) -> Tensor:

@@ -115,7 +115,7 @@ def test_a_training_that_starts_cold_with_collected_episodes(
 ) -> None:
     """Stopped before its first classes, and after."""
     folder = trained(QUANTISED)
-    start = {"warm_start": False, "initial_replay": "collected"}
+    start: dict[str, Any] = {"warm_start": False, "initial_replay": "collected"}
     run_train(folder, QUANTISED, **start)
     whole = _forget_training(folder)
     for steps in (20, 30):

@@ -48,6 +48,7 @@ def test_class_swap_of_a_policy_that_ignores_its_class() -> None:
     assert effect > 0 and changed >= 0
     with torch.no_grad():
         assert policy.class_representation is not None
+        assert policy.class_representation.into_agent is not None
         policy.class_representation.into_agent.weight.zero_()
     assert class_swap(policy, batch, 3) == (0.0, 0.0)
 

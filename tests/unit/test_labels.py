@@ -89,6 +89,7 @@ def test_what_a_clustering_reports() -> None:
     names = replay.label[newest].copy()
     replay.label[newest] = 1
     replay.label[newest[-5:]] = NO_LABEL
+    assert labels.centroids is not None
     labels.centroids = labels.centroids[[1, 2, 0]]  # other names for the same clusters
     clustering = labels.recluster(replay, 120, len(replay), CPU)
     assert clustering is not None
@@ -107,6 +108,7 @@ def test_what_a_clustering_reports() -> None:
     assert clustering.metrics["label_consistency_chance"] == chance
     assert clustering.embedding.shape == (60, 5) and clustering.env_steps == 120
     own = clustering.clusters.centroids[found]
+    assert labels.representation is not None
     assert labels.representation.mean_distance == pytest.approx(
         np.linalg.norm(clustering.embedding - own, axis=1).mean()
     )
@@ -165,6 +167,7 @@ def test_a_clustering_with_too_few_clusters_changes_nothing(
     replay = played_replay(random_env(4), 50, seed=6)
     labels = _labels(replay)
     labels.label(replay, replay.finished, CPU)
+    assert labels.centroids is not None
     known, centroids = replay.label.copy(), labels.centroids.copy()
     mean_distance = labels.mean_distance
     weights = [p.clone() for p in labels.classifier.parameters()]

@@ -154,6 +154,7 @@ def _values(policy: Policy, data: _Padded) -> Tensor:
     if representation is not None:  # as published: g is an input like the others
         one_hot = F.one_hot(data.classes, N_CLASSES).to(inputs.dtype)
         inputs = torch.cat([inputs, representation.layers(one_hot)], 3)
+        assert representation.into_agent is not None
         first = torch.cat([first, representation.into_agent.weight], 1)
     return _unroll(policy.agent, inputs, first)
 

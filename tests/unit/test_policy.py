@@ -1,16 +1,20 @@
 """The policy: inputs, stepping, and exploration."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from fakes import CPU, played_replay, random_env
 from trama.learning.policy import Policy, PolicySizes, greedy
-from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork
+from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork, Told
 
 PLAIN = PolicySizes(4, 3, 4, 8)
 CLASSES = PolicySizes(4, 3, 4, 8, 3, 7, "learned", 6, 5)
 ONE_HOT = PolicySizes(4, 3, 4, 8, 3, 7, "one_hot", 6, 5)
+FILM, HYPERNETWORK = (replace(CLASSES, conditioning=c) for c in ("film", "hypernetwork"))
 
 
 def _policy(sizes: PolicySizes, seed: int = 0) -> Policy:
@@ -29,29 +33,71 @@ def test_first_layer_reads_observation_last_action_and_agent() -> None:
         ]
     )
     history = AgentHistory.of(obs, torch.tensor([[-1, -1], [2, 0]]))
-    classes, told = torch.tensor([[1, 0], [2, 1]]), torch.randn(3, 8)
-    for shift, arguments in [(torch.zeros(2, 2, 8), ()), (told[classes], (classes, told))]:
+    classes = torch.tensor([[1, 0], [2, 1]])
+    shift, scale, head = torch.randn(3, 8), torch.randn(3, 8), torch.randn(3, 4, 9)
+    no_head = torch.zeros(3, 4, 9)
+    for told, added, factor, more in [
+        (None, torch.zeros(3, 8), torch.ones(3, 8), no_head),
+        (Told(shift), shift, torch.ones(3, 8), no_head),
+        (Told(shift, scale), shift, 1 + scale, no_head),
+        (Told(head=head), torch.zeros(3, 8), torch.ones(3, 8), head),
+    ]:
         hidden = torch.randn(2, 2, 8)
-        first = torch.relu(network.encoder(inputs) + shift)
+        first = torch.relu(network.encoder(inputs) * factor[classes] + added[classes])
         expected = network.recurrence.step(first.flatten(0, 1), hidden.flatten(0, 1))
-        outputs, after = network.step(history, hidden, *arguments)
+        outputs, after = network.step(history, hidden, classes, told)
         torch.testing.assert_close(after.flatten(0, 1), expected)
-        torch.testing.assert_close(outputs.flatten(0, 1), network.head(expected))
+        weight, bias = more[classes][..., :-1], more[classes][..., -1]
+        by_class = torch.einsum("nauh,nah->nau", weight, expected.view(2, 2, 8)) + bias
+        torch.testing.assert_close(outputs, network.head(expected).view(2, 2, 4) + by_class)
 
 
 def test_class_representation_is_a_network_on_the_one_hot_class() -> None:
     torch.manual_seed(0)
-    learned = ClassRepresentation(3, "learned", 6, 5, history_size=7, agent_hidden_size=4)
+    inputs: dict[str, Any] = {
+        "conditioning": "input",
+        "history_size": 7,
+        "agent_hidden_size": 4,
+        "n_actions": 2,
+    }
+    learned = ClassRepresentation(3, "learned", 6, 5, **inputs)
     classes = torch.tensor([[2, 0], [1, 1]])
     expected = learned.layers(torch.nn.functional.one_hot(classes, 3).float())
     assert learned.table().shape == (3, 5)
-    torch.testing.assert_close(learned()[classes], learned.into_agent(expected))
-    one_hot = ClassRepresentation(3, "one_hot", 6, 5, history_size=7, agent_hidden_size=4)
+    told = learned()
+    assert told.shift is not None and learned.into_agent is not None
+    torch.testing.assert_close(told.shift[classes], learned.into_agent(expected))
+    assert told.scale is None and told.head is None
+    one_hot = ClassRepresentation(3, "one_hot", 6, 5, **inputs)
     assert one_hot.table().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    torch.testing.assert_close(one_hot(), one_hot.into_agent.weight.t())
+    assert one_hot.into_agent is not None
+    torch.testing.assert_close(one_hot().shift, one_hot.into_agent.weight.t())
 
 
-@pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT])
+def test_other_conditionings_begin_without_a_class_and_learn_it() -> None:
+    torch.manual_seed(0)
+    film, hypernetwork = _policy(FILM), _policy(HYPERNETWORK)
+    told = film.told()
+    assert told is not None and told.scale is not None and not told.scale.any()
+    told = hypernetwork.told()
+    assert told is not None and told.head is not None and not told.head.any()
+    assert told.shift is None and told.scale is None
+    batch = played_replay(random_env(4), 8, seed=2, n_classes=3).batch(np.arange(4, 8), CPU)
+    history = AgentHistory.of(batch.obs, batch.last_action)
+    for policy in (film, hypernetwork):
+        optimiser = torch.optim.Adam(policy.parameters(), lr=1e-2)
+        losses = []
+        for _ in range(200):  # only the class tells what the values should be
+            values = policy.action_values(history, batch.classes, batch.packing.batch_sizes)
+            loss = (values.mean(2) - batch.classes).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT, FILM, HYPERNETWORK])
 def test_stepping_equals_replaying(sizes: PolicySizes) -> None:
     """What `act` computes step by step is what the learner computes from the buffer."""
     policy = _policy(sizes)

@@ -225,6 +225,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         "train={class_representation: {hidden_size: 8}}",
         TRAMA,
     ),
+    "train.class_representation.conditioning": (
+        "train={class_representation: {conditioning: film}}",
+        TRAMA,
+    ),
     "train.class_representation.size": ("train={class_representation: {size: 8}}", TRAMA),
     "train.vqvae_updates.learning_rate": ("train={vqvae_updates: {learning_rate: 0.1}}", TRAMA),
     "train.vqvae_updates.interval_episodes": (

@@ -612,6 +612,11 @@ class ClassRepresentation(Section):
     size: int = Field(
         default=32, ge=1, description="Length of the vector (published: 32). Only for learned."
     )
+    conditioning: Literal["input", "film", "hypernetwork"] = Field(
+        default="input",
+        description="Where it enters the agent: beside the inputs of the first layer (published), "
+        "also as a factor of each feature of that layer, or as weights of the last layer.",
+    )
 
 
 class VQVAEUpdates(Section):

@@ -46,6 +46,7 @@ def build_learner(
             told.kind,
             told.hidden_size,
             told.size,
+            told.conditioning,
         )
         predictor_weight = config.predictor.loss_weight
     agent_features = torch.from_numpy(spec.agent_features)

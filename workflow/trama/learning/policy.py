@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork
+from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork, Told
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class PolicySizes:
     representation_kind: str = "learned"
     representation_hidden_size: int = 32
     representation_size: int = 32
+    conditioning: str = "input"
 
 
 @dataclass
@@ -59,13 +60,15 @@ class Policy(nn.Module):
                 sizes.representation_kind,
                 sizes.representation_hidden_size,
                 sizes.representation_size,
+                sizes.conditioning,
                 sum(inputs),
                 sizes.hidden_size,
+                sizes.n_actions,
             )
         self.agent = RecurrentNetwork(*inputs, sizes.hidden_size, sizes.n_actions)
 
-    def told(self) -> Tensor | None:
-        """What each class adds to the agent's first layer, [K, H]; None without classes."""
+    def told(self) -> Told | None:
+        """What the agents are told of each class; None without classes."""
         return None if self.class_representation is None else self.class_representation()
 
     def action_values(

@@ -16,8 +16,6 @@ from trama.learning.replay import ReplayBuffer
 from trama.learning.scaling import StateScaler, StateStatistics
 from trama.networks.vqvae import VQVAE
 
-_STATISTICS = ("mean", "std", "sums")
-
 
 @dataclass(frozen=True)
 class TrainedRepresentation:
@@ -55,7 +53,9 @@ class TrainedRepresentation:
             quantiser = {"hidden_size": vqvae.config.hidden_size, "weights": weights_of(vqvae)}
         return {
             "definition": plain(self.definition, exclude=self.definition.unused_keys),
-            **{name: _on_cpu(getattr(scaler, name)) for name in _STATISTICS},
+            "mean": scaler.mean.cpu(),
+            "std": scaler.std.cpu(),
+            "sums": None if scaler.sums is None else scaler.sums.cpu(),
             "vqvae": quantiser,
             "centroids": torch.tensor(self.centroids),
             "mean_distance": self.mean_distance,
@@ -65,8 +65,12 @@ class TrainedRepresentation:
     def of(cls, content: Mapping[str, Any], device: torch.device) -> Self:
         """The representation whose `content` that is."""
         definition = Representation.model_validate(content["definition"])
-        arrays = (None if content[n] is None else content[n].cpu().numpy() for n in _STATISTICS)
-        statistics = StateStatistics(*arrays)
+        sums = content["sums"]
+        statistics = StateStatistics(
+            content["mean"].cpu().numpy(),
+            content["std"].cpu().numpy(),
+            None if sums is None else sums.cpu().numpy(),
+        )
         vqvae, quantiser = None, content["vqvae"]
         if quantiser is not None:
             sizes = Pretrain(hidden_size=quantiser["hidden_size"])
@@ -93,7 +97,3 @@ def plain(section: Section, exclude: Collection[str] = ()) -> dict[str, Any]:
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """A module's weights and buffers on the CPU, by name."""
     return {name: tensor.cpu() for name, tensor in module.state_dict().items()}
-
-
-def _on_cpu(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.cpu()

@@ -27,6 +27,20 @@ class AgentHistory(NamedTuple):
         return cls(obs, (last_action + 1) * n_agents + agent)
 
 
+class Told(NamedTuple):
+    """What the policy is told about each of K classes; None for what is not in use.
+
+    Attributes:
+        shift: [K, H], is added to the first layer, before its ReLU.
+        scale: [K, H], the first layer is multiplied by 1 + it, before the shift.
+        head: [K, U, H + 1], is added to weight and bias of the last layer.
+    """
+
+    shift: Tensor | None = None
+    scale: Tensor | None = None
+    head: Tensor | None = None
+
+
 class RecurrentNetwork(nn.Module):
     """fc, ReLU, GRU, linear: shared by the agents (METHOD: policy and class predictor, section 5).
 
@@ -56,7 +70,7 @@ class RecurrentNetwork(nn.Module):
         history: AgentHistory,
         batch_sizes: list[int],
         classes: Tensor | None = None,
-        told: Tensor | None = None,
+        told: Told | None = None,
     ) -> Tensor:
         """Whole histories.
 
@@ -64,7 +78,7 @@ class RecurrentNetwork(nn.Module):
             history: packed rows of episodes.
             batch_sizes: episodes that run at each step.
             classes: [R, A] int64, where the network is told the class.
-            told: [K, H], what each class adds to the first layer.
+            told: what of each class.
 
         Returns:
             Outputs [R, A, output_size].
@@ -72,41 +86,63 @@ class RecurrentNetwork(nn.Module):
         shape = history.action_and_agent.shape
         encoded = self._encode(history, classes, told)
         hidden = self.recurrence(encoded, [m * shape[1] for m in batch_sizes])
-        return self.head(hidden).unflatten(0, shape)
+        return self._decode(hidden, classes, told).unflatten(0, shape)
 
     def step(
         self,
         history: AgentHistory,
         hidden: Tensor,
         classes: Tensor | None = None,
-        told: Tensor | None = None,
+        told: Told | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One step of N episodes from hidden [N, A, H]; returns outputs and new hidden."""
         encoded = self._encode(history, classes, told)
         new_hidden = self.recurrence.step(encoded, hidden.flatten(0, 1))
-        shape = history.action_and_agent.shape
-        return self.head(new_hidden).unflatten(0, shape), new_hidden.view_as(hidden)
+        outputs = self._decode(new_hidden, classes, told)
+        return outputs.unflatten(0, history.action_and_agent.shape), new_hidden.view_as(hidden)
 
-    def _encode(self, history: AgentHistory, classes: Tensor | None, told: Tensor | None) -> Tensor:
+    def _encode(self, history: AgentHistory, classes: Tensor | None, told: Told | None) -> Tensor:
         """First layer, [R * A, H]."""
         of_obs, of_action, of_agent = self.encoder.weight.t().split(self._inputs)
         first = torch.zeros_like(of_action[:1])  # no action yet
         by_action = torch.cat([first, of_action]) + self.encoder.bias
         sums = (by_action.unsqueeze(1) + of_agent).flatten(0, 1)  # [(U + 1) A, H]
         index = history.action_and_agent
-        if classes is not None and told is not None:
+        obs = history.obs.flatten(0, 1)
+        if classes is None or told is None or told.shift is None:
+            return F.embedding(index.flatten(), sums).addmm_(obs, of_obs).relu_()
+        if told.scale is None:
             index = index + len(sums) * classes
-            sums = (told.unsqueeze(1) + sums).flatten(0, 1)
-        encoded = F.embedding(index.flatten(), sums)
-        return encoded.addmm_(history.obs.flatten(0, 1), of_obs).relu_()
+            sums = (told.shift.unsqueeze(1) + sums).flatten(0, 1)
+            return F.embedding(index.flatten(), sums).addmm_(obs, of_obs).relu_()
+        encoded = F.embedding(index.flatten(), sums).addmm_(obs, of_obs)
+        each = classes.flatten()
+        return torch.addcmul(
+            F.embedding(each, told.shift), encoded, F.embedding(each, 1 + told.scale)
+        ).relu_()
+
+    def _decode(self, hidden: Tensor, classes: Tensor | None, told: Told | None) -> Tensor:
+        """Last layer, [R * A, output_size]."""
+        outputs: Tensor = self.head(hidden)
+        if classes is None or told is None or told.head is None:
+            return outputs
+        weight, bias = told.head[..., :-1], told.head[..., -1]
+        # Of all classes, and then the right one: K is small, and K products are one.
+        of_all = (hidden @ weight.flatten(0, 1).t()).unflatten(1, bias.shape) + bias
+        each = classes.flatten().view(-1, 1, 1).expand(-1, 1, outputs.shape[1])
+        return outputs + of_all.gather(1, each).squeeze(1)
 
 
 class ClassRepresentation(nn.Module):
     """f_g: what the policy is told about the trajectory class (paper section 4, METHOD section 5).
 
     `learned` is one-hot -> hidden -> size with ReLU, trained by the TD loss alone; `one_hot` is the
-    class itself. It enters the agent's first layer beside the history's inputs; as the layer is
-    linear, its part is a sum of its own, which is looked up like that of the last action.
+    class itself.
+
+    Conditioning `input`, the published one, has it beside the inputs of the agent's first layer; as
+    the layer is linear, its part is a sum of its own, which is looked up like that of the last
+    action. `film` also scales that layer, feature by feature; `hypernetwork` leaves it alone and
+    adds to the weights of the last layer. Both begin as if there were no class.
     """
 
     def __init__(
@@ -115,8 +151,10 @@ class ClassRepresentation(nn.Module):
         kind: str,
         hidden_size: int,
         size: int,
+        conditioning: str,
         history_size: int,
         agent_hidden_size: int,
+        n_actions: int,
     ):
         super().__init__()
         self.n_classes = n_classes
@@ -131,16 +169,33 @@ class ClassRepresentation(nn.Module):
             if kind == "learned"
             else nn.Identity()
         )
-
+        self.into_agent = self.into_scale = self.into_head = None
+        if conditioning == "hypernetwork":
+            self.into_head = nn.Linear(size, n_actions * (agent_hidden_size + 1), bias=False)
+            nn.init.zeros_(self.into_head.weight)
+            self._head_shape = (n_actions, agent_hidden_size + 1)
+            return
         self.into_agent = nn.Linear(size, agent_hidden_size, bias=False)
         bound = (history_size + size) ** -0.5  # as in one layer on history and g together
         nn.init.uniform_(self.into_agent.weight, -bound, bound)
+        if conditioning == "film":
+            self.into_scale = nn.Linear(size, agent_hidden_size, bias=False)
+            nn.init.zeros_(self.into_scale.weight)
 
     def table(self) -> Tensor:
         """g of each class, [K, size]."""
-        weight = self.into_agent.weight
+        weight = next(self.parameters())
         return self.layers(torch.eye(self.n_classes, device=weight.device, dtype=weight.dtype))
 
-    def forward(self) -> Tensor:
-        """What each class adds to the agent's first layer, [K, H]."""
-        return self.into_agent(self.table())
+    def forward(self) -> Told:
+        """What the policy is told of each class."""
+        table = self.table()
+        return Told(
+            shift=None if self.into_agent is None else self.into_agent(table),
+            scale=None if self.into_scale is None else self.into_scale(table),
+            head=(
+                None
+                if self.into_head is None
+                else self.into_head(table).unflatten(1, self._head_shape)
+            ),
+        )
