@@ -275,11 +275,11 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     (
         "collect: {env_steps: 3231}",
-        ["collect.env_steps = 3231", "at least n_envs x (env.max_steps + 1) = 3232", "no episode"],
+        ["collect.env_steps = 3231", "at least n_envs x 101 = 3232", "no episode"],
     ),
     (
-        "env: {max_steps: 2000}",
-        ["collect.env_steps = 40000", "64032", "[env.max_steps = 2000 in"],
+        "env: {smax: {max_steps: 2000}}",
+        ["collect.env_steps = 40000", "64032", "[env.smax.max_steps = 2000 in"],
     ),
     (
         "collect: {random_episodes: 400}",
@@ -295,10 +295,13 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["train.epsilon_anneal_steps = 1000000000001", "from 1 to 1000000000000"],
     ),
     ("problems: {Mine: {units: [21s]}}", ["problems.Mine.units[0]", "team of 21", "at most 20"]),
-    ("env: {roster: {zealot: {radius: 5}}}", ["zealot.radius = 5", "above 0 and at most 4"]),
-    ("env: {roster: {zealot: {sight: 33}}}", ["zealot.sight = 33", "at most 32"]),
-    ("env: {roster: {zealot: {range: 33}}}", ["zealot.range = 33", "at most 32"]),
-    ("env: {roster: {zealot: {speed: 33}}}", ["zealot.speed = 33", "from 0 to 32"]),
+    (
+        "env: {smax: {roster: {zealot: {radius: 5}}}}",
+        ["zealot.radius = 5", "above 0 and at most 4"],
+    ),
+    ("env: {smax: {roster: {zealot: {sight: 33}}}}", ["zealot.sight = 33", "at most 32"]),
+    ("env: {smax: {roster: {zealot: {range: 33}}}}", ["zealot.range = 33", "at most 32"]),
+    ("env: {smax: {roster: {zealot: {speed: 33}}}}", ["zealot.speed = 33", "from 0 to 32"]),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",
@@ -309,8 +312,8 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["n_classes = 3", "cluster.min_trajectories = 2"],
     ),
     (
-        "env: {roster: {zealot: {symbol: s}}}",
-        ["env.roster.zealot.symbol", "of 'stalker'", "env.roster.stalker.symbol"],
+        "env: {smax: {roster: {zealot: {symbol: s}}}}",
+        ["env.smax.roster.zealot.symbol", "of 'stalker'", "env.smax.roster.stalker.symbol"],
     ),
     (
         "evaluate: {policies: [best]}",

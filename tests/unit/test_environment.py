@@ -26,13 +26,19 @@ CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_
 PROBLEMS = {name: Problem.model_validate(given) for name, given in CONFIG["problems"].items()}
 MIXED = PROBLEMS["reSurComb4"]
 ENV = Env.model_validate(CONFIG["env"])
-TYPES = list(ENV.roster)
+SMAX = ENV.smax
+TYPES = list(SMAX.roster)
 
 
 # As many as MIXED has: the same program plays them.
 FEWER = tasks_of(
     TaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
 )
+
+
+def changed(**settings: float) -> Env:
+    """ENV with other settings of SMAX."""
+    return ENV.model_copy(update={"smax": SMAX.model_copy(update=settings)})
 
 
 def make(
@@ -118,8 +124,8 @@ def test_the_config_defines_the_published_problems() -> None:
     }
     keys = ("symbol", "speed", "damage", "range", "sight", "radius", "health", "cooldown")
     roster = {name: dict(zip(keys, values, strict=True)) for name, values in units.items()}
-    assert {name: unit.model_dump() for name, unit in ENV.roster.items()} == roster
-    assert (ENV.max_steps, ENV.reward_scale, ENV.dist_ratio) == (100, 10.0, 0.5)
+    assert {name: unit.model_dump() for name, unit in SMAX.roster.items()} == roster
+    assert (SMAX.max_steps, SMAX.reward_scale, SMAX.dist_ratio) == (100, 10.0, 0.5)
 
 
 # --- the mixture and the geometry ---------------------------------------------------------------
@@ -148,7 +154,7 @@ def test_teams_match_the_task_and_are_shuffled(
     allies, enemies = np.split(types, 2, axis=1)
     assert np.array_equal(allies, enemies)
     for index, task in enumerate(tasks_of(problem)):
-        team = [TYPES.index(unit) for unit in parse_units(task.units, ENV.roster)]
+        team = [TYPES.index(unit) for unit in parse_units(task.units, SMAX.units)]
         drawn = allies[env.task == index]
         assert np.array_equal(np.sort(drawn), np.broadcast_to(np.sort(team), drawn.shape))
         for kind in set(team):  # every place of the team holds a kind equally often
@@ -238,7 +244,7 @@ def test_units_are_apart_and_off_the_walls_at_any_dist_ratio(
 ) -> None:
     problem, _, _ = episodes
     for dist_ratio in (0.05, 0.5, 1.0):
-        env = make(problem, ENV.model_copy(update={"dist_ratio": dist_ratio}), n_envs=3000)
+        env = make(problem, changed(dist_ratio=dist_ratio), n_envs=3000)
         state = env.reset(2).state
         positions = np.stack([feature(env, state, axis) for axis in "xy"], axis=-1)
         assert positions.min() > 0 and positions.max() < 32
@@ -265,7 +271,7 @@ def test_missing_units_are_dead_from_the_first_step(fewer: tuple[Any, Observatio
     types = feature(env, observation.state, "type").astype(int)
     assert np.array_equal(types[:, :5], types[:, 5:])
     for index, task in enumerate(FEWER):
-        team = sorted(TYPES.index(unit) for unit in parse_units(task.units, ENV.roster))
+        team = sorted(TYPES.index(unit) for unit in parse_units(task.units, SMAX.units))
         mine = env.task == index
         assert living[mine].sum(1).tolist() == [2 * len(team)] * mine.sum()
         assert all(
@@ -312,7 +318,7 @@ def test_missing_units_stay_dead_and_where_they_are_until_the_others_decide() ->
             decided = [(side == 0).all(axis=1) for side in np.split(health, 2, axis=1)]
             assert np.array_equal(step.terminated, np.logical_or(*decided))
             returns += step.reward
-            assert returns.max() <= 2 * ENV.reward_scale
+            assert returns.max() <= 2 * SMAX.reward_scale
             ended = step.terminated | step.truncated
             positions = np.asarray(units.unit_positions)
             stayed = missing & ~ended[:, None]
@@ -343,7 +349,7 @@ def test_a_smaller_battle_is_decided_by_those_who_are_there(
         assert np.array_equal(step.won, np.full(N, bool(won))) and not step.truncated.any()
         # The reward counts damage to a whole team.
         reward = (1 + living.sum(1) / 5) if won else np.zeros(N)
-        assert np.allclose(step.reward, ENV.reward_scale * reward)
+        assert np.allclose(step.reward, SMAX.reward_scale * reward)
         if won is None:  # and neither shoot nor can be shot
             assert np.array_equal(feature(env, step.last.state, "health")[:, :5], living)
             assert not step.last.available_actions[..., 5:].any()
@@ -432,7 +438,7 @@ def test_no_snapshot_before_a_reset(env: VectorEnv) -> None:
 def test_time_limit_is_a_truncation_at_the_episode_limit(env: Any) -> None:
     env.reset(1)
     change(env, unit_health=1e9)
-    assert env.spec.episode_limit == ENV.max_steps + 1
+    assert env.spec.episode_limit == ENV.episode_limit == SMAX.max_steps + 1
     for _ in range(env.spec.episode_limit - 1):
         step = stop(env)
         assert not step.terminated.any() and not step.truncated.any()
@@ -450,7 +456,7 @@ def test_time_limit_is_a_truncation_at_the_episode_limit(env: Any) -> None:
         ({"allies": True, "enemies": True}, False, 1.0),
     ],
 )
-@pytest.mark.parametrize("steps_before", [10, ENV.max_steps])
+@pytest.mark.parametrize("steps_before", [10, SMAX.max_steps])
 def test_decided_episode_is_terminal_also_on_the_last_allowed_step(
     env: Any, dead: dict[str, bool], won: bool, reward: float, steps_before: int
 ) -> None:
@@ -459,7 +465,7 @@ def test_decided_episode_is_terminal_also_on_the_last_allowed_step(
     step = stop(env)
     assert step.terminated.all() and not step.truncated.any()
     assert np.array_equal(step.won, np.full(N, won))
-    assert np.allclose(step.reward, ENV.reward_scale * reward)
+    assert np.allclose(step.reward, SMAX.reward_scale * reward)
 
 
 def test_undecided_episode_goes_on(env: Any) -> None:
@@ -471,11 +477,11 @@ def test_undecided_episode_goes_on(env: Any) -> None:
 
 
 def test_reward_is_scaled() -> None:
-    with make() as env, make(env=ENV.model_copy(update={"reward_scale": 1.0})) as plain:
+    with make() as env, make(env=changed(reward_scale=1.0)) as plain:
         pairs = zip(play(env, 3, 40), play(plain, 3, 40), strict=True)
         rewards = np.array([(one.reward, other.reward) for (_, one), (_, other) in pairs])
     assert rewards[:, 1].sum() > 0
-    assert np.allclose(rewards[:, 0], ENV.reward_scale * rewards[:, 1])
+    assert np.allclose(rewards[:, 0], SMAX.reward_scale * rewards[:, 1])
 
 
 # --- what is reported ----------------------------------------------------------------------------
@@ -498,7 +504,7 @@ def test_last_observation_is_the_one_before_the_reset(env: VectorEnv) -> None:
 def test_task_is_that_of_the_episode_the_step_belongs_to(env: VectorEnv) -> None:
     teams = np.array(
         [
-            sorted(TYPES.index(unit) for unit in parse_units(task.units, ENV.roster))
+            sorted(TYPES.index(unit) for unit in parse_units(task.units, SMAX.units))
             for task in tasks_of(MIXED)
         ]
     )
@@ -536,7 +542,7 @@ def test_state_features_are_named_and_agents_find_their_own(env: Any) -> None:
     assert np.array_equal(
         feature(env, state, "cooldown"), np.where(alive, units.unit_weapon_cooldowns, 0)
     )
-    full = np.array([unit.health for unit in ENV.roster.values()])
+    full = np.array([unit.health for unit in SMAX.roster.values()])
     types = np.asarray(units.unit_types)
     assert np.allclose(feature(env, state, "health"), np.asarray(units.unit_health) / full[types])
     for index, name in enumerate(TYPES):
@@ -611,7 +617,7 @@ def test_step_is_compiled_once(env: VectorEnv, caplog: pytest.LogCaptureFixture)
         jax.jit(lambda x: x + 1)(np.ones(3))
         assert "Compiling" in caplog.text  # compilations are logged
         caplog.clear()
-        other = ENV.model_copy(update={"reward_scale": 3.0, "dist_ratio": 0.7})
+        other = changed(reward_scale=3.0, dist_ratio=0.7)
         with make(env=other, tasks=FEWER) as others:
             for dtype in (np.int64, np.int32, np.uint8):
                 others.reset(2**40)

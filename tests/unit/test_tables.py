@@ -411,7 +411,7 @@ def test_hyperparameters_are_those_that_jobs_used(study: Path) -> None:
     assert ("train", "learning_rate", "5e-4", "1e-3", "all") in rows
     assert ("representation", "n_codes", "256", "256", "trama") in rows
     assert ("cluster", "classifier.hidden_sizes", "64, 32", "64, 32", "trama") in rows
-    assert ("env", "max_steps", "", "100", "all") in rows
+    assert ("env", "smax.max_steps", "", "100", "all") in rows
     keys = {(section, key) for section, key, *_ in rows}
     assert not keys & {("train", "rmsprop_alpha"), ("train", "checkpoint_minutes")}
     frame = _csv(table)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from trama.config.model import Env, Problem, TaskSet
+from trama.config.model import Problem, Smax, TaskSet
 from trama.errors import TramaError
 from trama.tasks import evaluation_tasks, parse_units, tasks_of, units_changed
 
-ROSTER = Env().roster
+UNITS = Smax().units
 
 
 def test_tasks_cross_combinations_and_starts_in_config_order() -> None:
@@ -60,17 +60,17 @@ def test_units_changed_are_counted_from_the_nearest_trained_team(units: str, cha
     ],
 )
 def test_combination_lists_unit_types(combination: str, team: list[str]) -> None:
-    assert parse_units(combination, ROSTER) == team
+    assert parse_units(combination, UNITS) == team
 
 
 def test_unknown_symbol_is_named_with_the_known_ones() -> None:
     with pytest.raises(
         TramaError, match=r"'3x2z'.*'x'.*s \(stalker\), z \(zealot\), c \(colossus\)"
     ):
-        parse_units("3x2z", ROSTER)
+        parse_units("3x2z", UNITS)
 
 
 @pytest.mark.parametrize("combination", ["", "0s", "zealots"])
 def test_combination_without_units_is_refused(combination: str) -> None:
     with pytest.raises(TramaError, match="names no unit"):
-        parse_units(combination, ROSTER)
+        parse_units(combination, UNITS)

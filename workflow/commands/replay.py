@@ -49,7 +49,7 @@ def _replay(path: Path, name: str | None, seed: int | None, output: Path | None)
         played.replay,
         int(played.slots[0]),
         played.spec,
-        {name: unit.symbol for name, unit in model.env.roster.items()},
+        {name: symbol for symbol, name in model.env.settings.units.items()},
         f"{model.variant_name} on {model.problem_name}, seed {model.seed}: {path.stem}",
         probabilities,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from trama.config.describe import place_at, plain
-from trama.config.model import Problem, TaskSet, UnitType, unit_counts
+from trama.config.model import Problem, TaskSet, unit_counts
 from trama.config.relations import TRAINED
 from trama.errors import TramaError
 
@@ -104,26 +104,25 @@ def units_changed(units: str, trained: Sequence[str]) -> int:
     return min(other.total() - (team & other).total() for other in others)
 
 
-def parse_units(combination: str, roster: Mapping[str, UnitType]) -> list[str]:
+def parse_units(combination: str, units: Mapping[str, str]) -> list[str]:
     """Return the unit-type names of a combination: ``"3s2z"`` is three stalkers, two zealots.
 
     Args:
         combination: counts, each followed by a unit type's symbol.
-        roster: unit types by name (`env.roster` of the config).
+        units: names of the unit types by symbol, as `Backend.units` of the config.
 
     Raises:
-        TramaError: if the combination names no unit, or a symbol that the roster does not have.
+        TramaError: if the combination names no unit, or a symbol that no unit type has.
     """
-    names = {unit.symbol: name for name, unit in roster.items()}
     team: list[str] = []
     for symbol, count in unit_counts(combination):
-        if symbol not in names:
-            known = ", ".join(f"{known} ({name})" for known, name in names.items())
+        if symbol not in units:
+            known = ", ".join(f"{known} ({name})" for known, name in units.items())
             raise TramaError(
-                f"Unit combination {combination!r}: no unit type of env.roster has the symbol "
-                f"{symbol!r}. Known symbols: {known}."
+                f"Unit combination {combination!r}: no unit type has the symbol {symbol!r}. Known "
+                f"symbols: {known}."
             )
-        team += [names[symbol]] * count
+        team += [units[symbol]] * count
     if not team:
         raise TramaError(
             f"Unit combination {combination!r} names no unit; write counts and symbols, as in "

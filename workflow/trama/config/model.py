@@ -6,6 +6,7 @@ code) wherever there are any.
 """
 
 import re
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -326,13 +327,27 @@ _ROSTER = {
 }
 
 
-class Env(Section):
-    """The environment."""
+class Backend(Section):
+    """Settings of one backend; its section of `env` has the backend's name."""
 
-    backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
-    device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="JAX's device, which steps it; cuda needs JAX with CUDA support."
-    )
+    @property
+    @abstractmethod
+    def episode_limit(self) -> int:
+        """The most steps that an episode can have."""
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Names of the unit types, by their symbols in unit combinations; empty without any."""
+        return {}
+
+    def unused_keys(self, problem: Problem) -> set[tuple[str, ...]]:
+        """Key paths that have no effect on the environments of a problem."""
+        return set()
+
+
+class Smax(Backend):
+    """Backend smax: SMAX of JaxMARL."""
+
     max_steps: int = Field(
         default=100, ge=1, le=10_000, description="Time limit of an episode, env steps."
     )
@@ -368,8 +383,59 @@ class Env(Section):
                         others=(("roster", other, "symbol"),),
                     )
                 )
-        report("env", problems)
+        report("smax", problems)
         return self
+
+    @property
+    def episode_limit(self) -> int:
+        """See `Backend`."""
+        # SMAX compares its step counter with the limit before it moves the counter.
+        return self.max_steps + 1
+
+    @property
+    def units(self) -> dict[str, str]:
+        """See `Backend`."""
+        return {unit.symbol: name for name, unit in self.roster.items()}
+
+    def unused_keys(self, problem: Problem) -> set[tuple[str, ...]]:
+        """See `Backend`."""
+        named = set().union(*problem.teams)
+        return {("roster", name) for symbol, name in self.units.items() if symbol not in named}
+
+
+class Env(Section):
+    """The environment: what all backends share, and a section of each."""
+
+    backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="JAX's device, which steps it; cuda needs JAX with CUDA support."
+    )
+    smax: Smax = Field(default=Smax(), description="Backend smax.")
+
+    @property
+    def backends(self) -> dict[str, Backend]:
+        """The section of each backend, by its name."""
+        return {name: section for name, section in self if isinstance(section, Backend)}
+
+    @property
+    def settings(self) -> Backend:
+        """The section of the chosen backend."""
+        return self.backends[self.backend]
+
+    @property
+    def unchosen(self) -> set[str]:
+        """Names of the other backends, whose sections have no effect."""
+        return self.backends.keys() - {self.backend}
+
+    @property
+    def episode_limit(self) -> int:
+        """The most steps that an episode of the chosen backend can have."""
+        return self.settings.episode_limit
+
+    def unused_keys(self, problem: Problem) -> set[tuple[str, ...]]:
+        """Key paths that have no effect on the environments of a problem."""
+        own = self.settings.unused_keys(problem)
+        return {*((name,) for name in self.unchosen), *((self.backend, *path) for path in own)}
 
 
 class QMix(Section):

@@ -103,7 +103,7 @@ def unknown_names(kind: str, names: Sequence[Any], definitions: Iterable[str]) -
 
 
 def _unit_rules(config: "Config") -> list[Broken]:
-    symbols = _symbols(config)
+    symbols = config.env.settings.units
     legend = ", ".join(f"{symbol} ({name})" for symbol, name in symbols.items())
     sections: dict[str, Mapping[str, Problem | TaskSet]] = {
         "problems": config.problems,
@@ -112,7 +112,8 @@ def _unit_rules(config: "Config") -> list[Broken]:
     return [
         Broken(
             (section, name, "units", i),
-            f"no unit type of env.roster has symbol {symbol!r}; there are {legend}",
+            f"no unit type of backend {config.env.backend} has symbol {symbol!r}; there are "
+            f"{legend}",
             units,
         )
         for section, definitions in sections.items()
@@ -121,11 +122,6 @@ def _unit_rules(config: "Config") -> list[Broken]:
         for symbol in tasks.teams[i]
         if symbol not in symbols
     ]
-
-
-def _symbols(config: "Config") -> dict[str, str]:
-    """Names of the roster's unit types by their symbols."""
-    return {unit.symbol: name for name, unit in config.env.roster.items()}
 
 
 def _task_set_rules(config: "Config") -> list[Broken]:
@@ -149,7 +145,7 @@ def _task_set_rules(config: "Config") -> list[Broken]:
 def _unsuitable(config: "Config", path: KeyPath, name: str, problem: str) -> list[Broken]:
     """The first unit combination of a task set that no environment of a problem can have."""
     task_set, trained = config.task_sets[name], config.problems[problem]
-    own, known = set().union(*trained.teams), _symbols(config)
+    own, known = set().union(*trained.teams), config.env.settings.units
     for i, team in enumerate(task_set.teams):
         size = sum(team.values())
         foreign = [symbol for symbol in team if symbol in known and symbol not in own]
@@ -276,23 +272,26 @@ def _clustering_rules(
 def _collect_rules(config: "Config") -> list[Broken]:
     """Episodes must end, and the random ones must leave steps to train the baseline on.
 
-    An episode has at most max_steps + 1 steps, as SMAX counts. So after r (max_steps + 1) steps of
-    each of n_envs environments at least r n_envs episodes have ended.
+    An episode has at most L = `Env.episode_limit` steps. So after r L steps of each of n_envs
+    environments at least r n_envs episodes have ended.
     """
-    collect, max_steps = config.collect, config.env.max_steps
-    one_each = collect.n_envs * (max_steps + 1)
-    others: tuple[KeyPath, ...] = (("collect", "n_envs"), ("env", "max_steps"))
+    collect, limit = config.collect, config.env.episode_limit
+    one_each = collect.n_envs * limit
+    others: tuple[KeyPath, ...] = (
+        ("collect", "n_envs"),
+        ("env", config.env.backend, "max_steps"),
+    )
     if collect.env_steps < one_each:
         message = (
-            f"env_steps must be at least n_envs x (env.max_steps + 1) = {one_each}, or no episode "
-            "need end"
+            f"env_steps must be at least n_envs x {limit} = {one_each}, as an episode may have "
+            f"{limit} env steps, or no episode need end"
         )
         return [Broken(("collect", "env_steps"), message, collect.env_steps, others=others)]
     longest = -(-collect.random_episodes // collect.n_envs) * one_each
     if longest < collect.env_steps:
         return []
     message = (
-        f"{collect.random_episodes} random episodes of up to {max_steps + 1} env steps in "
+        f"{collect.random_episodes} random episodes of up to {limit} env steps in "
         f"{collect.n_envs} environments may take {longest} env steps, which must be less than "
         f"env_steps ({collect.env_steps}), or none are left to train the baseline"
     )

@@ -213,7 +213,9 @@ KINDS: dict[str, FileKind] = {
                     "action of each of the A agents; -1 in the final row",
                 ),
                 _column(
-                    "reward", pa.float32(), "team reward of the step, scaled by env.reward_scale"
+                    "reward",
+                    pa.float32(),
+                    "team reward of the step, scaled by the backend's reward_scale",
                 ),
                 _column("terminated", pa.bool_(), "the episode was won or lost at this step"),
                 _column("truncated", pa.bool_(), "the time limit cut the episode after this step"),

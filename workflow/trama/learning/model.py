@@ -48,7 +48,7 @@ class TrainedModel:
             "sizes": asdict(self.policy.sizes),
             "weights": weights_of(self.policy),
             "problem": plain(self.problem),
-            "env": plain(self.env, exclude=["device"]),
+            "env": plain(self.env, exclude=["device", *self.env.unchosen]),
             "representation": representation,
             **{name: getattr(self, name) for name in _PLAIN},
         }
