@@ -204,6 +204,12 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["problems.Mine.starts[0]", "Did you mean 'surrounded'?"],
     ),
     ("problems: {Mine: [3s2z]}", ["problems.Mine", "must be a mapping"]),
+    ("problems: {Mine: {unts: [5s]}}", ["problems.Mine =", "give units (unit combinations)"]),
+    (
+        "problems: {Mine: {units: [5s], strts: [reflected]}}",
+        ["problems.Mine.strts =", "no such key", "Did you mean 'starts'?"],
+    ),
+    ("task_sets: {own: {}}", ["task_sets.own =", "no key says", "give units (unit combinations)"]),
     ("task_sets: {own: {units: [3s2x]}}", ["task_sets.own.units[0]", "'x'", "s (stalker)"]),
     ("task_sets: {own: {units: [1s, 2z, 1s]}}", ["task_sets.own.units[2]", "twice"]),
     ("task_sets: {own: {units: [1s2z, 2z1s]}}", ["task_sets.own.units[1]", "same team", "1s2z"]),
@@ -219,7 +225,8 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "problems: {SurComb3: {units: [2s3z]}}\nevaluate: {task_sets: [one_changed]}",
         [
             'evaluate.task_sets[0] = "one_changed"',
-            "'2c1s2z' of this set has a unit type that problem 'SurComb3' does not have: 'c'",
+            "does not suit problem 'SurComb3': '2c1s2z' has a unit type that the problem does not "
+            "have: 'c'",
             "[task_sets.one_changed.units[1]",
             '[problems.SurComb3.units = ["2s3z"] in',
         ],
@@ -227,7 +234,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
     (
         "problems: {SurComb3: {units: [1s1z]}}\ntask_sets: {own: {units: [1s, 2s, 2s1z, 4z]}}\n"
         "evaluate: {task_sets: [own]}",
-        ["evaluate.task_sets[0]", "'2s1z' of this set is a team of 3", "has teams of 2"],
+        ["evaluate.task_sets[0]", "'2s1z' is a team of 3, the problem has teams of 2"],
     ),
     ("study: {reference: tramma}", ["study.reference", "study.variants", "Did you mean 'trama'?"]),
     ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),

@@ -15,15 +15,15 @@ import yaml
 from scipy import stats
 
 from trama import compilation, environments
-from trama.config.model import Env, Problem, TaskSet
+from trama.config.model import Env, UnitProblem, UnitTaskSet
 from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
 from trama.errors import TramaError
-from trama.tasks import Task, parse_units, tasks_of
+from trama.tasks import Task, UnitTask, parse_units, tasks_of, unit_tasks
 
 N = 8
 STOP = 4
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
-PROBLEMS = {name: Problem.model_validate(given) for name, given in CONFIG["problems"].items()}
+PROBLEMS = {name: UnitProblem.model_validate(given) for name, given in CONFIG["problems"].items()}
 MIXED = PROBLEMS["reSurComb4"]
 ENV = Env.model_validate(CONFIG["env"])
 SMAX = ENV.smax
@@ -31,8 +31,10 @@ TYPES = list(SMAX.roster)
 
 
 # As many as MIXED has: the same program plays them.
-FEWER = tasks_of(
-    TaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
+FEWER = unit_tasks(
+    tasks_of(
+        UnitTaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
+    )
 )
 
 
@@ -42,7 +44,7 @@ def changed(**settings: float) -> Env:
 
 
 def make(
-    problem: Problem = MIXED,
+    problem: UnitProblem = MIXED,
     env: Env = ENV,
     n_envs: int = N,
     tasks: Sequence[Task] | None = None,
@@ -132,14 +134,14 @@ def test_the_config_defines_the_published_problems() -> None:
 
 
 @pytest.fixture(scope="module", params=PROBLEMS)
-def episodes(request: pytest.FixtureRequest) -> tuple[Problem, Any, Observation]:
+def episodes(request: pytest.FixtureRequest) -> tuple[UnitProblem, Any, Observation]:
     """Three thousand first observations of a problem."""
     problem = PROBLEMS[request.param]
     env = make(problem, n_envs=3000)
     return problem, env, env.reset(11)
 
 
-def test_tasks_are_equally_frequent(episodes: tuple[Problem, Any, Observation]) -> None:
+def test_tasks_are_equally_frequent(episodes: tuple[UnitProblem, Any, Observation]) -> None:
     problem, env, _ = episodes
     counts = np.bincount(env.task, minlength=len(env.spec.tasks))
     assert env.spec.tasks == tuple(task.name for task in tasks_of(problem))
@@ -147,13 +149,13 @@ def test_tasks_are_equally_frequent(episodes: tuple[Problem, Any, Observation]) 
 
 
 def test_teams_match_the_task_and_are_shuffled(
-    episodes: tuple[Problem, Any, Observation],
+    episodes: tuple[UnitProblem, Any, Observation],
 ) -> None:
     problem, env, observation = episodes
     types = feature(env, observation.state, "type").astype(int)
     allies, enemies = np.split(types, 2, axis=1)
     assert np.array_equal(allies, enemies)
-    for index, task in enumerate(tasks_of(problem)):
+    for index, task in enumerate(unit_tasks(tasks_of(problem))):
         team = [TYPES.index(unit) for unit in parse_units(task.units, SMAX.units)]
         drawn = allies[env.task == index]
         assert np.array_equal(np.sort(drawn), np.broadcast_to(np.sort(team), drawn.shape))
@@ -164,9 +166,11 @@ def test_teams_match_the_task_and_are_shuffled(
             assert np.all(np.abs(counts - expected) < 4.5 * sd + 1e-9)
 
 
-def test_start_positions_follow_the_task(episodes: tuple[Problem, Any, Observation]) -> None:
+def test_start_positions_follow_the_task(episodes: tuple[UnitProblem, Any, Observation]) -> None:
     problem, env, observation = episodes
-    reflected = np.array([task.start == "reflected" for task in tasks_of(problem)])[env.task]
+    reflected = np.array([task.start == "reflected" for task in unit_tasks(tasks_of(problem))])[
+        env.task
+    ]
     positions = np.stack([feature(env, observation.state, axis) for axis in "xy"], axis=-1)
     allies, enemies = np.split(positions, 2, axis=1)
     mirrored = np.stack([32 - allies[..., 0], allies[..., 1]], axis=-1)
@@ -240,7 +244,7 @@ def test_reflected_geometry(smax: Any) -> None:
 
 
 def test_units_are_apart_and_off_the_walls_at_any_dist_ratio(
-    episodes: tuple[Problem, Any, Observation],
+    episodes: tuple[UnitProblem, Any, Observation],
 ) -> None:
     problem, _, _ = episodes
     for dist_ratio in (0.05, 0.5, 1.0):
@@ -357,7 +361,7 @@ def test_a_smaller_battle_is_decided_by_those_who_are_there(
 
 def test_no_team_is_larger_than_the_problems() -> None:
     with pytest.raises(TramaError, match="'3s3z reflected' has teams of 6, the problem only of 5"):
-        make(tasks=[Task("3s3z reflected", "3s3z", "reflected")])
+        make(tasks=[UnitTask("3s3z reflected", "3s3z", "reflected")])
 
 
 # --- seeds ---------------------------------------------------------------------------------------
@@ -505,7 +509,7 @@ def test_task_is_that_of_the_episode_the_step_belongs_to(env: VectorEnv) -> None
     teams = np.array(
         [
             sorted(TYPES.index(unit) for unit in parse_units(task.units, SMAX.units))
-            for task in tasks_of(MIXED)
+            for task in unit_tasks(tasks_of(MIXED))
         ]
     )
     n_changed = 0
@@ -667,11 +671,11 @@ def test_jax_is_imported_late_quietly_and_with_the_given_threads() -> None:
 import contextlib, io, sys
 from pathlib import Path
 import trama.environments
-from trama.config.model import Env, Problem
+from trama.config.model import Env, UnitProblem
 assert not {"jax", "torch"} & set(sys.modules)
 caught = io.StringIO()
 with contextlib.redirect_stderr(caught):
-    trama.environments.make_env(Problem(units=("1s",)), Env(), 1, threads=1)
+    trama.environments.make_env(UnitProblem(units=("1s",)), Env(), 1, threads=1)
     print("to the log", file=sys.stderr)
 assert "to the log" in caught.getvalue()
 import jax
@@ -722,9 +726,9 @@ def test_an_absent_gpu_is_named() -> None:
 def test_compiled_programs_are_kept_in_the_folder_of_the_cpu_model(tmp_path: Path) -> None:
     script = """
 import numpy as np
-from trama.config.model import Env, Problem
+from trama.config.model import Env, UnitProblem
 from trama.environments import make_env
-with make_env(Problem(units=("1s",)), Env(), 1, threads=1) as env:
+with make_env(UnitProblem(units=("1s",)), Env(), 1, threads=1) as env:
     env.reset(0)
     env.step(np.full((1, 1), 4))
 """

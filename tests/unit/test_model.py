@@ -16,7 +16,7 @@ from fakes import (
     small_cluster,
     small_train,
 )
-from trama.config.model import Env, Problem, Representation, Smax
+from trama.config.model import Env, Representation, Smax, UnitProblem
 from trama.environments.base import Observation
 from trama.errors import TramaError
 from trama.learning.embedding import TrajectoryEmbedding
@@ -44,7 +44,7 @@ def _model(sizes: PolicySizes, definition: Representation | None = None) -> Trai
         policy=Policy(sizes),
         test_win_rate=0.25,
         problem_name="small",
-        problem=Problem(units=("2s", "1s1z"), starts=("surrounded", "reflected")),
+        problem=UnitProblem(units=("2s", "1s1z"), starts=("surrounded", "reflected")),
         env=Env(smax=Smax(max_steps=17)),
         variant_name="v",
         seed=3,

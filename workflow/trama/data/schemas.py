@@ -385,10 +385,14 @@ KINDS: dict[str, FileKind] = {
                     "units_changed",
                     pa.int32(),
                     "least number of units in which the team differs from a trained combination; "
-                    "missing units count",
+                    "missing units count; null without units",
+                    nullable=True,
                 ),
                 _column(
-                    "start_trained", pa.bool_(), "whether the problem trains on the task's start"
+                    "start_trained",
+                    pa.bool_(),
+                    "whether the problem trains on the task's start; null without units",
+                    nullable=True,
                 ),
                 _column(
                     "episode", pa.int32(), "number of the episode within policy and task, from 0"

@@ -20,11 +20,11 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.model import Problem, Smax, StartPosition
+from trama.config.model import Smax, StartPosition, UnitProblem
 from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
 from trama.environments.deferred import defer_package, skip_init
 from trama.errors import TramaError
-from trama.tasks import Task, parse_units
+from trama.tasks import Task, parse_units, unit_tasks
 
 defer_package("jaxmarl")
 defer_package("jaxmarl.environments")
@@ -311,7 +311,7 @@ class SmaxVectorEnv(VectorEnv):
     running: Running | None
 
     def __init__(
-        self, problem: Problem, settings: Smax, n_envs: int, tasks: Sequence[Task]
+        self, problem: UnitProblem, settings: Smax, n_envs: int, tasks: Sequence[Task]
     ) -> None:
         """See `trama.environments.make_env`."""
         self._mixture = _mixture(problem, settings, tasks)
@@ -418,11 +418,12 @@ def _as_tuples(settings: Smax) -> Roster:
     )
 
 
-def _mixture(problem: Problem, settings: Smax, tasks: Sequence[Task]) -> Mixture:
+def _mixture(problem: UnitProblem, settings: Smax, tasks: Sequence[Task]) -> Mixture:
     shape = (len(tasks), problem.team_size)
     types, alive = np.zeros(shape, np.uint8), np.zeros(shape, np.bool_)
     roster = list(settings.roster)
-    for i, task in enumerate(tasks):
+    battles = unit_tasks(tasks)
+    for i, task in enumerate(battles):
         team = [roster.index(unit) for unit in parse_units(task.units, settings.units)]
         if len(team) > problem.team_size:
             raise TramaError(
@@ -433,7 +434,7 @@ def _mixture(problem: Problem, settings: Smax, tasks: Sequence[Task]) -> Mixture
     return Mixture(
         types=types,
         alive=alive,
-        start=np.array([STARTS.index(task.start) for task in tasks], np.int32),
+        start=np.array([STARTS.index(task.start) for task in battles], np.int32),
         log_probability=np.log(np.full(len(tasks), 1 / len(tasks)), dtype=np.float32),
         dist_ratio=np.float32(settings.dist_ratio),
         reward_scale=np.float32(settings.reward_scale),
