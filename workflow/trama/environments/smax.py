@@ -21,7 +21,14 @@ from jax import Array
 from numpy.typing import NDArray
 
 from trama.config.model import Smax, StartPosition, UnitProblem
-from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
+from trama.environments.base import (
+    EnvSpec,
+    Int,
+    Observation,
+    Step,
+    VectorEnv,
+    checked_actions,
+)
 from trama.environments.deferred import defer_package, skip_init
 from trama.errors import TramaError
 from trama.tasks import Task, parse_units, unit_tasks
@@ -340,7 +347,7 @@ class SmaxVectorEnv(VectorEnv):
             raise TramaError("The environment was stepped before it was reset: call reset(seed).")
         task = self.task
         self.running, seen, seen_last, outcome = self._simulation.advance(
-            self._mixture, self.running, self._checked(actions), self._go_on
+            self._mixture, self.running, checked_actions(actions, self._available), self._go_on
         )
         reward, terminated, truncated, won = map(np.asarray, outcome)
         last = _observation(seen_last)
@@ -374,26 +381,6 @@ class SmaxVectorEnv(VectorEnv):
     def close(self) -> None:
         """See `VectorEnv.close`."""
         self.running = None
-
-    def _checked(self, actions: NDArray[np.integer]) -> Int:
-        shape = (self.n_envs, self.spec.n_agents)
-        if actions.shape != shape or not np.issubdtype(actions.dtype, np.integer):
-            raise TramaError(
-                f"actions must be integers of shape {shape}, not {actions.dtype} of shape "
-                f"{actions.shape}."
-            )
-        outside = (actions < 0) | (actions >= self.spec.n_actions)
-        index = np.where(outside, 0, actions)[..., None]
-        available = np.take_along_axis(self._available, index, axis=-1)[..., 0] & ~outside
-        if not available.all():
-            env, agent = np.argwhere(~available)[0]
-            allowed = np.flatnonzero(self._available[env, agent]).tolist()
-            raise TramaError(
-                f"Action {actions[env, agent]} of agent {agent} in environment {env} is not "
-                f"available; it may choose from {allowed}."
-            )
-        # One integer type, or XLA compiles the step anew for each.
-        return actions.astype(np.int32)
 
 
 @functools.cache
