@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from benchmarks.harness import ROOT, THREADS
-from trama.config.model import Cluster, Env, Pretrain, Problem, Representation, Train
+from trama.config.model import Cluster, Env, Pretrain, Representation, Train, UnitProblem
 from trama.environments import EnvSpec, Observation, VectorEnv, make_env
 from trama.learning.build import build_learner
 from trama.learning.embedding import TrajectoryEmbedding
@@ -137,7 +137,7 @@ def smax(n_envs: int, n_agents: int = 5) -> VectorEnv:
             for units in problem["units"]
         ]
     return make_env(
-        Problem.model_validate(problem, strict=False),
+        UnitProblem.model_validate(problem, strict=False),
         Env.model_validate(CONFIG["env"], strict=False),
         n_envs,
         THREADS,

@@ -12,9 +12,9 @@ from trama.config.model import (
     Env,
     Evaluate,
     Pretrain,
-    Problem,
     Representation,
-    TaskSet,
+    UnitProblem,
+    UnitTaskSet,
 )
 from trama.config.params import (
     ClusterParams,
@@ -32,10 +32,10 @@ from trama.stages.evaluate import evaluate
 from trama.stages.pretrain import pretrain
 from trama.stages.train import train
 
-PROBLEM = Problem(units=("2s", "2z", "1s1z"), starts=("surrounded",))
+PROBLEM = UnitProblem(units=("2s", "2z", "1s1z"), starts=("surrounded",))
 TASK_SETS = {
-    "fewer": TaskSet(units=("1z", "2s"), starts=("surrounded",)),
-    "starts": TaskSet(units=("2s",), starts=("surrounding",)),
+    "fewer": UnitTaskSet(units=("1z", "2s"), starts=("surrounded",)),
+    "starts": UnitTaskSet(units=("2s",), starts=("surrounding",)),
 }
 SPEC = replace(RANDOM_SPEC, tasks=("2s surrounded", "2z surrounded", "1s1z surrounded"))
 PROVENANCE = Provenance("test", "any", "0123456789abcdef", 0, "0", "0")

@@ -28,7 +28,7 @@ from trama.reporting.tables.predictor import predictor
 from trama.reporting.tables.results import results
 from trama.reporting.tables.table import Make, Table
 from trama.seeds import derive_seed
-from trama.tasks import evaluation_tasks, units_changed
+from trama.tasks import evaluation_tasks, likeness
 
 TABLES: dict[str, Make] = {
     "results": results,
@@ -160,7 +160,8 @@ def _write_episodes(folder: Path, config: Config) -> None:
     for policy in config.evaluate.policies:
         for task_set, tasks in evaluation_tasks(definition, sets).items():
             for task in tasks:
-                changed = units_changed(task.units, definition.units)
+                alike = likeness(task, definition)
+                changed = alike.units_changed or 0
                 for episode in range(_N_EPISODES):
                     won = rng.random() < max(skill + 0.2 - 0.1 * changed, 0.02)
                     rows.append(
@@ -171,8 +172,7 @@ def _write_episodes(folder: Path, config: Config) -> None:
                             "policy": policy,
                             "task_set": task_set,
                             "task": task.name,
-                            "units_changed": changed,
-                            "start_trained": task.start in definition.starts,
+                            **alike._asdict(),
                             "episode": episode,
                             "episode_return": 8 * rng.random() + 10 * won,
                             "length": 40,

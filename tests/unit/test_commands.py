@@ -89,7 +89,7 @@ def test_replay_refuses_what_it_cannot_play(
             "evaluate",
             "policy_last.pt",
             ["--units", "2s", "1q"],
-            "Unit combination '1q': no unit type of env.roster has the symbol 'q'.",
+            "Unit combination '1q': no unit type has the symbol 'q'.",
         ),
     ],
 )

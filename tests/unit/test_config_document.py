@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from trama.config import document
+from trama.config.describe import sections_of
 from trama.config.model import Config, Representation, Variant
 
 ROOT = Path(__file__).parents[2]
@@ -30,11 +31,8 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str]]:
     """Each field of `model` and of the models in it."""
     for name, field in model.model_fields.items():
         yield model, name
-        annotation: Any = field.annotation
-        if get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from _fields(annotation)
+        for section in sections_of(field):
+            yield from _fields(section)
 
 
 def _with_comments_live() -> dict[str, Any]:

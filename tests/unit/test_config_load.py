@@ -204,6 +204,12 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["problems.Mine.starts[0]", "Did you mean 'surrounded'?"],
     ),
     ("problems: {Mine: [3s2z]}", ["problems.Mine", "must be a mapping"]),
+    ("problems: {Mine: {unts: [5s]}}", ["problems.Mine =", "give units (unit combinations)"]),
+    (
+        "problems: {Mine: {units: [5s], strts: [reflected]}}",
+        ["problems.Mine.strts =", "no such key", "Did you mean 'starts'?"],
+    ),
+    ("task_sets: {own: {}}", ["task_sets.own =", "no key says", "give units (unit combinations)"]),
     ("task_sets: {own: {units: [3s2x]}}", ["task_sets.own.units[0]", "'x'", "s (stalker)"]),
     ("task_sets: {own: {units: [1s, 2z, 1s]}}", ["task_sets.own.units[2]", "twice"]),
     ("task_sets: {own: {units: [1s2z, 2z1s]}}", ["task_sets.own.units[1]", "same team", "1s2z"]),
@@ -219,7 +225,8 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "problems: {SurComb3: {units: [2s3z]}}\nevaluate: {task_sets: [one_changed]}",
         [
             'evaluate.task_sets[0] = "one_changed"',
-            "'2c1s2z' of this set has a unit type that problem 'SurComb3' does not have: 'c'",
+            "does not suit problem 'SurComb3': '2c1s2z' has a unit type that the problem does not "
+            "have: 'c'",
             "[task_sets.one_changed.units[1]",
             '[problems.SurComb3.units = ["2s3z"] in',
         ],
@@ -227,7 +234,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
     (
         "problems: {SurComb3: {units: [1s1z]}}\ntask_sets: {own: {units: [1s, 2s, 2s1z, 4z]}}\n"
         "evaluate: {task_sets: [own]}",
-        ["evaluate.task_sets[0]", "'2s1z' of this set is a team of 3", "has teams of 2"],
+        ["evaluate.task_sets[0]", "'2s1z' is a team of 3, the problem has teams of 2"],
     ),
     ("study: {reference: tramma}", ["study.reference", "study.variants", "Did you mean 'trama'?"]),
     ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),
@@ -275,11 +282,11 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     (
         "collect: {env_steps: 3231}",
-        ["collect.env_steps = 3231", "at least n_envs x (env.max_steps + 1) = 3232", "no episode"],
+        ["collect.env_steps = 3231", "at least n_envs x 101 = 3232", "no episode"],
     ),
     (
-        "env: {max_steps: 2000}",
-        ["collect.env_steps = 40000", "64032", "[env.max_steps = 2000 in"],
+        "env: {smax: {max_steps: 2000}}",
+        ["collect.env_steps = 40000", "64032", "[env.smax.max_steps = 2000 in"],
     ),
     (
         "collect: {random_episodes: 400}",
@@ -295,10 +302,13 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["train.epsilon_anneal_steps = 1000000000001", "from 1 to 1000000000000"],
     ),
     ("problems: {Mine: {units: [21s]}}", ["problems.Mine.units[0]", "team of 21", "at most 20"]),
-    ("env: {roster: {zealot: {radius: 5}}}", ["zealot.radius = 5", "above 0 and at most 4"]),
-    ("env: {roster: {zealot: {sight: 33}}}", ["zealot.sight = 33", "at most 32"]),
-    ("env: {roster: {zealot: {range: 33}}}", ["zealot.range = 33", "at most 32"]),
-    ("env: {roster: {zealot: {speed: 33}}}", ["zealot.speed = 33", "from 0 to 32"]),
+    (
+        "env: {smax: {roster: {zealot: {radius: 5}}}}",
+        ["zealot.radius = 5", "above 0 and at most 4"],
+    ),
+    ("env: {smax: {roster: {zealot: {sight: 33}}}}", ["zealot.sight = 33", "at most 32"]),
+    ("env: {smax: {roster: {zealot: {range: 33}}}}", ["zealot.range = 33", "at most 32"]),
+    ("env: {smax: {roster: {zealot: {speed: 33}}}}", ["zealot.speed = 33", "from 0 to 32"]),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",
@@ -309,8 +319,8 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["n_classes = 3", "cluster.min_trajectories = 2"],
     ),
     (
-        "env: {roster: {zealot: {symbol: s}}}",
-        ["env.roster.zealot.symbol", "of 'stalker'", "env.roster.stalker.symbol"],
+        "env: {smax: {roster: {zealot: {symbol: s}}}}",
+        ["env.smax.roster.zealot.symbol", "of 'stalker'", "env.smax.roster.stalker.symbol"],
     ),
     (
         "evaluate: {policies: [best]}",

@@ -185,9 +185,9 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
     ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),
-    ({"env": {"roster": {"zealot": {"health": 151}}}}, {"collect", *TRAIN, *EVALUATE}),
-    ({"env": {"max_steps": 50}}, {"collect", *TRAIN, *EVALUATE}),
-    ({"env": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}, set()),
+    ({"env": {"smax": {"roster": {"zealot": {"health": 151}}}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"max_steps": 50}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}}, set()),
     ({"collect": {"gamma": 0.9}}, {"collect"}),
     ({"collect": {"qplex": {"heads": 2}}}, {"collect"}),
     ({"collect": {"qmix": {"mixing_size": 8}}}, set()),
@@ -388,8 +388,8 @@ def test_clustering_of_fewer_trajectories_than_the_default_minimum() -> None:
 def test_an_environment_has_the_unit_types_of_its_problem() -> None:
     config = _config({"problems": {"Two": {"units": ["3z1s", "2z2s"]}}})
     params = CollectParams.model_validate(collect_params(config, "Two", 0))
-    assert list(params.env.roster) == ["stalker", "zealot"]  # in the roster's order
-    assert params.env.roster["zealot"] == config.env.roster["zealot"]
+    assert list(params.env.smax.roster) == ["stalker", "zealot"]  # in the roster's order
+    assert params.env.smax.roster["zealot"] == config.env.smax.roster["zealot"]
 
 
 def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ def test_hyperparameters_have_a_value_for_each_variant_that_uses_them() -> None:
     assert set(rows["train", "predictor.loss_weight"]["values"]) == {"trama"}
     assert rows["collect", "env_steps"]["published"] == "100000"
     assert rows["pretrain", "updates"]["published"] is None
-    assert not [key for section, key in rows if key.startswith(("roster", "task_sets"))]
+    assert rows["env", "smax.max_steps"]["values"] == dict.fromkeys(
+        ("qmix", "qplex", "trama"), "100"
+    )
+    assert not [key for section, key in rows if "roster" in key or "task_sets" in key]
 
 
 @pytest.mark.parametrize(

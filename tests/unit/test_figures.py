@@ -212,14 +212,46 @@ def test_gains_stand_at_the_distance_of_their_task(three_seeds: Study, tmp_path:
     assert filled == [False] * len(TASKS) + [True] * 4
 
     # Without a representation: by the units that differ.
+    drawing = _draw("ood_gain", _without(inputs, tmp_path, "centroid_distance"), 3)
+    (axes,) = drawing.figure.axes
+    assert axes.get_xlabel() == "Units that differ from a trained task"
+    assert "least number of units" in _caption(drawing)
+    assert "n/a" not in _caption(drawing)
+
+
+@pytest.mark.parametrize("changed", [0, None])
+def test_tasks_without_units_stand_in_a_place_of_their_own(
+    changed: int | None, three_seeds: Study, tmp_path: Path
+) -> None:
+    """`changed`: of the trained tasks."""
+    inputs = _without(three_seeds["ood_gain"], tmp_path, "centroid_distance")
     for path in inputs["episodes"]:
         table = read_table(path, "episodes").to_pydict()
-        table["centroid_distance"] = [None] * len(table["task"])
-        write_table(tmp_path.joinpath(*path.parts[-3:]), "episodes", table, PROVENANCE)
-    without = [tmp_path.joinpath(*path.parts[-3:]) for path in inputs["episodes"]]
-    drawing = _draw("ood_gain", {"episodes": without}, 3)
-    assert drawing.figure.axes[0].get_xlabel() == "Units that differ from a trained task"
-    assert "least number of units" in _caption(drawing)
+        table["units_changed"] = [changed if t == "trained" else None for t in table["task_set"]]
+        write_table(path, "episodes", table, PROVENANCE)
+    drawing = _draw("ood_gain", inputs, 3)
+    (axes,) = drawing.figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == (
+        ["n/a"] if changed is None else ["0", "n/a"]
+    )
+    ticks = axes.get_xticks()
+    assert list(ticks) == ([0] if changed is None else [0, 1])
+    markers = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "")]
+    places = [float(np.ravel(line.get_xdata())[0]) for line in markers]
+    assert np.abs(np.subtract(places[: len(TASKS)], 0)).max() < 0.5
+    assert np.abs(np.subtract(places[len(TASKS) :], ticks[-1])).max() < 0.5
+    caption = _caption(drawing)
+    assert "n/a: tasks without units" in caption
+    assert "nan" not in caption and "rank correlation" not in caption
+
+
+def _without(inputs: Inputs, folder: Path, column: str) -> dict[str, list[Path]]:
+    """Copies of the evaluations in which a column is null."""
+    for path in inputs["episodes"]:
+        table = read_table(path, "episodes").to_pydict()
+        table[column] = [None] * len(table["task"])
+        write_table(folder.joinpath(*path.parts[-3:]), "episodes", table, PROVENANCE)
+    return {"episodes": [folder.joinpath(*path.parts[-3:]) for path in inputs["episodes"]]}
 
 
 def test_classes_are_numbered_alike_in_all_runs(three_seeds: Study) -> None:

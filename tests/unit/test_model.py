@@ -16,7 +16,7 @@ from fakes import (
     small_cluster,
     small_train,
 )
-from trama.config.model import Env, Problem, Representation
+from trama.config.model import Env, Representation, Smax, UnitProblem
 from trama.environments.base import Observation
 from trama.errors import TramaError
 from trama.learning.embedding import TrajectoryEmbedding
@@ -44,8 +44,8 @@ def _model(sizes: PolicySizes, definition: Representation | None = None) -> Trai
         policy=Policy(sizes),
         test_win_rate=0.25,
         problem_name="small",
-        problem=Problem(units=("2s", "1s1z"), starts=("surrounded", "reflected")),
-        env=Env(max_steps=17),
+        problem=UnitProblem(units=("2s", "1s1z"), starts=("surrounded", "reflected")),
+        env=Env(smax=Smax(max_steps=17)),
         variant_name="v",
         seed=3,
         study_seed=5,
@@ -103,7 +103,7 @@ def test_file_round_trip(
 def test_a_model_trained_on_a_gpu_plays_anywhere(tmp_path: Path) -> None:
     model = _model(BASELINE)
     model.save(tmp_path / "cpu.pt")
-    there = TrainedModel(**{**model.__dict__, "env": Env(max_steps=17, device="cuda")})
+    there = TrainedModel(**{**model.__dict__, "env": Env(smax=Smax(max_steps=17), device="cuda")})
     there.save(tmp_path / "policy.pt")
     assert TrainedModel.load(tmp_path / "policy.pt", CPU).env == model.env
 

@@ -13,7 +13,7 @@ from made_up import PROVENANCE, write_evaluations, write_history
 from made_up_study import study_config, table_of, write_study
 from trama.config.model import Config, Tables
 from trama.config.table_params import TableParams
-from trama.data.parquet import read_table
+from trama.data.parquet import read_table, write_table
 from trama.errors import TramaError
 from trama.reporting import estimates
 from trama.reporting.statistics import OVERALL
@@ -295,6 +295,20 @@ def test_each_task_that_was_not_trained_on(study: Path, config: Config) -> None:
         assert _number(win_rate) == pytest.approx(wins, abs=ROUNDED)
 
 
+def test_tasks_without_units_have_no_number_of_changed_ones(tmp_path: Path) -> None:
+    config = study_config(
+        study={"name": "small", "variants": ["qmix"], "seeds": [0]},
+        evaluate={"task_sets": ["one_type"]},
+    )
+    study = write_study(tmp_path, config)
+    (path,) = study.glob("SurComb3/evaluate/*/*/episodes.parquet")
+    columns = read_table(path, "episodes").to_pydict()
+    columns["units_changed"] = [0 if t == "trained" else None for t in columns["task_set"]]
+    write_table(path, "episodes", columns, PROVENANCE)
+    rows = table_of("ood_tasks", study, config, "SurComb3").rows
+    assert {(row[0], row[3]) for row in rows} == {("trained", "0"), ("one_type", "n/a")}
+
+
 def test_a_set_that_a_problem_trains_on_is_left_out(tmp_path: Path) -> None:
     config = study_config(
         study={"name": "small", "variants": ["qmix"], "seeds": [0]},
@@ -411,7 +425,7 @@ def test_hyperparameters_are_those_that_jobs_used(study: Path) -> None:
     assert ("train", "learning_rate", "5e-4", "1e-3", "all") in rows
     assert ("representation", "n_codes", "256", "256", "trama") in rows
     assert ("cluster", "classifier.hidden_sizes", "64, 32", "64, 32", "trama") in rows
-    assert ("env", "max_steps", "", "100", "all") in rows
+    assert ("env", "smax.max_steps", "", "100", "all") in rows
     keys = {(section, key) for section, key, *_ in rows}
     assert not keys & {("train", "rmsprop_alpha"), ("train", "checkpoint_minutes")}
     frame = _csv(table)

@@ -188,7 +188,7 @@ def test_definitions_that_the_study_does_not_use_plan_nothing(finished_study: Pa
         "problems={More: {units: [1s1z]}, SurComb4: {starts: [reflected]}}",
         "representations={small: {n_codes: 32}, mean_state: {n_classes: 2}}",
         "variants={trama_small: {mixer: qplex, representation: small}, vdn: {mixer: qmix}}",
-        "env={roster: {marine: {symbol: m, speed: 3, damage: 9, range: 5, sight: 9, radius: 0.4, "
-        "health: 45, cooldown: 0.6}}}",
+        "env={smax: {roster: {marine: {symbol: m, speed: 3, damage: 9, range: 5, sight: 9, "
+        "radius: 0.4, health: 45, cooldown: 0.6}}}}",
     ]
     assert plan(finished_study, *unused) == {}

@@ -47,7 +47,7 @@ def _evaluate(
     model = TrainedModel.load(path, device)
     if n_episodes < 1:
         raise TramaError(f"episodes: {n_episodes} must be at least 1.")
-    tasks = tasks_named(units or model.problem.units, starts or model.problem.starts)
+    tasks = tasks_named(model.problem, units, starts)
     # Units that cannot be played end in an error before the first row.
     make_env(model.problem, model.env, 1, THREADS, tasks).close()
     n_classes = model.policy.sizes.n_classes or 0

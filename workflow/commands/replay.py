@@ -32,10 +32,10 @@ def _replay(path: Path, name: str | None, seed: int | None, output: Path | None)
 
     device = torch_device("cpu")
     model = TrainedModel.load(path, device)
-    task = tasks_of(model.problem)[0] if name is None else task_named(name)
+    task = tasks_of(model.problem)[0] if name is None else task_named(model.problem, name)
     if seed is not None and not 0 <= seed < 2**63:
         raise TramaError(f"seed: {seed} must be a whole number from 0 to 2**63 - 1.")
-    gif = output or path.with_name(f"{path.stem}_{task.units}_{task.start}.gif")
+    gif = output or path.with_name(f"{path.stem}_{task.name.replace(' ', '_')}.gif")
     if gif.suffix != ".gif":
         raise TramaError(f"{gif}: an animation is written as GIF: let its name end in .gif.")
     sheet = gif.with_suffix(".png")
@@ -49,7 +49,7 @@ def _replay(path: Path, name: str | None, seed: int | None, output: Path | None)
         played.replay,
         int(played.slots[0]),
         played.spec,
-        {name: unit.symbol for name, unit in model.env.roster.items()},
+        {name: symbol for symbol, name in model.env.settings.units.items()},
         f"{model.variant_name} on {model.problem_name}, seed {model.seed}: {path.stem}",
         probabilities,
     )

@@ -1,13 +1,14 @@
-"""Tasks of a problem: which units fight, and from where they start (SMACv2's scenarios)."""
+"""Tasks of a problem: for one, which units fight, and from where (SMACv2's scenarios)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from trama.config.describe import place_at, plain
-from trama.config.model import Problem, TaskSet, UnitType, unit_counts
+from trama.config.model import Problem, TaskSet, UnitTaskSet, unit_counts
 from trama.config.relations import TRAINED
 from trama.errors import TramaError
 
@@ -17,14 +18,45 @@ class Task:
     """One task.
 
     Attributes:
-        name: ``"<units> <start>"``, for example ``"3s2z surrounded"``.
+        name: what it is called in results.
+    """
+
+    name: str
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal of tasks that are the same, whatever they are called."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class UnitTask(Task):
+    """A battle of a unit combination; its name is ``"<units> <start>"``.
+
+    Attributes:
         units: the team's unit combination, for example ``"3s2z"``; the enemy mirrors it.
         start: ``"surrounded"``, ``"reflected"`` or ``"surrounding"``.
     """
 
-    name: str
     units: str
     start: str
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal of the same units in another order."""
+        return frozenset(unit_counts(self.units)), self.start
+
+
+class Likeness(NamedTuple):
+    """How like the tasks of a problem a task is, by its definition; None without units.
+
+    Attributes:
+        units_changed: see `units_changed`.
+        start_trained: whether the problem has the task's start.
+    """
+
+    units_changed: int | None
+    start_trained: bool | None
 
 
 def tasks_of(problem: Problem | TaskSet) -> tuple[Task, ...]:
@@ -34,31 +66,52 @@ def tasks_of(problem: Problem | TaskSet) -> tuple[Task, ...]:
     starts; hence so are tasks.
     """
     return tuple(
-        Task(f"{units} {start}", units, start)
+        UnitTask(f"{units} {start}", units, start)
         for units in problem.units
         for start in problem.starts
     )
 
 
-def tasks_named(units: Sequence[str], starts: Sequence[str]) -> tuple[Task, ...]:
+def unit_tasks(tasks: Sequence[Task]) -> list[UnitTask]:
+    """Return the tasks as what a backend of battles plays.
+
+    Raises:
+        TramaError: one has no units.
+    """
+    found = [task for task in tasks if isinstance(task, UnitTask)]
+    for task in tasks:
+        if task not in found:
+            raise TramaError(f"Task {task.name!r} has no units: this backend cannot play it.")
+    return found
+
+
+def tasks_named(
+    problem: Problem, units: Sequence[str] | None = None, starts: Sequence[str] | None = None
+) -> tuple[Task, ...]:
     """Return the tasks of unit combinations and starts that someone wrote down.
+
+    Args:
+        problem: whose units, or starts, they have where someone wrote none.
+        units: unit combinations.
+        starts: start positions.
 
     Raises:
         TramaError: one that is none, or stands there twice.
     """
+    given = {"units": list(units or problem.units), "starts": list(starts or problem.starts)}
     try:
-        return tasks_of(TaskSet.model_validate({"units": list(units), "starts": list(starts)}))
+        return tasks_of(UnitTaskSet.model_validate(given))
     except ValidationError as error:
         first = error.errors()[0]
         reason = first["msg"]
-        place = place_at(("task_sets", "given", *first["loc"]))
+        place = place_at(first["loc"], UnitTaskSet)
         if first["type"] != "rule" and place is not None:
             reason = f"must be {plain(place)}"
         raise TramaError(f"{first['loc'][0]}: {first['input']!r} {reason}.") from error
 
 
-def task_named(name: str) -> Task:
-    """Return the task of a name.
+def task_named(problem: Problem, name: str) -> Task:
+    """Return the task of a name, which the problem need not have.
 
     Raises:
         TramaError: it is the name of none.
@@ -68,7 +121,7 @@ def task_named(name: str) -> Task:
         raise TramaError(
             f"Task {name!r} must be a unit combination and a start, as '3s2z surrounded'."
         )
-    (task,) = tasks_named(words[:1], words[1:])
+    (task,) = tasks_named(problem, words[:1], words[1:])
     return task
 
 
@@ -78,16 +131,24 @@ def evaluation_tasks(
     """Return the tasks that policies of a problem are evaluated on, by the name of their set.
 
     The problem's own come first, as `TRAINED`. A set has no task of the problem, and none of a set
-    before it; so it may be empty. Unit combinations of the same units in another order are equal.
+    before it; so it may be empty. Tasks of one `Task.identity` are the same.
     """
     found: dict[str, tuple[Task, ...]] = {}
-    seen: set[tuple[frozenset[tuple[str, int]], str]] = set()
+    seen: set[Hashable] = set()
     named: dict[str, Problem | TaskSet] = {TRAINED: problem, **task_sets}
     for name, tasks in named.items():
-        keys = {task: (frozenset(unit_counts(task.units)), task.start) for task in tasks_of(tasks)}
+        keys = {task: task.identity for task in tasks_of(tasks)}
         found[name] = tuple(task for task, key in keys.items() if key not in seen)
         seen.update(keys.values())
     return found
+
+
+def likeness(task: Task, problem: Problem) -> Likeness:
+    """Return how like the tasks of a problem a task is."""
+    if isinstance(task, UnitTask):
+        changed = units_changed(task.units, problem.units)
+        return Likeness(changed, task.start in problem.starts)
+    return Likeness(None, None)
 
 
 def units_changed(units: str, trained: Sequence[str]) -> int:
@@ -104,26 +165,25 @@ def units_changed(units: str, trained: Sequence[str]) -> int:
     return min(other.total() - (team & other).total() for other in others)
 
 
-def parse_units(combination: str, roster: Mapping[str, UnitType]) -> list[str]:
+def parse_units(combination: str, units: Mapping[str, str]) -> list[str]:
     """Return the unit-type names of a combination: ``"3s2z"`` is three stalkers, two zealots.
 
     Args:
         combination: counts, each followed by a unit type's symbol.
-        roster: unit types by name (`env.roster` of the config).
+        units: names of the unit types by symbol, as `Backend.units` of the config.
 
     Raises:
-        TramaError: if the combination names no unit, or a symbol that the roster does not have.
+        TramaError: if the combination names no unit, or a symbol that no unit type has.
     """
-    names = {unit.symbol: name for name, unit in roster.items()}
     team: list[str] = []
     for symbol, count in unit_counts(combination):
-        if symbol not in names:
-            known = ", ".join(f"{known} ({name})" for known, name in names.items())
+        if symbol not in units:
+            known = ", ".join(f"{known} ({name})" for known, name in units.items())
             raise TramaError(
-                f"Unit combination {combination!r}: no unit type of env.roster has the symbol "
-                f"{symbol!r}. Known symbols: {known}."
+                f"Unit combination {combination!r}: no unit type has the symbol {symbol!r}. Known "
+                f"symbols: {known}."
             )
-        team += [names[symbol]] * count
+        team += [units[symbol]] * count
     if not team:
         raise TramaError(
             f"Unit combination {combination!r} names no unit; write counts and symbols, as in "

@@ -46,9 +46,9 @@ def place_at(path: KeyPath, root: type[BaseModel] = Config) -> Place | None:
 
 
 def _inside(annotation: Any, key: str | int) -> Place | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(key))
-        return None if field is None else field_place(field)
+    for section in _sections(annotation):
+        if str(key) in section.model_fields:
+            return field_place(section.model_fields[str(key)])
     arguments = get_args(annotation)
     if get_origin(annotation) is dict:
         return _unwrap(arguments[1])
@@ -82,10 +82,8 @@ def choices(place: Place) -> tuple[str, ...]:
 
 
 def names(place: Place) -> tuple[str, ...]:
-    """The keys of a section; empty where any name may stand."""
-    if isinstance(place.annotation, type) and issubclass(place.annotation, BaseModel):
-        return tuple(place.annotation.model_fields)
-    return ()
+    """The keys of a section, of all kinds where there are several; empty where any may stand."""
+    return tuple(dict.fromkeys(n for s in _sections(place.annotation) for n in s.model_fields))
 
 
 def is_mapping(place: Place) -> bool:
@@ -108,20 +106,27 @@ def places_of(key: str, model: type[BaseModel] = Config, prefix: str = "") -> It
     for name, field in model.model_fields.items():
         if name == key:
             yield f"{prefix}{name}"
-        annotation = field.annotation
-        if get_origin(annotation) is dict:
-            annotation, name = get_args(annotation)[1], f"{name}.<name>"
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from places_of(key, annotation, f"{prefix}{name}.")
+        if get_origin(field.annotation) is dict:
+            name = f"{name}.<name>"
+        for section in sections_of(field):
+            yield from places_of(key, section, f"{prefix}{name}.")
 
 
-def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section, or the definition of one, that stands at a field; None where a value does."""
+def sections_of(field: FieldInfo) -> tuple[type[BaseModel], ...]:
+    """The section, or definition of one, at a field; all kinds of it; none where a value stands."""
     annotation: Any = field.annotation
     if get_origin(annotation) is dict:
         annotation = get_args(annotation)[1]
-    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return annotation if is_section else None
+    return _sections(_unwrap(annotation).annotation)
+
+
+def _sections(annotation: Any) -> tuple[type[BaseModel], ...]:
+    members = get_args(annotation) if _is_union(annotation) else (annotation,)
+    return tuple(m for m in members if isinstance(m, type) and issubclass(m, BaseModel))
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)
 
 
 def fields_of(
@@ -130,14 +135,13 @@ def fields_of(
     """Fields of `model` by key; `nested`: those of the sections in it follow in their place."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
-        section = section_of(field)
-        if not nested or section is None:
+        sections = sections_of(field) if nested else ()
+        by_name = get_origin(field.annotation) is dict
+        if by_name or not sections:
             yield key, field
-        elif get_origin(field.annotation) is dict:
-            yield key, field
-            yield from fields_of(section, nested=True, prefix=f"{key}.<name>.")
-        else:
-            yield from fields_of(section, nested=True, prefix=f"{key}.")
+        for section in sections:
+            inner = f"{key}.<name>." if by_name else f"{key}."
+            yield from fields_of(section, nested=True, prefix=inner)
 
 
 def published(field: FieldInfo) -> str | None:
@@ -163,7 +167,7 @@ def plain(place: Place) -> str:
         return f"a list, each item {plain(_unwrap(get_args(annotation)[0]))}" + _least(metadata)
     if origin is dict and get_args(annotation)[1] is not Any:
         return "a mapping from names to definitions"
-    if origin in (Union, types.UnionType):
+    if _is_union(annotation) and not _sections(annotation):
         first = next(a for a in get_args(annotation) if a is not type(None))
         return f"{plain(_unwrap(first))}, or nothing"
     return "a mapping of keys to values"

@@ -11,8 +11,8 @@ from typing import get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trama.config.describe import field_place, fields_of, plain, section_of
-from trama.config.model import Config
+from trama.config.describe import field_place, fields_of, plain, sections_of
+from trama.config.model import Config, Tasks
 
 README = Path("config/README.md")
 SCHEMA = Path("workflow/schemas/config.schema.json")
@@ -78,7 +78,8 @@ def readme() -> str:
     """The text of config/README.md."""
     parts = [_INTRODUCTION, "## Keys\n", _table(Config, "")]
     for title, model in _sections(Config, ""):
-        parts.append(f"### `{title}`\n\n{_first_line(model)}\n")
+        kind = f": {model.kind}" if issubclass(model, Tasks) else ""
+        parts.append(f"### `{title}`{kind}\n\n{_first_line(model)}\n")
         parts.append(_table(model, title))
     return "\n".join(parts)
 
@@ -91,8 +92,7 @@ def schema() -> str:
 def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
     """Sections of `model`, each with its key path."""
     for name, field in model.model_fields.items():
-        section = section_of(field)
-        if section is not None:
+        for section in sections_of(field):
             placeholder = ".<name>" if get_origin(field.annotation) is dict else ""
             yield f"{prefix}{name}{placeholder}", section
 
@@ -110,7 +110,7 @@ def _default(field: FieldInfo) -> str:
     default = field.default
     if field.is_required():
         return "required"
-    if section_of(field) is not None:
+    if sections_of(field):
         return "see below" if default else "none"
     if isinstance(default, float) and 0 < abs(default) < 1e-2:
         mantissa, exponent = f"{default:e}".split("e")

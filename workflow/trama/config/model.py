@@ -6,14 +6,23 @@ code) wherever there are any.
 """
 
 import re
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from trama.config.relations import broken_relations
-from trama.config.trees import deep_merge
-from trama.config.validation import Broken, at_most, duplicates, report
+from trama.config.trees import KeyPath, deep_merge
+from trama.config.validation import Broken, at_most, duplicates, report, rule_error
 
 
 @dataclass(frozen=True)
@@ -98,8 +107,62 @@ class Study(Section):
 StartPosition = Literal["surrounded", "reflected", "surrounding"]
 
 
-class _Tasks(Section):
-    """Tasks: each unit combination from each start."""
+class Tasks(Section):
+    """Tasks of one kind, of which a problem or a set of tasks consists.
+
+    Attributes:
+        kind: what they are, in words.
+        told_by: the key by which the kind is told from others.
+    """
+
+    kind: ClassVar[str]
+    told_by: ClassVar[str]
+
+    @property
+    def symbols(self) -> list[tuple[KeyPath, str]]:
+        """Symbols of the unit types that it names, each with its place; none without units."""
+        return []
+
+    def unplayable(self, task_set: "Tasks") -> tuple[KeyPath, str] | None:
+        """What of a task set the environments of this problem cannot have: its place, and why."""
+        return None
+
+
+def one_of(*kinds: type[Tasks]) -> BeforeValidator:
+    """Read a mapping as the one of these kinds that its keys tell."""
+
+    def read(given: Any) -> Any:
+        if isinstance(given, Tasks):
+            return given
+        if not isinstance(given, Mapping):
+            raise PydanticCustomError("mapping", "must be a mapping of keys to values")
+        own = next((kind for kind in kinds if kind.told_by in given), None)
+        if own is None:
+            telling = " or ".join(f"{kind.told_by} ({kind.kind})" for kind in kinds)
+            raise rule_error(Broken((), f"no key says what tasks these are: give {telling}", given))
+        foreign = [
+            Broken(
+                (key,),
+                f"is a key of {kind.kind}, but {own.told_by} makes these {own.kind}: leave one of "
+                "the two out",
+                given[key],
+                others=((own.told_by,),),
+            )
+            for kind in kinds
+            for key in kind.model_fields
+            if key in given and key not in own.model_fields
+        ]
+        report("tasks", foreign)
+        return own.model_validate(given)
+
+    return BeforeValidator(read)
+
+
+class UnitTasks(Tasks):
+    """Each of some unit combinations from each of some starts."""
+
+    kind = "unit combinations"
+    told_by = "units"
 
     units: tuple[UnitCombination, ...]
     starts: tuple[StartPosition, ...]
@@ -125,8 +188,13 @@ class _Tasks(Section):
         """Unit symbols and their counts of each unit combination."""
         return [dict(unit_counts(units)) for units in self.units]
 
+    @property
+    def symbols(self) -> list[tuple[KeyPath, str]]:
+        """See `Tasks`."""
+        return [(("units", i), symbol) for i, team in enumerate(self.teams) for symbol in team]
 
-class Problem(_Tasks):
+
+class UnitProblem(UnitTasks):
     """A mixture of tasks: each unit combination and each start is drawn with equal chance."""
 
     units: tuple[UnitCombination, ...] = _list(
@@ -160,8 +228,25 @@ class Problem(_Tasks):
         """Number of units in each team."""
         return sum(n for _, n in unit_counts(self.units[0]))
 
+    def unplayable(self, task_set: Tasks) -> tuple[KeyPath, str] | None:
+        """See `Tasks`."""
+        if not isinstance(task_set, UnitTasks):
+            return (), f"has {task_set.kind}"
+        own = {symbol for _, symbol in self.symbols}
+        for i, team in enumerate(task_set.teams):
+            size = sum(team.values())
+            foreign = [symbol for symbol in team if symbol not in own]
+            if foreign:
+                reason = f"has a unit type that the problem does not have: {foreign[0]!r}"
+            elif size > self.team_size:
+                reason = f"is a team of {size}, the problem has teams of {self.team_size}"
+            else:
+                continue
+            return ("units", i), f"{task_set.units[i]!r} {reason}"
+        return None
 
-class TaskSet(_Tasks):
+
+class UnitTaskSet(UnitTasks):
     """Tasks that trained policies are evaluated on; those that a problem trains on are left out."""
 
     units: tuple[UnitCombination, ...] = _list(
@@ -175,6 +260,11 @@ class TaskSet(_Tasks):
     def _rules(self) -> Self:
         report("task_set", self._broken())
         return self
+
+
+# A further kind is a further member of both lines.
+Problem = Annotated[UnitProblem, one_of(UnitProblem)]
+TaskSet = Annotated[UnitTaskSet, one_of(UnitTaskSet)]
 
 
 class Representation(Section):
@@ -332,13 +422,35 @@ _ROSTER = {
 }
 
 
-class Env(Section):
-    """The environment."""
+class Backend(Section):
+    """Settings of one backend; its section of `env` has the backend's name.
 
-    backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
-    device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="JAX's device, which steps it; cuda needs JAX with CUDA support."
-    )
+    Attributes:
+        plays: the kinds of tasks that it has.
+    """
+
+    plays: ClassVar[tuple[type[Tasks], ...]]
+
+    @property
+    @abstractmethod
+    def episode_limit(self) -> int:
+        """The most steps that an episode can have."""
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Names of the unit types, by their symbols in unit combinations; empty without any."""
+        return {}
+
+    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
+        """Key paths that have no effect on the environments of a problem."""
+        return set()
+
+
+class Smax(Backend):
+    """Backend smax: SMAX of JaxMARL."""
+
+    plays = (UnitTasks,)
+
     max_steps: int = Field(
         default=100, ge=1, le=10_000, description="Time limit of an episode, env steps."
     )
@@ -374,8 +486,59 @@ class Env(Section):
                         others=(("roster", other, "symbol"),),
                     )
                 )
-        report("env", problems)
+        report("smax", problems)
         return self
+
+    @property
+    def episode_limit(self) -> int:
+        """See `Backend`."""
+        # SMAX compares its step counter with the limit before it moves the counter.
+        return self.max_steps + 1
+
+    @property
+    def units(self) -> dict[str, str]:
+        """See `Backend`."""
+        return {unit.symbol: name for name, unit in self.roster.items()}
+
+    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
+        """See `Backend`."""
+        named = {symbol for _, symbol in problem.symbols}
+        return {("roster", name) for symbol, name in self.units.items() if symbol not in named}
+
+
+class Env(Section):
+    """The environment: what all backends share, and a section of each."""
+
+    backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="JAX's device, which steps it; cuda needs JAX with CUDA support."
+    )
+    smax: Smax = Field(default=Smax(), description="Backend smax.")
+
+    @property
+    def backends(self) -> dict[str, Backend]:
+        """The section of each backend, by its name."""
+        return {name: section for name, section in self if isinstance(section, Backend)}
+
+    @property
+    def settings(self) -> Backend:
+        """The section of the chosen backend."""
+        return self.backends[self.backend]
+
+    @property
+    def unchosen(self) -> set[str]:
+        """Names of the other backends, whose sections have no effect."""
+        return self.backends.keys() - {self.backend}
+
+    @property
+    def episode_limit(self) -> int:
+        """The most steps that an episode of the chosen backend can have."""
+        return self.settings.episode_limit
+
+    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
+        """Key paths that have no effect on the environments of a problem."""
+        own = self.settings.unused_keys(problem)
+        return {*((name,) for name in self.unchosen), *((self.backend, *path) for path in own)}
 
 
 class QMix(Section):

@@ -383,13 +383,12 @@ def report_params(
 
 
 def _environment(config: Config, problem: str) -> Params:
-    """The problem, and section env with the unit types that it names."""
+    """The problem, and of section env what its environments depend on."""
     definition = config.problems[problem]
-    named = set().union(*definition.teams)
-    others = {
-        ("roster", name) for name, unit in config.env.roster.items() if unit.symbol not in named
+    return {
+        "problem": _dump(definition),
+        "env": _dump(config.env, config.env.unused_keys(definition)),
     }
-    return {"problem": _dump(definition), "env": _dump(config.env, others)}
 
 
 def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from trama.config.model import (
         RL,
         Config,
-        Problem,
         Representation,
-        TaskSet,
+        Tasks,
         Train,
         Variant,
     )
@@ -37,6 +36,7 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         *unknown_names("problem", config.study.problems, config.problems),
         *unknown_names("variant", config.study.variants, config.variants),
         *_collect_rules(config),
+        *_kind_rules(config),
         *_unit_rules(config),
         *_task_set_rules(config),
         *_representation_rules(config),
@@ -105,30 +105,61 @@ def unknown_names(kind: str, names: Sequence[Any], definitions: Iterable[str]) -
     ]
 
 
-def _unit_rules(config: "Config") -> list[Broken]:
-    symbols = _symbols(config)
-    legend = ", ".join(f"{symbol} ({name})" for symbol, name in symbols.items())
-    sections: dict[str, Mapping[str, Problem | TaskSet]] = {
-        "problems": config.problems,
-        "task_sets": config.task_sets,
-    }
+def _kind_rules(config: "Config") -> list[Broken]:
+    """The backend plays the problems of the study, and the task sets that it evaluates on."""
+    env = config.env
+    kinds = " and ".join(kind.kind for kind in env.settings.plays)
+    problems = []
+    for path, name, tasks in _used(config):
+        if not isinstance(tasks, env.settings.plays):
+            able = [
+                name for name, backend in env.backends.items() if isinstance(tasks, backend.plays)
+            ]
+            message = (
+                f"has {tasks.kind}, but backend {env.backend} plays {kinds}: set env.backend to "
+                f"{' or '.join(able)}, or name others here"
+            )
+            others: tuple[KeyPath, ...] = ((path[1], name, tasks.told_by), ("env", "backend"))
+            problems.append(Broken(path, message, name, others=others))
+    return problems
+
+
+def _used(config: "Config") -> list[tuple[KeyPath, str, "Tasks"]]:
+    """Problems and task sets that the study uses: where it names them, their name, definition."""
+    problems: Mapping[str, Tasks] = config.problems
+    task_sets: Mapping[str, Tasks] = config.task_sets
     return [
-        Broken(
-            (section, name, "units", i),
-            f"no unit type of env.roster has symbol {symbol!r}; there are {legend}",
-            units,
+        ((section, key, i), name, definitions[name])
+        for section, key, names, definitions in (
+            ("study", "problems", config.study.problems, problems),
+            ("evaluate", "task_sets", config.evaluate.task_sets, task_sets),
         )
-        for section, definitions in sections.items()
-        for name, tasks in definitions.items()
-        for i, units in enumerate(tasks.units)
-        for symbol in tasks.teams[i]
-        if symbol not in symbols
+        for i, name in enumerate(names)
+        if name in definitions
     ]
 
 
-def _symbols(config: "Config") -> dict[str, str]:
-    """Names of the roster's unit types by their symbols."""
-    return {unit.symbol: name for name, unit in config.env.roster.items()}
+def _unit_rules(config: "Config") -> list[Broken]:
+    """The chosen backend has the units that the study uses; some backend has those of the rest."""
+    env = config.env
+    own = env.settings.units
+    of_any = {symbol: name for b in env.backends.values() for symbol, name in b.units.items()}
+    used = {(path[1], name) for path, name, _ in _used(config)}
+    sections: dict[str, Mapping[str, Tasks]] = {
+        "problems": config.problems,
+        "task_sets": config.task_sets,
+    }
+    problems = []
+    for section, definitions in sections.items():
+        for name, tasks in definitions.items():
+            played = (section, name) in used and isinstance(tasks, env.settings.plays)
+            units, whose = (own, f"backend {env.backend}") if played else (of_any, "any backend")
+            legend = ", ".join(f"{symbol} ({unit})" for symbol, unit in units.items())
+            for path, symbol in tasks.symbols:
+                if symbol not in units:
+                    message = f"no unit type of {whose} has symbol {symbol!r}; there are {legend}"
+                    problems.append(Broken((section, name, *path), message, symbol))
+    return problems
 
 
 def _task_set_rules(config: "Config") -> list[Broken]:
@@ -143,29 +174,25 @@ def _task_set_rules(config: "Config") -> list[Broken]:
         if name not in config.task_sets:
             problems.append(unknown(path, "task set", name, config.task_sets))
             continue
-        for problem in config.study.problems:
-            if problem in config.problems:
-                problems += _unsuitable(config, path, name, problem)
+        if isinstance(config.task_sets[name], config.env.settings.plays):
+            for problem in config.study.problems:
+                if problem in config.problems:
+                    problems += _unsuitable(config, path, name, problem)
     return problems
 
 
 def _unsuitable(config: "Config", path: KeyPath, name: str, problem: str) -> list[Broken]:
-    """The first unit combination of a task set that no environment of a problem can have."""
+    """The first of a task set that no environment of a problem can have."""
     task_set, trained = config.task_sets[name], config.problems[problem]
-    own, known = set().union(*trained.teams), _symbols(config)
-    for i, team in enumerate(task_set.teams):
-        size = sum(team.values())
-        foreign = [symbol for symbol in team if symbol in known and symbol not in own]
-        if foreign:
-            reason = f"has a unit type that problem {problem!r} does not have: {foreign[0]!r}"
-        elif size > trained.team_size:
-            reason = f"is a team of {size}, problem {problem!r} has teams of {trained.team_size}"
-        else:
-            continue
-        message = f"{task_set.units[i]!r} of this set {reason}; leave the set out, or change it"
-        others = (("task_sets", name, "units", i), ("problems", problem, "units"))
-        return [Broken(path, message, name, others=others)]
-    return []
+    units = config.env.settings.units
+    # Unknown units are told of elsewhere.
+    found = trained.unplayable(task_set) if all(s in units for _, s in task_set.symbols) else None
+    if found is None:
+        return []
+    where, reason = found
+    message = f"does not suit problem {problem!r}: {reason}; leave the set out, or change it"
+    others = (("task_sets", name, *where), ("problems", problem, trained.told_by))
+    return [Broken(path, message, name, others=others)]
 
 
 def _representation_rules(config: "Config") -> list[Broken]:
@@ -282,23 +309,26 @@ def _clustering_rules(
 def _collect_rules(config: "Config") -> list[Broken]:
     """Episodes must end, and the random ones must leave steps to train the baseline on.
 
-    An episode has at most max_steps + 1 steps, as SMAX counts. So after r (max_steps + 1) steps of
-    each of n_envs environments at least r n_envs episodes have ended.
+    An episode has at most L = `Env.episode_limit` steps. So after r L steps of each of n_envs
+    environments at least r n_envs episodes have ended.
     """
-    collect, max_steps = config.collect, config.env.max_steps
-    one_each = collect.n_envs * (max_steps + 1)
-    others: tuple[KeyPath, ...] = (("collect", "n_envs"), ("env", "max_steps"))
+    collect, limit = config.collect, config.env.episode_limit
+    one_each = collect.n_envs * limit
+    others: tuple[KeyPath, ...] = (
+        ("collect", "n_envs"),
+        ("env", config.env.backend, "max_steps"),
+    )
     if collect.env_steps < one_each:
         message = (
-            f"env_steps must be at least n_envs x (env.max_steps + 1) = {one_each}, or no episode "
-            "need end"
+            f"env_steps must be at least n_envs x {limit} = {one_each}, as an episode may have "
+            f"{limit} env steps, or no episode need end"
         )
         return [Broken(("collect", "env_steps"), message, collect.env_steps, others=others)]
     longest = -(-collect.random_episodes // collect.n_envs) * one_each
     if longest < collect.env_steps:
         return []
     message = (
-        f"{collect.random_episodes} random episodes of up to {max_steps + 1} env steps in "
+        f"{collect.random_episodes} random episodes of up to {limit} env steps in "
         f"{collect.n_envs} environments may take {longest} env steps, which must be less than "
         f"env_steps ({collect.env_steps}), or none are left to train the baseline"
     )

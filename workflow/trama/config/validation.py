@@ -71,8 +71,10 @@ def unknown(path: KeyPath, kind: str, name: str, definitions: Iterable[str]) -> 
     return Broken(path, f"there is no {kind} of this name", name, valid=tuple(definitions))
 
 
+def rule_error(broken: Broken) -> PydanticCustomError:
+    """What a validator raises for a rule that does not hold where it stands itself."""
+    return PydanticCustomError("rule", "{message}", broken._asdict())
+
+
 def _detail(broken: Broken) -> InitErrorDetails:
-    context = broken._asdict()
-    return InitErrorDetails(
-        type=PydanticCustomError("rule", "{message}", context), loc=broken.path, input=broken.value
-    )
+    return InitErrorDetails(type=rule_error(broken), loc=broken.path, input=broken.value)

@@ -102,9 +102,8 @@ def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
     of = (config, config.study.problems[0])
     seed = config.study.seeds[0]
     collect, train = collect_params(*of, seed), train_params(*of, name, seed)
-    env = {key: value for key, value in collect["env"].items() if key != "roster"}
     sections: dict[str, Params | None] = {
-        "env": env,
+        "env": collect["env"],
         "collect": collect["collect"],
         "variant": {key: value for key, value in train["variant"].items() if value is not None},
         "train": train["train"],

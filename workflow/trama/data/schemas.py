@@ -213,7 +213,9 @@ KINDS: dict[str, FileKind] = {
                     "action of each of the A agents; -1 in the final row",
                 ),
                 _column(
-                    "reward", pa.float32(), "team reward of the step, scaled by env.reward_scale"
+                    "reward",
+                    pa.float32(),
+                    "team reward of the step, scaled by the backend's reward_scale",
                 ),
                 _column("terminated", pa.bool_(), "the episode was won or lost at this step"),
                 _column("truncated", pa.bool_(), "the time limit cut the episode after this step"),
@@ -389,10 +391,14 @@ KINDS: dict[str, FileKind] = {
                     "units_changed",
                     pa.int32(),
                     "least number of units in which the team differs from a trained combination; "
-                    "missing units count",
+                    "missing units count; null without units",
+                    nullable=True,
                 ),
                 _column(
-                    "start_trained", pa.bool_(), "whether the problem trains on the task's start"
+                    "start_trained",
+                    pa.bool_(),
+                    "whether the problem trains on the task's start; null without units",
+                    nullable=True,
                 ),
                 _column(
                     "episode", pa.int32(), "number of the episode within policy and task, from 0"

@@ -16,7 +16,7 @@ def _smax(
     configure_jax(env.device, threads)
     from trama.environments.smax import SmaxVectorEnv
 
-    return SmaxVectorEnv(problem, env, n_envs, tasks)
+    return SmaxVectorEnv(problem, env.smax, n_envs, tasks)
 
 
 BACKENDS: dict[str, Callable[[Problem, Env, int, int, Sequence[Task]], VectorEnv]] = {"smax": _smax}

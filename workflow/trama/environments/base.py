@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from trama.errors import TramaError
+
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int32]
@@ -144,3 +146,31 @@ class VectorEnv(ABC):
     ) -> None:
         """Close the environment."""
         self.close()
+
+
+def checked_actions(actions: NDArray[np.integer], available: Bool) -> Int:
+    """Return the joint actions [N, A] of `VectorEnv.step`, of one integer type whatever comes.
+
+    Args:
+        actions: as they were given.
+        available: [N, A, U] which may be chosen.
+
+    Raises:
+        TramaError: on a wrong shape, or on an unavailable action.
+    """
+    *shape, n_actions = available.shape
+    if actions.shape != tuple(shape) or not np.issubdtype(actions.dtype, np.integer):
+        raise TramaError(
+            f"actions must be integers of shape {tuple(shape)}, not {actions.dtype} of shape "
+            f"{actions.shape}."
+        )
+    outside = (actions < 0) | (actions >= n_actions)
+    index = np.where(outside, 0, actions)[..., None]
+    allowed = np.take_along_axis(available, index, axis=-1)[..., 0] & ~outside
+    if not allowed.all():
+        env, agent = np.argwhere(~allowed)[0]
+        raise TramaError(
+            f"Action {actions[env, agent]} of agent {agent} in environment {env} is not "
+            f"available; it may choose from {np.flatnonzero(available[env, agent]).tolist()}."
+        )
+    return actions.astype(np.int32)

@@ -20,11 +20,18 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.model import Env, Problem, StartPosition
-from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
+from trama.config.model import Smax, StartPosition, UnitProblem
+from trama.environments.base import (
+    EnvSpec,
+    Int,
+    Observation,
+    Step,
+    VectorEnv,
+    checked_actions,
+)
 from trama.environments.deferred import defer_package, skip_init
 from trama.errors import TramaError
-from trama.tasks import Task, parse_units
+from trama.tasks import Task, parse_units, unit_tasks
 
 defer_package("jaxmarl")
 defer_package("jaxmarl.environments")
@@ -176,7 +183,7 @@ class Simulation:
         self._start = jax.jit(jax.vmap(self._start_one, (None, 0)))
         self._observe = jax.jit(jax.vmap(self._observe_one))
 
-    def spec(self, tasks: tuple[str, ...], max_steps: int) -> EnvSpec:
+    def spec(self, tasks: tuple[str, ...], episode_limit: int) -> EnvSpec:
         """Return sizes and names (see `EnvSpec`) for these tasks."""
         own = ["health", "x", "y", "cooldown"]
         own += [f"is_{name}" for name in self.game.unit_type_names]
@@ -189,8 +196,7 @@ class Simulation:
             obs_size=self.game.obs_size,
             state_size=self.game.state_size,
             n_actions=self.game.num_ally_actions,
-            # SMAX compares its step counter with the limit before it moves the counter.
-            episode_limit=max_steps + 1,
+            episode_limit=episode_limit,
             tasks=tasks,
             state_features=tuple(features),
             agent_features=np.arange(self.team_size * len(own)).reshape(self.team_size, len(own)),
@@ -311,11 +317,15 @@ class SmaxVectorEnv(VectorEnv):
 
     running: Running | None
 
-    def __init__(self, problem: Problem, env: Env, n_envs: int, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self, problem: UnitProblem, settings: Smax, n_envs: int, tasks: Sequence[Task]
+    ) -> None:
         """See `trama.environments.make_env`."""
-        self._mixture = _mixture(problem, env, tasks)
-        self._simulation = _simulation(_as_tuples(env), problem.team_size, env.max_steps)
-        self.spec = self._simulation.spec(tuple(task.name for task in tasks), env.max_steps)
+        self._mixture = _mixture(problem, settings, tasks)
+        roster = _as_tuples(settings)
+        self._simulation = _simulation(roster, problem.team_size, settings.max_steps)
+        names = tuple(task.name for task in tasks)
+        self.spec = self._simulation.spec(names, settings.episode_limit)
         self.n_envs = n_envs
         self._go_on = _start(0, n_envs, now=False)
         self.running = None
@@ -337,7 +347,7 @@ class SmaxVectorEnv(VectorEnv):
             raise TramaError("The environment was stepped before it was reset: call reset(seed).")
         task = self.task
         self.running, seen, seen_last, outcome = self._simulation.advance(
-            self._mixture, self.running, self._checked(actions), self._go_on
+            self._mixture, self.running, checked_actions(actions, self._available), self._go_on
         )
         reward, terminated, truncated, won = map(np.asarray, outcome)
         last = _observation(seen_last)
@@ -372,33 +382,13 @@ class SmaxVectorEnv(VectorEnv):
         """See `VectorEnv.close`."""
         self.running = None
 
-    def _checked(self, actions: NDArray[np.integer]) -> Int:
-        shape = (self.n_envs, self.spec.n_agents)
-        if actions.shape != shape or not np.issubdtype(actions.dtype, np.integer):
-            raise TramaError(
-                f"actions must be integers of shape {shape}, not {actions.dtype} of shape "
-                f"{actions.shape}."
-            )
-        outside = (actions < 0) | (actions >= self.spec.n_actions)
-        index = np.where(outside, 0, actions)[..., None]
-        available = np.take_along_axis(self._available, index, axis=-1)[..., 0] & ~outside
-        if not available.all():
-            env, agent = np.argwhere(~available)[0]
-            allowed = np.flatnonzero(self._available[env, agent]).tolist()
-            raise TramaError(
-                f"Action {actions[env, agent]} of agent {agent} in environment {env} is not "
-                f"available; it may choose from {allowed}."
-            )
-        # One integer type, or XLA compiles the step anew for each.
-        return actions.astype(np.int32)
-
 
 @functools.cache
 def _simulation(roster: Roster, team_size: int, max_steps: int) -> Simulation:
     return Simulation(roster, team_size, max_steps)
 
 
-def _as_tuples(env: Env) -> Roster:
+def _as_tuples(settings: Smax) -> Roster:
     return tuple(
         (
             name,
@@ -411,16 +401,17 @@ def _as_tuples(env: Env) -> Roster:
             unit.health,
             unit.cooldown,
         )
-        for name, unit in env.roster.items()
+        for name, unit in settings.roster.items()
     )
 
 
-def _mixture(problem: Problem, env: Env, tasks: Sequence[Task]) -> Mixture:
+def _mixture(problem: UnitProblem, settings: Smax, tasks: Sequence[Task]) -> Mixture:
     shape = (len(tasks), problem.team_size)
     types, alive = np.zeros(shape, np.uint8), np.zeros(shape, np.bool_)
-    roster = list(env.roster)
-    for i, task in enumerate(tasks):
-        team = [roster.index(unit) for unit in parse_units(task.units, env.roster)]
+    roster = list(settings.roster)
+    battles = unit_tasks(tasks)
+    for i, task in enumerate(battles):
+        team = [roster.index(unit) for unit in parse_units(task.units, settings.units)]
         if len(team) > problem.team_size:
             raise TramaError(
                 f"Task {task.name!r} has teams of {len(team)}, the problem only of "
@@ -430,10 +421,10 @@ def _mixture(problem: Problem, env: Env, tasks: Sequence[Task]) -> Mixture:
     return Mixture(
         types=types,
         alive=alive,
-        start=np.array([STARTS.index(task.start) for task in tasks], np.int32),
+        start=np.array([STARTS.index(task.start) for task in battles], np.int32),
         log_probability=np.log(np.full(len(tasks), 1 / len(tasks)), dtype=np.float32),
-        dist_ratio=np.float32(env.dist_ratio),
-        reward_scale=np.float32(env.reward_scale),
+        dist_ratio=np.float32(settings.dist_ratio),
+        reward_scale=np.float32(settings.reward_scale),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from pydantic import TypeAdapter
 
 from trama.config.model import Env, Problem
 from trama.errors import TramaError
@@ -48,7 +49,7 @@ class TrainedModel:
             "sizes": asdict(self.policy.sizes),
             "weights": weights_of(self.policy),
             "problem": plain(self.problem),
-            "env": plain(self.env, exclude=["device"]),
+            "env": plain(self.env, exclude=["device", *self.env.unchosen]),
             "representation": representation,
             **{name: getattr(self, name) for name in _PLAIN},
         }
@@ -74,7 +75,7 @@ class TrainedModel:
                 representation = TrainedRepresentation.of(representation, device)
             return cls(
                 policy=policy.to(device),
-                problem=Problem.model_validate(content["problem"]),
+                problem=TypeAdapter(Problem).validate_python(content["problem"]),
                 env=Env.model_validate(content["env"]),
                 representation=representation,
                 **{name: content[name] for name in _PLAIN},

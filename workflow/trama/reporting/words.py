@@ -7,6 +7,9 @@ import pandas as pd
 
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 
+MISSING = "n/a"
+"""What stands where there is no number."""
+
 
 def value(number: float) -> str:
     """A number with two decimals; zero has no sign."""
@@ -39,8 +42,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def span(numbers: Sequence[int] | pd.Series) -> str:
-    """Numbers of which the least and the greatest matter: "100", or "90 to 100"."""
-    return " to ".join(map(str, dict.fromkeys([min(numbers), max(numbers)])))
+    """Whole numbers of which the least and the greatest matter: "100", or "90 to 100".
+
+    Missing ones do not count; without any others it is `MISSING`.
+    """
+    known = pd.Series(numbers).dropna()
+    if known.empty:
+        return MISSING
+    return " to ".join(f"{n:.0f}" for n in dict.fromkeys([known.min(), known.max()]))
 
 
 def intervals(n_seeds: int, *, of_seeds: bool = True) -> str:

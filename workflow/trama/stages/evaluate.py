@@ -17,7 +17,7 @@ from trama.learning.rollout import Episodes, play_episodes
 from trama.progress import Progress
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
-from trama.tasks import Task, evaluation_tasks, units_changed
+from trama.tasks import Task, evaluation_tasks, likeness
 
 MOST_ENVS = 128
 """Environments that play a task's episodes together, one episode each, at most.
@@ -130,12 +130,8 @@ def measure(model: TrainedModel, task: Task, played: Played) -> dict[str, Any]:
     replay, slots, found = played.replay, played.slots, played.predictions
     episodes = Episodes.of(replay, slots)
     nulls = dict.fromkeys(("class", "entropy", "agreement", "centroid_distance"))
-    likeness = {
-        "units_changed": units_changed(task.units, model.problem.units),
-        "start_trained": task.start in model.problem.starts,
-    }
     columns = {
-        **_repeated(likeness | nulls, len(slots)),
+        **_repeated(likeness(task, model.problem)._asdict() | nulls, len(slots)),
         "episode": np.arange(len(slots), dtype=np.int32),
         "episode_return": episodes.episode_return,
         "length": episodes.length.astype(np.int32),

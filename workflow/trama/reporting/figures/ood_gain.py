@@ -15,6 +15,7 @@ from trama.reporting.estimates import Estimate
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import label_figure, point_handles
 from trama.reporting.statistics import Inputs
+from trama.reporting.words import MISSING
 
 _DISTANCE = "centroid_distance"
 _PER_ROW = 3
@@ -65,7 +66,7 @@ def ood_gain(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
         else:
             similarity = tasks["units_changed"].to_numpy(dtype=float)
             axes.set_xlabel("Units that differ from a trained task")
-            places = similarity + _beside(tasks["task_set"], sets)
+            places = _columns(axes, similarity) + _beside(tasks["task_set"], sets)
         _draw(axes, places, gains, tasks["task_set"], looks)
         axes.set_title(f"{variant} over {over}")
         numbers[variant] = _numbers(own, other, gains, similarity, tasks, sets, seed)
@@ -77,6 +78,8 @@ def ood_gain(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
     handles = point_handles(looks)
     handles[0].set_markerfacecolor("white")
     label_figure(figure, title, handles, n_seeds)
+    similar = [variant in distances for variant in baselines]
+    without_units = bool(tasks["units_changed"].isna().any())
     ends = "" if n_seeds < estimates.MIN_SEEDS else ", with its 95 % interval"
     return Drawing(
         figure,
@@ -88,7 +91,7 @@ def ood_gain(inputs: Inputs, params: FigureParams, problem: str) -> Drawing:
             f"({words.literals(sets[1:]) if sets[1:] else 'none'}): difference of the "
             f"interquartile means (IQM) over {words.counted(n_seeds, 'seed')}{ends}, greedy "
             f"evaluation of the {policy} policies, {words.episodes(played)} per seed and task. "
-            f"{_similarity_words([variant in distances for variant in baselines])}",
+            f"{_similarity_words(similar, some_without=without_units)}",
             *(
                 f"``{variant}`` over ``{baselines[variant]}``, gain in IQM over seeds and "
                 f"tasks: {text}."
@@ -129,6 +132,17 @@ def _draw(
         )
 
 
+def _columns(axes: Axes, changed: np.ndarray) -> np.ndarray:
+    """Where tasks stand by their number of changed units; those without one are right of all."""
+    known = ~np.isnan(changed)
+    if known.all():
+        return changed
+    right = np.max(changed[known], initial=-1) + 1
+    counts = np.unique(changed[known])
+    axes.set_xticks([*counts, right], [*(f"{count:.0f}" for count in counts), MISSING])
+    return np.where(known, changed, right)
+
+
 def _beside(task_sets: pd.Series, sets: Sequence[str]) -> np.ndarray:
     """Where each task stands within the room of its number of changed units."""
     offsets = _ROOM * ((np.arange(len(sets)) + 0.5) / len(sets) - 0.5)
@@ -149,9 +163,11 @@ def _numbers(
     for name in sets:
         of_set = (tasks["task_set"] == name).to_numpy()
         gain = estimates.difference(own[:, of_set], other[:, of_set], estimates.iqm, seed)
-        parts[name] = f"{words.estimate(gain, [])} at {words.value(similarity[of_set].mean())}"
+        mean = similarity[of_set].mean()
+        at = "" if np.isnan(mean) else f" at {words.value(mean)}"
+        parts[name] = f"{words.estimate(gain, [])}{at}"
     text = words.listed(parts)
-    unseen = (tasks["task_set"] != TRAINED).to_numpy()
+    unseen = (tasks["task_set"] != TRAINED).to_numpy() & ~np.isnan(similarity)
     values = np.array([gain.value for gain in gains])
     if len(np.unique(similarity[unseen])) > 1 and len(np.unique(values[unseen])) > 1:
         correlation = spearmanr(similarity[unseen], values[unseen]).statistic
@@ -162,15 +178,16 @@ def _numbers(
     return text
 
 
-def _similarity_words(with_distance: Sequence[bool]) -> str:
-    """What stands on the horizontal axis."""
+def _similarity_words(with_distance: Sequence[bool], *, some_without: bool) -> str:
+    """What stands on the horizontal axis; `some_without`: tasks have no number of units."""
     distance = (
         "distance of an episode's embedding to the nearest centroid, over the mean distance of "
         "the training trajectories to theirs, in the variant's own representation, mean over the "
         "task's episodes and the seeds; larger is less similar"
     )
     changed = (
-        "least number of units that differ from a trained combination (task sets beside each other)"
+        "least number of units that differ from a trained combination (task sets beside each other"
+        f"{f'; {MISSING}: tasks without units' if some_without else ''})"
     )
     if all(with_distance):
         return f"Horizontal: {distance}."

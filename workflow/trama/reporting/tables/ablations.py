@@ -11,7 +11,8 @@ from trama.reporting.tables.measured import (
     interval_words,
     tidy,
 )
-from trama.reporting.tables.table import MISSING, Table
+from trama.reporting.tables.table import Table
+from trama.reporting.words import MISSING
 
 
 def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:

@@ -9,7 +9,8 @@ import pandas as pd
 from trama.config.table_params import TableParams
 from trama.reporting import statistics
 from trama.reporting.statistics import Inputs
-from trama.reporting.tables.table import MISSING, Table
+from trama.reporting.tables.table import Table
+from trama.reporting.words import MISSING
 
 
 def clusters(inputs: Inputs, params: TableParams, problem: str) -> Table:

@@ -8,7 +8,8 @@ import pandas as pd
 from trama.config.table_params import TableParams
 from trama.data.parquet import read_table
 from trama.reporting.statistics import Inputs
-from trama.reporting.tables.table import MISSING, Table
+from trama.reporting.tables.table import Table
+from trama.reporting.words import MISSING
 
 _STAGES = {"vqvae_histories": "pretrain", "cluster_metrics": "cluster", "episodes": "evaluate"}
 """Stages that write no wall times, by the kind of a file of theirs."""

@@ -4,7 +4,8 @@ from trama.config.table_params import TableParams
 from trama.reporting import statistics
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
-from trama.reporting.tables.table import MISSING, Table
+from trama.reporting.tables.table import Table
+from trama.reporting.words import MISSING
 
 _METRICS = {"label_consistency": "Label consistency", "label_consistency_chance": "Chance"}
 

@@ -14,7 +14,8 @@ import pandas as pd
 from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics
 from trama.reporting.estimates import Estimate, Statistic
-from trama.reporting.tables.table import MISSING, Bold
+from trama.reporting.tables.table import Bold
+from trama.reporting.words import MISSING
 
 METRICS = {"win_rate": "Win rate", "return": "Return"}
 """Metrics of test episodes, and what tables call them."""

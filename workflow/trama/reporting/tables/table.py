@@ -15,8 +15,6 @@ from trama.reporting.captions import caption_text
 from trama.reporting.outputs import Outputs
 from trama.reporting.statistics import Inputs
 
-MISSING = "n/a"
-
 # Rows of \footnotesize that a page holds with the space between groups.
 _PAGE = 45
 # Rows of the largest group that is not parted between pages.

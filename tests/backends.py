@@ -1,0 +1,73 @@
+"""The backends that the conformance tests try, and how environments are played in tests."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+
+from trama.config.model import Env, Problem, UnitProblem, UnitTaskSet
+from trama.environments import Observation, Step, VectorEnv, make_env
+from trama.tasks import Task, tasks_of
+
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text())
+
+
+class Subject(NamedTuple):
+    """Environments to try.
+
+    Attributes:
+        problem: of several tasks.
+        env: the settings.
+        others: as many tasks as the problem has, which it does not have.
+        n_envs: how many environments, at least two.
+        n_steps: of random play, in which an episode ends in each of them.
+    """
+
+    problem: Problem
+    env: Env
+    others: Sequence[Task]
+    n_envs: int
+    n_steps: int
+
+    def make(self, n_envs: int | None = None, tasks: Sequence[Task] | None = None) -> Any:
+        """Make environments, `n_envs` unless another number is given."""
+        return make_env(self.problem, self.env, n_envs or self.n_envs, threads=2, tasks=tasks)
+
+
+SMAX = Subject(
+    problem=UnitProblem.model_validate(CONFIG["problems"]["reSurComb4"]),
+    env=Env.model_validate(CONFIG["env"]),
+    others=tasks_of(
+        UnitTaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
+    ),
+    n_envs=8,
+    n_steps=110,
+)
+
+# A further backend is a further entry here; `marks` say where it cannot be tried.
+BACKENDS = [pytest.param(SMAX, id="smax")]
+
+
+def random_actions(rng: np.random.Generator, observation: Observation) -> np.ndarray:
+    """Return a random available action of each agent."""
+    available = observation.available_actions
+    return np.argmax(np.where(available, rng.random(available.shape), -1.0), axis=-1)
+
+
+def play(env: VectorEnv, seed: int, n_steps: int) -> Iterator[tuple[np.ndarray, Step]]:
+    """Play at random: the true tasks before each step, and the step."""
+    rng = np.random.default_rng(seed)
+    observation = env.reset(seed)
+    for _ in range(n_steps):
+        before = env.task
+        step = env.step(random_actions(rng, observation))
+        observation = step.observation
+        yield before, step
+
+
+def parts_of(step: Step) -> list[np.ndarray]:
+    """Return all arrays of a step."""
+    return [*step.observation, *step.last, *step[2:]]
