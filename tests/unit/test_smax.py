@@ -399,6 +399,44 @@ def test_reward_is_scaled() -> None:
 # --- what is reported ----------------------------------------------------------------------------
 
 
+def test_losses_of_ones_own_cost_what_they_are_scaled_by() -> None:
+    found = []
+    for ally_loss_scale in (0.0, 0.5):
+        with make(env=changed(ally_loss_scale=ally_loss_scale)) as made:
+            steps = []
+            for _, step in play(made, seed=3, n_steps=60):
+                ended = step.terminated | step.truncated
+                health = feature(made, step.last.state, "health")[:, : made.spec.n_agents]
+                steps.append((step.reward, health.sum(1) / made.spec.n_agents, ended))
+        found.append(steps)
+    before, lost_something = np.ones(N), False
+    for (free, health, ended), (punished, same_health, _) in zip(*found, strict=True):
+        assert np.array_equal(health, same_health)  # the battles are the same
+        lost = before - health
+        np.testing.assert_allclose(punished, free - 0.5 * 10 * lost, atol=2e-5)
+        lost_something |= bool((lost > 0.1).any())
+        before = np.where(ended, 1.0, health)
+    assert lost_something
+
+
+def test_hidden_unit_types_are_those_of_all_others() -> None:
+    seen = {}
+    for hide_unit_types in (False, True):
+        with make(env=changed(hide_unit_types=hide_unit_types)) as made:
+            seen[hide_unit_types] = made.reset(5)
+            size = made.spec.obs_size
+    n_types, n_others = len(TYPES), 2 * MIXED.team_size - 1
+    assert size == n_others * (7 + n_types) + 4 + n_types
+    others, own = np.split(seen[False].obs, [n_others * (7 + n_types)], axis=2)
+    assert own[..., 4:].sum(2).tolist() == np.ones((N, MIXED.team_size)).tolist()
+    of_units = others.reshape(N, MIXED.team_size, n_others, -1).copy()
+    assert of_units[..., 7:].any()
+    of_units[..., 7:] = 0
+    expected = np.concatenate([of_units.reshape(others.shape), own], axis=2)
+    assert np.array_equal(seen[True].obs, expected)
+    assert np.array_equal(seen[True].state, seen[False].state)
+
+
 def test_battles_end_when_a_team_is_dead_and_start_with_full_health(env: VectorEnv) -> None:
     n_ended = 0
     for _, step in play(env, 4, 80):

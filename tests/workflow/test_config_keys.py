@@ -122,6 +122,8 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "env.device": ("env={device: cuda}", ALL),
     "env.smax.max_steps": ("env={smax: {max_steps: 90}}", ALL),
     "env.smax.reward_scale": ("env={smax: {reward_scale: 5.0}}", ALL),
+    "env.smax.ally_loss_scale": ("env={smax: {ally_loss_scale: 0.5}}", ALL),
+    "env.smax.hide_unit_types": ("env={smax: {hide_unit_types: true}}", ALL),
     "env.smax.dist_ratio": ("env={smax: {dist_ratio: 0.4}}", ALL),
     "env.smax.roster.<name>.symbol": (
         [

@@ -457,6 +457,17 @@ class Smax(Backend):
     reward_scale: float = Field(
         default=10.0, gt=0, description="Factor on SMAX's reward (at most 2 per episode; SMAC: 20)."
     )
+    ally_loss_scale: float = Field(
+        default=0.0,
+        ge=0,
+        description="What the loss of the team's whole health costs, where SMAX gives 1 for all of "
+        "the enemy's (SMAC, where own losses are punished: 0.5).",
+    )
+    hide_unit_types: bool = Field(
+        default=False,
+        description="Agents don't see the types of other units, of either side. The state has "
+        "them still.",
+    )
     dist_ratio: float = Field(
         default=0.5,
         gt=0,

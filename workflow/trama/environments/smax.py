@@ -67,7 +67,9 @@ class Mixture(NamedTuple):
         start: [tasks] a task's start, as position in `STARTS`.
         log_probability: [tasks] of drawing each task.
         dist_ratio: how far from the centre units start, as a share of the half map.
-        reward_scale: factor on SMAX's reward.
+        reward_scale: factor on the reward.
+        ally_loss_scale: what losing all health costs, where taking all of the enemy's brings 1.
+        shown: [O] 1 for what agents see of a full observation, 0 for what is hidden.
     """
 
     types: Array | NDArray[np.uint8]
@@ -76,6 +78,8 @@ class Mixture(NamedTuple):
     log_probability: Array | NDArray[np.float32]
     dist_ratio: Array | np.float32
     reward_scale: Array | np.float32
+    ally_loss_scale: Array | np.float32
+    shown: Array | NDArray[np.float32]
 
 
 class Running(NamedTuple):
@@ -181,7 +185,7 @@ class Simulation:
         self.health = health
         self.advance = jax.jit(self._advance)
         self._start = jax.jit(jax.vmap(self._start_one, (None, 0)))
-        self._observe = jax.jit(jax.vmap(self._observe_one))
+        self._observe = jax.jit(jax.vmap(self._observe_one, (None, 0)))
 
     def spec(self, tasks: tuple[str, ...], episode_limit: int) -> EnvSpec:
         """Return sizes and names (see `EnvSpec`) for these tasks."""
@@ -202,6 +206,13 @@ class Simulation:
             agent_features=np.arange(self.team_size * len(own)).reshape(self.team_size, len(own)),
             actions=("north", "east", "south", "west", "stop", *attacks),
         )
+
+    def shown(self, *, hide_unit_types: bool) -> NDArray[np.float32]:
+        """Return [O] 1 for what agents see; the types of all units but oneself may be hidden."""
+        others = self.game.unit_features * (2 * self.team_size - 1)
+        hidden = [hide_unit_types and name.startswith("unit_type") for name in others]
+        hidden += [False] * len(self.game.own_features)
+        return 1 - np.array(hidden, np.float32)
 
     def blank(self, mixture: Mixture, n_envs: int) -> Running:
         """Return zeros to start from: what `advance` takes and ignores at the start."""
@@ -230,14 +241,16 @@ class Simulation:
         _, battle, reward, done, _ = jax.vmap(self.game.step_env)(
             step_keys, running.battle, by_agent
         )
-        last = self._observe(battle)
+        last = self._observe(mixture, battle)
         ended = done["__all__"] | start.now
         alive = battle.state.unit_alive
         allies_live = alive[:, : self.team_size].any(axis=1)
         enemies_live = alive[:, self.team_size :].any(axis=1)
         decided = ~(allies_live & enemies_live)
+        lost = self._health_lost(running.battle.state, battle.state)
+        earned = reward[self.game.agents[0]] - mixture.ally_loss_scale * lost
         outcome = Outcome(
-            reward=reward[self.game.agents[0]] * mixture.reward_scale,
+            reward=earned * mixture.reward_scale,
             terminated=decided,
             truncated=ended & ~decided,
             won=allies_live & ~enemies_live,
@@ -245,7 +258,7 @@ class Simulation:
 
         def restart() -> tuple[Battle, Array, Seen]:
             fresh, task = self._start(mixture, start_keys)
-            seen = self._observe(fresh)
+            seen = self._observe(mixture, fresh)
 
             def choose(new: Array, old: Array) -> Array:
                 return jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), new, old)
@@ -260,6 +273,12 @@ class Simulation:
             ended.any(), restart, lambda: (battle, running.task, last)
         )
         return Running(keys, battle, task), observation, last, outcome
+
+    def _health_lost(self, before: Units, after: Units) -> Array:
+        """Health that the team lost in a step, [N], as a share of a whole team's."""
+        team = slice(self.team_size)
+        lost = (before.unit_health - after.unit_health) / self.health[after.unit_types]
+        return lost[:, team].sum(1) / self.team_size
 
     def _start_one(self, mixture: Mixture, key: Array) -> tuple[Battle, Array]:
         """Draw one episode's task, team order and positions."""
@@ -297,12 +316,12 @@ class Simulation:
         start = jnp.asarray(mixture.start)[task]
         return jnp.select([start == i for i in range(len(STARTS))], [placed[s] for s in STARTS])
 
-    def _observe_one(self, battle: Battle) -> Seen:
+    def _observe_one(self, mixture: Mixture, battle: Battle) -> Seen:
         obs = self.game.get_obs(battle)
         available = self.game.get_avail_actions(battle)
         agents = self.game.agents
         return Seen(
-            obs=jnp.stack([obs[agent] for agent in agents]),
+            obs=jnp.stack([obs[agent] for agent in agents]) * mixture.shown,
             state=self.game.get_world_state(battle),
             available_actions=jnp.stack([available[agent] for agent in agents]).astype(jnp.bool_),
         )
@@ -321,9 +340,10 @@ class SmaxVectorEnv(VectorEnv):
         self, problem: UnitProblem, settings: Smax, n_envs: int, tasks: Sequence[Task]
     ) -> None:
         """See `trama.environments.make_env`."""
-        self._mixture = _mixture(problem, settings, tasks)
         roster = _as_tuples(settings)
         self._simulation = _simulation(roster, problem.team_size, settings.max_steps)
+        shown = self._simulation.shown(hide_unit_types=settings.hide_unit_types)
+        self._mixture = _mixture(problem, settings, tasks, shown)
         names = tuple(task.name for task in tasks)
         self.spec = self._simulation.spec(names, settings.episode_limit)
         self.n_envs = n_envs
@@ -405,7 +425,9 @@ def _as_tuples(settings: Smax) -> Roster:
     )
 
 
-def _mixture(problem: UnitProblem, settings: Smax, tasks: Sequence[Task]) -> Mixture:
+def _mixture(
+    problem: UnitProblem, settings: Smax, tasks: Sequence[Task], shown: NDArray[np.float32]
+) -> Mixture:
     shape = (len(tasks), problem.team_size)
     types, alive = np.zeros(shape, np.uint8), np.zeros(shape, np.bool_)
     roster = list(settings.roster)
@@ -425,6 +447,8 @@ def _mixture(problem: UnitProblem, settings: Smax, tasks: Sequence[Task]) -> Mix
         log_probability=np.log(np.full(len(tasks), 1 / len(tasks)), dtype=np.float32),
         dist_ratio=np.float32(settings.dist_ratio),
         reward_scale=np.float32(settings.reward_scale),
+        ally_loss_scale=np.float32(settings.ally_loss_scale),
+        shown=shown,
     )
 
 
