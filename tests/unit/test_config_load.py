@@ -462,8 +462,9 @@ def test_a_missing_key_belongs_in_config_yaml(study: str, tmp_path: Path) -> Non
     """And not in the preset, although that has a section study, too."""
     base = tmp_path / "config.yaml"
     base.write_text("variants: {v: {mixer: vdn}}" + study)
+    (tmp_path / "laptop.yaml").write_text("study: {name: laptop, seeds: [0]}")
     with pytest.raises(TramaError) as caught:
-        load_config(base, PRESETS, [], {"study": {"seed": "3"}})
+        load_config(base, tmp_path, [], {"study": {"seed": "3"}})
     message = str(caught.value)
     line = ", line 2" if study else ""
     assert f"- {base}{line}: study.problems is missing: a list" in message

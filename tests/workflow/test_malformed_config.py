@@ -23,8 +23,16 @@ def message_of(clone: Path, *arguments: str) -> str:
     [
         ("grad_clip: 10.0", "grad_clipp: 10.0", ["collect.grad_clipp", "'grad_clip'"]),
         ("dpi: 200", "dpi: high", ["figures.dpi", '"high"']),
-        ("[qmix, qplex, trama]", "[qmix, tramma]", ["study.variants[1]", '"tramma"', "'trama'"]),
-        ("[SurComb3]", "[SurComb3, SurComb3]", ["study.problems[1]", "twice"]),
+        (
+            "# variants: [qmix, qplex, trama]",
+            "variants: [qmix, tramma]",
+            ["study.variants[1]", '"tramma"', "'trama'"],
+        ),
+        (
+            "# problems: [SurComb3]",
+            "problems: [SurComb3, SurComb3]",
+            ["study.problems[1]", "twice"],
+        ),
         ("n_codes: 256", "n_codes: 2", ["representations.vqvae", "n_codes = 2"]),
         ("study:\n", "study: [\n", ["not valid YAML"]),
     ],
