@@ -45,6 +45,8 @@ if CONFIG.evaluate.task_sets:
         FIGURES += ["ood_gain"]
 if len(VARIANTS) > 1:
     STUDY_TABLES += ["study_ablations"]
+if CONFIG.reference in CLASS_VARIANTS and len(CLASS_VARIANTS) < len(VARIANTS):
+    STUDY_TABLES += ["study_claims"]
 
 
 def any_of(names):

@@ -244,6 +244,43 @@ rule table_ablations:
         "../workflow/scripts/table_ablations.py"
 
 
+rule table_claims:
+    input:
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        histories=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("claims", of="study"),
+        caption=caption_file("table", "claims", of="study"),
+        sources=sources_file("table", "claims", of="study"),
+    log:
+        "results/{study}/logs/table_claims.log",
+    benchmark:
+        "results/{study}/benchmarks/table_claims.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.claims_params),
+    message:
+        "Write the table of the paper's claims"
+    script:
+        "../workflow/scripts/table_claims.py"
+
+
 rule table_hyperparameters:
     input:
         episodes=expand(

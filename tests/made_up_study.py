@@ -18,6 +18,7 @@ from trama.config.table_params import TableParams, with_clusterings
 from trama.data.parquet import write_table
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.ablations import ablations
+from trama.reporting.tables.claims import claims
 from trama.reporting.tables.clusters import clusters
 from trama.reporting.tables.compute import compute
 from trama.reporting.tables.hyperparameters import hyperparameters
@@ -42,6 +43,7 @@ TABLES: dict[str, Make] = {
 
 STUDY_TABLES: dict[str, Make] = {
     "ablations": ablations,
+    "claims": claims,
     "hyperparameters": hyperparameters,
     "compute": compute,
     "numbers": numbers,

@@ -26,6 +26,7 @@ EVALUATIONS_TABLES = each(
     *("table_results", "table_ood", "table_ood_tasks"),
     *(
         "table_ablations",
+        "table_claims",
         "table_hyperparameters",
         "table_compute",
         "table_numbers",

@@ -31,6 +31,7 @@ from trama.config.params import (
 from trama.config.table_params import (
     TableParams,
     ablations_params,
+    claims_params,
     clusters_params,
     compute_params,
     findings_params,
@@ -135,6 +136,7 @@ OF_VARIANTS = {
 }
 OF_STUDY = {
     "ablations": ablations_params,
+    "claims": claims_params,
     "hyperparameters": hyperparameters_params,
     "compute": compute_params,
     "numbers": numbers_params,
@@ -278,9 +280,9 @@ def test_upstream_has_the_hashes_of_the_inputs() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"tables": {"decimals": 3}}, {"ablations", "numbers", "findings"}),
-        ({"tables": {"policy": "best"}}, {"ablations", "numbers", "findings"}),
-        ({"study": {"reference": "qplex"}}, {"ablations", "numbers", "findings"}),
+        ({"tables": {"decimals": 3}}, {"ablations", "claims", "numbers", "findings"}),
+        ({"tables": {"policy": "best"}}, {"ablations", "claims", "numbers", "findings"}),
+        ({"study": {"reference": "qplex"}}, {"ablations", "claims", "numbers", "findings"}),
         ({"variants": {"qmix": {"train": {"gamma": 0.9}}}}, set(OF_STUDY)),
         ({"study": {"problems": ["SurComb3", "SurComb4"]}}, set(OF_STUDY)),
         ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),

@@ -412,6 +412,82 @@ def test_variants_beside_the_reference_over_all_problems(study: Path, config: Co
         assert _number(_row(table, variant)[4]) == pytest.approx(np.mean(pairs), abs=ROUNDED)
 
 
+def _verdict(low: float, high: float, bound: float) -> str:
+    return "reproduced" if low >= bound else "not reproduced"
+
+
+def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
+    table = table_of("claims", study, config)
+    frame = _csv(table)
+    assert set(frame["variant"]) == {"trama"}
+    accuracy, over_majority, kept = (
+        _where(frame, metric=metric).iloc[0]
+        for metric in (
+            *("predictor_accuracy", "predictor_accuracy_over_majority"),
+            "label_consistency",
+        )
+    )
+    last = {
+        metric: np.array(
+            [
+                [_last(study, problem, seed, metric) for problem in config.study.problems]
+                for seed in config.study.seeds
+            ]
+        )
+        for metric in ("predictor_accuracy", "majority_rate")
+    }
+    assert accuracy["value"] == pytest.approx(last["predictor_accuracy"].mean())
+    gap = last["predictor_accuracy"] - last["majority_rate"]
+    assert over_majority["value"] == pytest.approx(gap.mean())
+    for row, bound in ((accuracy, 0.8), (over_majority, 1e-9), (kept, 0.7)):
+        assert row["low"] < row["value"] < row["high"]
+        assert row["verdict"] == _verdict(row["low"], row["high"], bound)
+    episodes = pd.concat([_episodes(study, problem) for problem in config.study.problems])
+    trained = episodes[episodes["task_set"] == "trained"]
+    alike = episodes[(episodes["units_changed"] == 1) & episodes["start_trained"].eq(True)]
+    assert set(alike["task_set"]) == set(TASK_SETS)  # one unit may also be missing
+    for claim, rows, metrics in (
+        ("gain", trained, ("win_rate", "return")),
+        ("transfer", alike, ("win_rate",)),
+    ):
+        for over, metric in product(("qmix", "qplex"), metrics):
+            row = _where(frame, claim=claim, over=over, metric=f"{metric}_difference").iloc[0]
+            own, other = (_runs(rows, variant, metric) for variant in ("trama", over))
+            assert row["value"] == pytest.approx(_middle_half(own) - _middle_half(other))
+            assert row["verdict"] == _verdict(row["low"], row["high"], 1e-9)
+    verdicts = frame.groupby("claim")[["verdict", "verdict_of_claim"]]
+    for _, of_claim in verdicts:
+        expected = set(of_claim["verdict"])
+        found = expected.pop() if len(expected) == 1 else "partly"
+        assert set(of_claim["verdict_of_claim"]) == {found}
+    assert "reproduced" in set(frame["verdict_of_claim"])  # trama has more skill than qmix
+
+
+def test_claims_of_labels_need_a_random_start_beside_them(tmp_path: Path) -> None:
+    anew = {"mixer": "qplex", "representation": "vqvae"}
+    anew_train = {"train": {"clustering": {"initialisation": "random"}}}
+    config = study_config(
+        study={"name": "made_up", "variants": ["qplex", "trama", "anew"], "seeds": [0, 1, 2]},
+        variants={"anew": {**anew, **anew_train}},
+    )
+    frame = _csv(table_of("claims", write_study(tmp_path, config), config))
+    row = _where(frame, metric="label_consistency_difference").iloc[0]
+    assert (row["variant"], row["over"]) == ("trama", "anew")
+
+
+def test_two_seeds_support_no_verdict(tmp_path: Path) -> None:
+    config = _config(seeds=[0, 1])
+    frame = _csv(table_of("claims", write_study(tmp_path, config), config))
+    assert set(frame["verdict"]) == {"fewer than 3 seeds"}
+    assert frame["low"].isna().all()
+
+
+def _last(study: Path, problem: str, seed: int, metric: str) -> float:
+    path = study / problem / "train/trama" / f"seed_{seed}" / "history.parquet"
+    rows = read_table(path, "history").to_pandas()
+    return float(rows[rows["metric"] == metric].sort_values("env_steps")["value"].iloc[-1])
+
+
 def test_hyperparameters_are_those_that_jobs_used(study: Path) -> None:
     config = study_config(
         study={"name": "made_up", "variants": ["qmix", "qplex", "trama"], "seeds": [0]},

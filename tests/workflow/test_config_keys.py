@@ -71,6 +71,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "study.seeds": ("study={seeds: [0, 1]}", ALL),
     "study.reference": (
         "study={reference: qplex}",
+        # The new reference has no classes, which claims are about.
         each("table_ablations", "table_numbers", "table_findings", "figure_aggregates"),
     ),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
@@ -259,7 +260,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         "tables={policy: best}",
         each(
             *("table_results", "table_ood", "table_ood_tasks"),
-            *("table_ablations", "table_numbers", "table_findings"),
+            *("table_ablations", "table_claims", "table_numbers", "table_findings"),
         ),
     ),
     **{

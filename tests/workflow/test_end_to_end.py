@@ -38,7 +38,7 @@ FIGURES = [rule.removeprefix("figure_") for rule in tiny_jobs.FIGURES]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 FIGURE_FILES = [f"{'study' if name in STUDY_FIGURES else 'SurComb3'}_{name}" for name in FIGURES]
 TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "label_consistency"]
-STUDY_TABLES = ["ablations", "hyperparameters", "compute", "numbers"]
+STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "numbers"]
 TABLE_FILES = [
     *(f"SurComb3_{name}" for name in TABLES),
     *("numbers" if name == "numbers" else f"study_{name}" for name in STUDY_TABLES),
@@ -236,6 +236,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
             *(("collect", "seed_0", kind) for kind in ("timing", "history")),
             ("representation", "vqvae", "vqvae_history"),
         },
+        "claims": episodes | of_trama,
         "numbers": episodes | clusters | of_trama,
         "findings": episodes | clusters | histories,
     }

@@ -41,6 +41,8 @@ class TableParams(ReportParams):
         task_sets: sets of tasks beside the trained one, in the order in which they are shown.
         baselines: the variant over which each variant with classes has a gain.
         with_predictor: variants with a class predictor, where others are shown too.
+        without_classes: variants without a class predictor, which classes are to be better than.
+        initialisations: how the clusterings of each variant that has some begin.
         reference: the variant that the others are compared with.
         changes: what each variant changes of the reference, in words.
         hyperparameters: keys of the configuration with their values.
@@ -51,6 +53,8 @@ class TableParams(ReportParams):
     task_sets: Names = ()
     baselines: dict[Name, Name] = Field(default={})
     with_predictor: Names = ()
+    without_classes: Names = ()
+    initialisations: dict[Name, str] = Field(default={})
     reference: Name | None = None
     changes: dict[Name, list[str]] = Field(default={})
     hyperparameters: list[Hyperparameter] = Field(default=[])
@@ -99,6 +103,23 @@ def ablations_params(config: Config) -> Params:
     compared = {"reference": config.reference, "changes": changes(config)}
     keys = {"decimals", "policy"}
     return _table("ablations", config, upstream, names, keys, **_bootstrap(config), **compared)
+
+
+def claims_params(config: Config) -> Params:
+    """Params of the table of the paper's claims."""
+    names, with_predictor = config.study.variants, with_classes(config)
+    upstream = of_study(config, train=with_predictor, evaluate=names)
+    more = {
+        **_bootstrap(config),
+        "task_sets": list(config.evaluate.task_sets),
+        "reference": config.reference,
+        "without_classes": [name for name in names if name not in with_predictor],
+        "initialisations": {
+            name: config.train_for(name).clustering.initialisation
+            for name in with_clusterings(config)
+        },
+    }
+    return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)
 
 
 def hyperparameters_params(config: Config) -> Params:

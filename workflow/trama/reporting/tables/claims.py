@@ -1,0 +1,289 @@
+"""The claims of the paper, each beside what the study measured of it, with a verdict."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trama.config.relations import TRAINED
+from trama.config.table_params import TableParams
+from trama.reporting import estimates, statistics, words
+from trama.reporting.estimates import Estimate
+from trama.reporting.statistics import Files, Inputs
+from trama.reporting.tables.measured import METRICS, interval_text, interval_words, tidy
+from trama.reporting.tables.table import Table
+from trama.reporting.words import MISSING
+
+ACCURACY, CONSISTENCY = 0.80, 0.70
+"""Lowest ends of the paper's ranges: right predictions, labels that are kept."""
+
+CLAIMS = {
+    "predictor": "agents know their class from what they see",
+    "labels": "labels keep their meaning from clustering to clustering, by their start",
+    "gain": "classes help on the trained tasks",
+    "transfer": "they help on tasks that are like them, too",
+}
+"""The claims, by the name that stands for each, in words."""
+
+REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
+UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
+
+
+class Measurement(NamedTuple):
+    """Something that a claim says, and what was found.
+
+    Attributes:
+        claim: name of the claim.
+        metric: what is measured, as a name; the CSV's.
+        variant: of which variant.
+        over: beside which other one; empty if none.
+        words: what is measured, in words.
+        paper: what the paper says of it.
+        found: the estimate.
+        holds: whether an estimate with an interval supports the paper.
+    """
+
+    claim: str
+    metric: str
+    variant: str
+    over: str
+    words: str
+    paper: str
+    found: Estimate
+    holds: Callable[[Estimate], bool]
+
+    @property
+    def verdict(self) -> str:
+        """Whether this alone was reproduced."""
+        if self.found.low is None:
+            return UNDECIDED
+        return REPRODUCED if self.holds(self.found) else NOT_REPRODUCED
+
+
+def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
+    """Return the table of the paper's claims.
+
+    Args:
+        inputs: `episodes` of each problem, variant and seed; `histories` of those of the variants
+            with classes.
+        params: of the table, with `reference`, which the claims are about, `without_classes`,
+            `initialisations` and `task_sets`.
+        study: its name.
+
+    Raises:
+        TramaError: a file is missing, broken or lacks what is shown.
+    """
+    episodes = statistics.read_episodes(inputs["episodes"])
+    histories = statistics.by_problem(inputs["histories"])
+    found = [
+        *_predictor(histories, params),
+        *_labels(histories, params),
+        *_gain(episodes, params),
+        *_transfer(episodes, params),
+    ]
+    verdicts = verdicts_of(found)
+    problems = " and ".join(dict.fromkeys(episodes["problem"]))
+    policy = params.tables.policy
+    played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
+    in_words = "; ".join(f"{CLAIMS[claim]}: {verdict}" for claim, verdict in verdicts.items())
+    return Table(
+        title=f"Study {study}: the claims of the paper",
+        caption=[
+            f"The paper's claims about TRAMA, as ``{params.reference}`` on {problems} shows them. "
+            f"{in_words[0].upper()}{in_words[1:]}. A claim is partly reproduced where only some of "
+            "its rows are.",
+            f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
+            "win rates and returns are interquartile means (IQM) over seeds and tasks, and what is "
+            "measured in training are means over seeds and problems. A row counts as reproduced "
+            "where its whole 95 % interval does as the paper says: it lies at or above the lowest "
+            "end of the paper's range, or, for a difference, above zero. "
+            f"{interval_words(len(params.seeds))}",
+        ],
+        header=["Claim", "Measured", "Paper", "Here", "Verdict"],
+        align="wwwrw",
+        rows=[
+            [
+                CLAIMS[each.claim],
+                each.words,
+                each.paper,
+                interval_text(*each.found[:3], params.tables.decimals),
+                each.verdict,
+            ]
+            for each in found
+        ],
+        tidy=tidy(
+            [
+                {
+                    "claim": each.claim,
+                    "metric": each.metric,
+                    "variant": each.variant,
+                    "over": each.over or MISSING,
+                    "verdict": each.verdict,
+                    "verdict_of_claim": verdicts[each.claim],
+                    "statistic": "iqm" if each.claim in ("gain", "transfer") else "mean",
+                    **each.found._asdict(),
+                }
+                for each in found
+            ],
+            study=study,
+            policy=policy,
+        ),
+        shown=f"policy {policy}; predictors at the last test; every clustering",
+    )
+
+
+def verdicts_of(found: list[Measurement]) -> dict[str, str]:
+    """Verdict on each claim that something was measured of."""
+    of_claims: dict[str, set[str]] = {}
+    for each in found:
+        of_claims.setdefault(each.claim, set()).add(each.verdict)
+    return {
+        claim: verdicts.pop() if len(verdicts) == 1 else PARTLY
+        for claim, verdicts in of_claims.items()
+    }
+
+
+def _reference(params: TableParams) -> str:
+    assert params.reference is not None  # those of this table have one
+    return params.reference
+
+
+def _at_least(bound: float) -> Callable[[Estimate], bool]:
+    return lambda found: found.low is not None and found.low >= bound
+
+
+def _above_zero(found: Estimate) -> bool:
+    return found.low is not None and found.low > 0
+
+
+def _estimate(scores: np.ndarray, params: TableParams) -> Estimate:
+    seed = statistics.bootstrap_seed(params.study_seed)
+    return estimates.estimate(scores, estimates.mean, seed)
+
+
+def _over_problems(
+    histories: dict[str, Files], variant: str, scores: Callable[[Files], dict[str, np.ndarray]]
+) -> np.ndarray | None:
+    """Scores [seeds, problems] of a variant; None if a problem has none of all its seeds."""
+    found = [scores({variant: files[variant]}) for files in histories.values()]
+    if not all(variant in each for each in found):
+        return None
+    return np.concatenate([each[variant] for each in found], axis=1)
+
+
+def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Measurement]:
+    """Accuracy over steps and agents at the last test, and what it is better than guessing by."""
+    reference = _reference(params)
+
+    def final(metric: str) -> np.ndarray:
+        found = _over_problems(
+            histories, reference, lambda files: statistics.final_scores(files, metric)
+        )
+        assert found is not None  # `final_scores` has all or raises
+        return found
+
+    accuracy = final("predictor_accuracy")
+    yield Measurement(
+        "predictor",
+        "predictor_accuracy",
+        reference,
+        "",
+        "right predictions of the class, all steps and agents",
+        f"{ACCURACY:.2f} to 0.95",
+        _estimate(accuracy, params),
+        _at_least(ACCURACY),
+    )
+    yield Measurement(
+        "predictor",
+        "predictor_accuracy_over_majority",
+        reference,
+        "",
+        "right predictions, minus those of guessing the largest class",
+        "above 0",
+        _estimate(accuracy - final("majority_rate"), params),
+        _above_zero,
+    )
+
+
+def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measurement]:
+    """Share of labels kept by clusterings that start from the previous centroids, and otherwise."""
+
+    def kept(variant: str) -> np.ndarray | None:
+        def scores(files: Files) -> dict[str, np.ndarray]:
+            rows = statistics.clusterings(files, ["label_consistency"])
+            return statistics.clustering_scores(rows, "label_consistency", len(params.seeds))
+
+        return _over_problems(histories, variant, scores)
+
+    reference = _reference(params)
+    own = kept(reference) if reference in params.initialisations else None
+    if own is None:
+        return
+    yield Measurement(
+        "labels",
+        "label_consistency",
+        reference,
+        "",
+        "labels kept from one clustering to the next",
+        f"{CONSISTENCY:.2f} to 0.90",
+        _estimate(own, params),
+        _at_least(CONSISTENCY),
+    )
+    seed = statistics.bootstrap_seed(params.study_seed)
+    for variant, initialisation in params.initialisations.items():
+        other = kept(variant) if initialisation == "random" else None
+        if other is not None:
+            yield Measurement(
+                "labels",
+                "label_consistency_difference",
+                reference,
+                variant,
+                f"the same, minus those of {variant}, which starts anew",
+                "above 0",
+                estimates.difference(own, other, estimates.mean, seed),
+                _above_zero,
+            )
+
+
+def _gain(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
+    for over in params.without_classes:
+        for metric in METRICS:
+            yield _difference("gain", episodes, TRAINED, metric, over, "", params)
+
+
+def _transfer(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
+    """Gain on tasks that differ from a trained one in a single unit, from a trained start."""
+    policy = params.tables.policy
+    sets = statistics.played_sets(episodes, policy, params.task_sets)
+    alike = (episodes["units_changed"] == 1) & episodes["start_trained"].eq(True)
+    chosen = episodes[alike & episodes["task_set"].isin(sets)]
+    played = [name for name in sets if name in set(chosen["task_set"])]
+    for over in params.without_classes if played else ():
+        yield _difference("transfer", chosen, played, "win_rate", over, "one unit changed", params)
+
+
+def _difference(
+    claim: str,
+    episodes: pd.DataFrame,
+    task_set: str | list[str],
+    metric: str,
+    over: str,
+    where: str,
+    params: TableParams,
+) -> Measurement:
+    reference = _reference(params)
+    values = statistics.scores(episodes, params.tables.policy, metric, task_set).values
+    seed = statistics.bootstrap_seed(params.study_seed)
+    found = estimates.difference(values[reference], values[over], estimates.iqm, seed)
+    of_tasks = f", {where}" if where else ""
+    return Measurement(
+        claim,
+        f"{metric}_difference",
+        reference,
+        over,
+        f"{METRICS[metric].lower()} minus that of {over}{of_tasks}",
+        "above 0",
+        found,
+        _above_zero,
+    )
