@@ -53,6 +53,7 @@ class Sizes:
             names,
             features,
             tuple(f"action {number}" for number in range(self.n_actions)),
+            tuple(f"entry {number}" for number in range(self.obs_size)),
         )
 
 

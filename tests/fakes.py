@@ -40,6 +40,7 @@ def make_spec(
         tuple(f"unit_{number // 2}_{'xy'[number % 2]}" for number in range(state_size)),
         np.array(features, dtype=np.int64),
         tuple(f"action {number}" for number in range(n_actions)),
+        tuple(f"entry {number}" for number in range(obs_size)),
     )
 
 

@@ -98,6 +98,7 @@ def test_class_predictions_are_those_of_the_living_agents(
     policy = _policy()
     assert policy.predictor is not None
     with torch.no_grad():
+        assert isinstance(policy.predictor.head, torch.nn.Linear)
         policy.predictor.head.weight *= 20  # distributions of all kinds
     slots = replay.finished[[7, 2, 9, 0, 11, 4, 5]]
     found = class_predictions(policy, replay, slots, CPU)

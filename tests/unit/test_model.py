@@ -1,5 +1,6 @@
 """Trained models: their file, and where episodes lie among their classes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ from trama.learning.scaling import StateScaler, StateStatistics
 BASELINE = PolicySizes(4, 3, 4, 8)
 CLASSES = PolicySizes(4, 3, 4, 8, 3, 7, "learned", 6, 5)
 ONE_HOT = PolicySizes(4, 3, 4, 8, 3, 7, "one_hot", 6, 5)
+ENTITIES = replace(
+    CLASSES,
+    obs_features=("enemy_0_x", "own_x", "enemy_1_x", "fog"),
+    actions=("stop", "attack_enemy_1", "wait", "attack_enemy_0"),
+)
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3)
 MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
 
@@ -65,8 +71,14 @@ def _plain(value: Any) -> bool:
 
 @pytest.mark.parametrize(
     ("sizes", "definition"),
-    [(BASELINE, None), (ONE_HOT, None), (CLASSES, QUANTISED), (CLASSES, MEAN_STATE)],
-    ids=["baseline", "oracle", "quantised", "mean_state"],
+    [
+        (BASELINE, None),
+        (ONE_HOT, None),
+        (CLASSES, QUANTISED),
+        (CLASSES, MEAN_STATE),
+        (ENTITIES, None),
+    ],
+    ids=["baseline", "oracle", "quantised", "mean_state", "entities"],
 )
 def test_file_round_trip(
     sizes: PolicySizes, definition: Representation | None, tmp_path: Path

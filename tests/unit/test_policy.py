@@ -15,6 +15,11 @@ PLAIN = PolicySizes(4, 3, 4, 8)
 CLASSES = PolicySizes(4, 3, 4, 8, 3, 7, "learned", 6, 5)
 ONE_HOT = PolicySizes(4, 3, 4, 8, 3, 7, "one_hot", 6, 5)
 FILM, HYPERNETWORK = (replace(CLASSES, conditioning=c) for c in ("film", "hypernetwork"))
+NAMES: dict[str, Any] = {
+    "obs_features": ("enemy_0_x", "own_x", "enemy_1_x", "fog"),
+    "actions": ("stop", "attack_enemy_1", "wait", "attack_enemy_0"),
+}
+ENTITIES, ENTITIES_WITH_CLASSES = replace(PLAIN, **NAMES), replace(HYPERNETWORK, **NAMES)
 
 
 def _policy(sizes: PolicySizes, seed: int = 0) -> Policy:
@@ -97,7 +102,10 @@ def test_other_conditionings_begin_without_a_class_and_learn_it() -> None:
         assert losses[-1] < 0.1 * losses[0]
 
 
-@pytest.mark.parametrize("sizes", [PLAIN, CLASSES, ONE_HOT, FILM, HYPERNETWORK])
+@pytest.mark.parametrize(
+    "sizes",
+    [PLAIN, CLASSES, ONE_HOT, FILM, HYPERNETWORK, ENTITIES, ENTITIES_WITH_CLASSES],
+)
 def test_stepping_equals_replaying(sizes: PolicySizes) -> None:
     """What `act` computes step by step is what the learner computes from the buffer."""
     policy = _policy(sizes)
@@ -131,6 +139,7 @@ def test_greedy_play_takes_the_argmax_class_and_action() -> None:
     policy = _policy(CLASSES)
     assert policy.predictor is not None
     with torch.no_grad():
+        assert isinstance(policy.predictor.head, torch.nn.Linear)
         policy.predictor.head.weight *= 10  # so that the history decides, not the bias
     state = policy.initial_state(6, CPU)
     last = torch.full((6, 3), -1)

@@ -583,6 +583,12 @@ class RL(Section):
     """The Q-learning loop; the keys that `collect` and `train` share."""
 
     n_envs: int = Field(default=32, ge=1, description="Environments that are stepped together.")
+    network: Literal["flat", "entities"] = Field(
+        default="flat",
+        description="What agents and predictors make of an observation: one vector (published), or "
+        "entities of which all that are alike, such as enemies, share their weights, in whatever "
+        "order they come.",
+    )
     batch_size: int = Field(
         default=32, ge=1, description="Episodes in a batch of the learner (published: 32)."
     )

@@ -72,6 +72,9 @@ class EnvSpec:
             `_is_<type>`; all of them are 0 of the dead.
         agent_features: [A, F] where the state holds each agent's own features.
         actions: name of each action; `attack_<unit>` is one on that unit of the state.
+        obs_features: name of each entry of an agent's observation. Entities that it describes are
+            told apart by their numbers, as `enemy_<i>_x`, where enemy i is that of the state; it
+            sees itself as `own_...` and its fellows as `other_<j>_...`.
     """
 
     n_agents: int
@@ -83,6 +86,7 @@ class EnvSpec:
     state_features: tuple[str, ...]
     agent_features: NDArray[np.int64]
     actions: tuple[str, ...]
+    obs_features: tuple[str, ...]
 
 
 class VectorEnv(ABC):

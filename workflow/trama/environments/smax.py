@@ -11,6 +11,7 @@ team. To the game they are like units that fell: they see, do and get nothing, a
 """
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -194,6 +195,10 @@ class Simulation:
         units = [f"{side}_{i}" for side in ("ally", "enemy") for i in range(self.team_size)]
         features = [f"{unit}_{feature}" for unit in units for feature in own]
         features += [f"{unit}_team" for unit in units] + [f"{unit}_type" for unit in units]
+        others = [f"other_{i}" for i in range(self.team_size - 1)]
+        others += [f"enemy_{i}" for i in range(self.team_size)]
+        seen = [f"{unit}_{feature}" for unit in others for feature in self.game.unit_features]
+        seen += [f"own_{feature}" for feature in self.game.own_features]
         attacks = [f"attack_{unit}" for unit in units[self.team_size :]]
         return EnvSpec(
             n_agents=self.team_size,
@@ -205,7 +210,14 @@ class Simulation:
             state_features=tuple(features),
             agent_features=np.arange(self.team_size * len(own)).reshape(self.team_size, len(own)),
             actions=("north", "east", "south", "west", "stop", *attacks),
+            obs_features=tuple(map(self._renamed, seen)),
         )
+
+    def _renamed(self, feature: str) -> str:
+        """SMAX's name of a feature with the unit type, and the axes, as the state has them."""
+        for number, name in enumerate(self.game.unit_type_names):
+            feature = re.sub(rf"_unit_type_bits?_{number}$", f"_is_{name}", feature)
+        return feature.replace("position_", "").replace("weapon_cooldown", "cooldown")
 
     def shown(self, *, hide_unit_types: bool) -> NDArray[np.float32]:
         """Return [O] 1 for what agents see; the types of all units but oneself may be hidden."""

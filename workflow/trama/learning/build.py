@@ -1,5 +1,6 @@
 """Build and read the networks of a run from its params and files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,21 +33,20 @@ def build_learner(
     The networks' initial weights come from torch's global generator: seed it before.
     """
     sizes = PolicySizes(spec.obs_size, spec.n_agents, spec.n_actions, config.hidden_size)
+    if config.network == "entities":
+        sizes = replace(sizes, obs_features=spec.obs_features, actions=spec.actions)
     predictor_weight = 0.0
     if n_classes is not None:
         assert isinstance(config, Train)
         told = config.class_representation
-        sizes = PolicySizes(
-            spec.obs_size,
-            spec.n_agents,
-            spec.n_actions,
-            config.hidden_size,
-            n_classes,
-            config.predictor.hidden_size,
-            told.kind,
-            told.hidden_size,
-            told.size,
-            told.conditioning,
+        sizes = replace(
+            sizes,
+            n_classes=n_classes,
+            predictor_hidden_size=config.predictor.hidden_size,
+            representation_kind=told.kind,
+            representation_hidden_size=told.hidden_size,
+            representation_size=told.size,
+            conditioning=told.conditioning,
         )
         predictor_weight = config.predictor.loss_weight
     agent_features = torch.from_numpy(spec.agent_features)

@@ -1,8 +1,9 @@
 """A trained policy with all that is needed to play, evaluate and show it: one file."""
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import TypeAdapter
@@ -46,7 +47,7 @@ class TrainedModel:
         """Write plain data and tensors on the CPU; equal models give equal bytes."""
         representation = None if self.representation is None else self.representation.content()
         content = {
-            "sizes": asdict(self.policy.sizes),
+            "sizes": json.loads(json.dumps(asdict(self.policy.sizes))),  # see `plain`
             "weights": weights_of(self.policy),
             "problem": plain(self.problem),
             "env": plain(self.env, exclude=["device", *self.env.unchosen]),
@@ -68,7 +69,10 @@ class TrainedModel:
         """
         try:
             content = dict(torch.load(path, map_location=device, weights_only=True))
-            policy = Policy(PolicySizes(**content["sizes"]))
+            sizes: dict[str, Any] = dict(content["sizes"])
+            for name in ("obs_features", "actions"):
+                sizes[name] = tuple(sizes[name])
+            policy = Policy(PolicySizes(**sizes))
             policy.load_state_dict(content["weights"])
             representation = content["representation"]
             if representation is not None:

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork, Told
+from trama.networks.entities import Grouping, group_entities
 
 
 @dataclass(frozen=True)
 class PolicySizes:
     """All that is needed to build a policy again from its file.
 
-    `n_classes` is None for a policy without trajectory classes; the fields after it then do not
-    matter.
+    `n_classes` is None for a policy without trajectory classes; the fields after it, up to
+    `conditioning`, then do not matter. `obs_features` and `actions` are names, as in `EnvSpec`,
+    where like entities share weights, and empty where the observation is one vector.
     """
 
     obs_size: int
@@ -26,6 +28,13 @@ class PolicySizes:
     representation_hidden_size: int = 32
     representation_size: int = 32
     conditioning: str = "input"
+    obs_features: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """Entities of the observation; None where it is one vector."""
+        return group_entities(self.obs_features, self.actions) if self.obs_features else None
 
 
 @dataclass
@@ -54,7 +63,9 @@ class Policy(nn.Module):
         self.predictor: RecurrentNetwork | None = None
         self.class_representation: ClassRepresentation | None = None
         if sizes.n_classes is not None:
-            self.predictor = RecurrentNetwork(*inputs, sizes.predictor_hidden_size, sizes.n_classes)
+            self.predictor = RecurrentNetwork(
+                *inputs, sizes.predictor_hidden_size, sizes.n_classes, sizes.grouping
+            )
             self.class_representation = ClassRepresentation(
                 sizes.n_classes,
                 sizes.representation_kind,
@@ -65,7 +76,7 @@ class Policy(nn.Module):
                 sizes.hidden_size,
                 sizes.n_actions,
             )
-        self.agent = RecurrentNetwork(*inputs, sizes.hidden_size, sizes.n_actions)
+        self.agent = RecurrentNetwork(*inputs, sizes.hidden_size, grouping=sizes.grouping)
 
     def told(self) -> Told | None:
         """What the agents are told of each class; None without classes."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trama.networks.entities import EntityEncoder, EntityHead, Grouping
 from trama.networks.gru import PackedGRU
 
 
@@ -45,25 +46,39 @@ class RecurrentNetwork(nn.Module):
     """fc, ReLU, GRU, linear: shared by the agents (METHOD: policy and class predictor, section 5).
 
     The first layer reads an agent's observation, its last action and its number, both one-hot, in
-    that order.
+    that order. With a grouping, like entities of the observation share their weights, in the first
+    layer and for the actions on them.
 
     Args:
         obs_size: O.
         n_actions: U.
         n_agents: A.
         hidden_size: width of the first layer and of the GRU.
-        output_size: action values (policy) or classes (predictor).
+        output_size: classes of a predictor; None for the values of the actions.
+        grouping: of observation and actions; None where the observation is one vector.
     """
 
     def __init__(
-        self, obs_size: int, n_actions: int, n_agents: int, hidden_size: int, output_size: int
+        self,
+        obs_size: int,
+        n_actions: int,
+        n_agents: int,
+        hidden_size: int,
+        output_size: int | None = None,
+        grouping: Grouping | None = None,
     ):
         super().__init__()
-        self.encoder = nn.Linear(obs_size + n_actions + n_agents, hidden_size)
+        plain_size = obs_size if grouping is None else len(grouping.others)
+        self.entities = None if grouping is None else EntityEncoder(grouping, hidden_size)
+        self.encoder = nn.Linear(plain_size + n_actions + n_agents, hidden_size)
         self.recurrence = PackedGRU(hidden_size, hidden_size)
-        self.head = nn.Linear(hidden_size, output_size)
+        self.head: nn.Linear | EntityHead
+        if grouping is None or output_size is not None:
+            self.head = nn.Linear(hidden_size, output_size or n_actions)
+        else:
+            self.head = EntityHead(grouping, hidden_size)
         self.hidden_size = hidden_size
-        self._inputs = [obs_size, n_actions, n_agents]
+        self._inputs = [plain_size, n_actions, n_agents]
 
     def forward(
         self,
@@ -84,9 +99,9 @@ class RecurrentNetwork(nn.Module):
             Outputs [R, A, output_size].
         """
         shape = history.action_and_agent.shape
-        encoded = self._encode(history, classes, told)
+        encoded, shown = self._encode(history, classes, told)
         hidden = self.recurrence(encoded, [m * shape[1] for m in batch_sizes])
-        return self._decode(hidden, classes, told).unflatten(0, shape)
+        return self._decode(hidden, shown, classes, told).unflatten(0, shape)
 
     def step(
         self,
@@ -96,34 +111,44 @@ class RecurrentNetwork(nn.Module):
         told: Told | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One step of N episodes from hidden [N, A, H]; returns outputs and new hidden."""
-        encoded = self._encode(history, classes, told)
+        encoded, shown = self._encode(history, classes, told)
         new_hidden = self.recurrence.step(encoded, hidden.flatten(0, 1))
-        outputs = self._decode(new_hidden, classes, told)
+        outputs = self._decode(new_hidden, shown, classes, told)
         return outputs.unflatten(0, history.action_and_agent.shape), new_hidden.view_as(hidden)
 
-    def _encode(self, history: AgentHistory, classes: Tensor | None, told: Told | None) -> Tensor:
-        """First layer, [R * A, H]."""
+    def _encode(
+        self, history: AgentHistory, classes: Tensor | None, told: Told | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """First layer [R * A, H], and what each group's entities are to it, [R * A, n, H] each."""
         of_obs, of_action, of_agent = self.encoder.weight.t().split(self._inputs)
         first = torch.zeros_like(of_action[:1])  # no action yet
         by_action = torch.cat([first, of_action]) + self.encoder.bias
         sums = (by_action.unsqueeze(1) + of_agent).flatten(0, 1)  # [(U + 1) A, H]
-        index = history.action_and_agent
-        obs = history.obs.flatten(0, 1)
-        if classes is None or told is None or told.shift is None:
-            return F.embedding(index.flatten(), sums).addmm_(obs, of_obs).relu_()
-        if told.scale is None:
+        index, obs = history.action_and_agent, history.obs.flatten(0, 1)
+        shift = scale = None
+        if classes is not None and told is not None:
+            shift, scale = told.shift, told.scale
+        if classes is not None and shift is not None and scale is None:
             index = index + len(sums) * classes
-            sums = (told.shift.unsqueeze(1) + sums).flatten(0, 1)
-            return F.embedding(index.flatten(), sums).addmm_(obs, of_obs).relu_()
-        encoded = F.embedding(index.flatten(), sums).addmm_(obs, of_obs)
-        each = classes.flatten()
-        return torch.addcmul(
-            F.embedding(each, told.shift), encoded, F.embedding(each, 1 + told.scale)
-        ).relu_()
+            sums = (shift.unsqueeze(1) + sums).flatten(0, 1)
+        encoded, shown = F.embedding(index.flatten(), sums), []
+        if self.entities is not None:
+            obs, total, shown = self.entities(obs)
+            encoded = encoded.add_(total)
+        encoded = encoded.addmm_(obs, of_obs)
+        if classes is not None and shift is not None and scale is not None:
+            each = classes.flatten()
+            encoded = torch.addcmul(F.embedding(each, shift), encoded, F.embedding(each, 1 + scale))
+        return encoded.relu_(), shown
 
-    def _decode(self, hidden: Tensor, classes: Tensor | None, told: Told | None) -> Tensor:
+    def _decode(
+        self, hidden: Tensor, shown: list[Tensor], classes: Tensor | None, told: Told | None
+    ) -> Tensor:
         """Last layer, [R * A, output_size]."""
-        outputs: Tensor = self.head(hidden)
+        if isinstance(self.head, EntityHead):
+            outputs = self.head(hidden, shown)
+        else:
+            outputs = self.head(hidden)
         if classes is None or told is None or told.head is None:
             return outputs
         weight, bias = told.head[..., :-1], told.head[..., -1]

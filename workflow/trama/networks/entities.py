@@ -1,0 +1,143 @@
+"""Observations as sets of entities: weights that all like entities share, whatever their order."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Group:
+    """Like entities that an observation describes one after the other.
+
+    Attributes:
+        entries: [n][F] where each of the n entities has its F features.
+        actions: [n] the action on each entity; none where there are no such actions.
+    """
+
+    entries: tuple[tuple[int, ...], ...]
+    actions: tuple[int, ...]
+
+
+class Grouping(NamedTuple):
+    """What the entries of an observation, and the actions, are about.
+
+    Attributes:
+        groups: of like entities.
+        others: [P] entries that are about no entity.
+        untargeted: actions on no entity.
+    """
+
+    groups: tuple[Group, ...]
+    others: tuple[int, ...]
+    untargeted: tuple[int, ...]
+
+
+def group_entities(obs_features: Sequence[str], actions: Sequence[str]) -> Grouping:
+    """Find the entities of an observation by their names.
+
+    `enemy_0_x` and `enemy_1_x` are feature `x` of entities 0 and 1 of one group, and
+    `attack_enemy_1` is the action on the second.
+
+    Args:
+        obs_features: name of each entry of an observation.
+        actions: name of each action.
+
+    Raises:
+        ValueError: entities of one name have different features.
+    """
+    found: dict[str, dict[int, dict[str, int]]] = {}
+    others = []
+    for entry, name in enumerate(obs_features):
+        match = re.fullmatch(r"([a-z]+)_(\d+)_(.+)", name)
+        if match is None:
+            others.append(entry)
+        else:
+            kind, number, feature = match.groups()
+            found.setdefault(kind, {}).setdefault(int(number), {})[feature] = entry
+    groups, targeted = [], set()
+    for kind, entities in found.items():
+        features = list(next(iter(entities.values())))
+        if any(list(own) != features for own in entities.values()):
+            raise ValueError(f"entities `{kind}` have different features in an observation")
+        numbers = {f"attack_{kind}_{number}" for number in entities}
+        acted_on = tuple(i for i, action in enumerate(actions) if action in numbers)
+        targeted |= set(acted_on)
+        entries = tuple(tuple(own.values()) for own in entities.values())
+        groups.append(Group(entries, acted_on if len(acted_on) == len(entities) else ()))
+    targeted = {action for group in groups for action in group.actions}
+    untargeted = tuple(action for action in range(len(actions)) if action not in targeted)
+    return Grouping(tuple(groups), tuple(others), untargeted)
+
+
+class EntityEncoder(nn.Module):
+    """Sum over like entities of one layer's outputs, which all of them share (Deep Sets).
+
+    Args:
+        grouping: of the observation.
+        hidden_size: H.
+    """
+
+    others: Tensor
+
+    def __init__(self, grouping: Grouping, hidden_size: int):
+        super().__init__()
+        self.register_buffer("others", torch.tensor(grouping.others), persistent=False)
+        for number, group in enumerate(grouping.groups):
+            entries = torch.tensor(group.entries)
+            self.register_buffer(f"entries_{number}", entries, persistent=False)
+        self.layers = nn.ModuleList(
+            nn.Linear(len(group.entries[0]), hidden_size) for group in grouping.groups
+        )
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Encode observations [R, O].
+
+        Returns:
+            The entries about no entity [R, P], the sum over all entities [R, H], and each group's
+            entities [R, n, H].
+        """
+        shown = []
+        for number, layer in enumerate(self.layers):
+            entries = getattr(self, f"entries_{number}")
+            of_group = obs.index_select(1, entries.flatten()).unflatten(1, entries.shape)
+            shown.append(layer(of_group).relu_())
+        total = torch.stack([entities.sum(1) for entities in shown]).sum(0)
+        return obs.index_select(1, self.others), total, shown
+
+
+class EntityHead(nn.Module):
+    """Values of actions: of those on an entity from what is known of it, the others as usual.
+
+    Args:
+        grouping: of observation and actions.
+        hidden_size: H.
+    """
+
+    order: Tensor
+
+    def __init__(self, grouping: Grouping, hidden_size: int):
+        super().__init__()
+        self.targeted = [i for i, group in enumerate(grouping.groups) if group.actions]
+        self.untargeted = nn.Linear(hidden_size, len(grouping.untargeted))
+        self.asked = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in self.targeted)
+        self.shown = nn.ModuleList(
+            nn.Linear(hidden_size, hidden_size, bias=False) for _ in self.targeted
+        )
+        self.value = nn.ModuleList(nn.Linear(hidden_size, 1) for _ in self.targeted)
+        of_groups = [a for i in self.targeted for a in grouping.groups[i].actions]
+        order = torch.tensor([*grouping.untargeted, *of_groups]).argsort()
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, hidden: Tensor, shown: list[Tensor]) -> Tensor:
+        """Values [R, U] from hidden states [R, H] and the entities of each group [R, n, H]."""
+        values = [self.untargeted(hidden)]
+        for place, group in enumerate(self.targeted):
+            asked = self.asked[place](hidden).unsqueeze(1)
+            compared = F.relu(asked + self.shown[place](shown[group]))
+            values.append(self.value[place](compared).squeeze(2))
+        return torch.cat(values, 1).index_select(1, self.order)
