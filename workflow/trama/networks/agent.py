@@ -69,14 +69,16 @@ class RecurrentNetwork(nn.Module):
     ):
         super().__init__()
         plain_size = obs_size if grouping is None else len(grouping.others)
-        self.entities = None if grouping is None else EntityEncoder(grouping, hidden_size)
+        self.entities = (
+            None if grouping is None else EntityEncoder(grouping, hidden_size // 2, hidden_size)
+        )
         self.encoder = nn.Linear(plain_size + n_actions + n_agents, hidden_size)
         self.recurrence = PackedGRU(hidden_size, hidden_size)
         self.head: nn.Linear | EntityHead
         if grouping is None or output_size is not None:
             self.head = nn.Linear(hidden_size, output_size or n_actions)
         else:
-            self.head = EntityHead(grouping, hidden_size)
+            self.head = EntityHead(grouping, hidden_size // 2, hidden_size)
         self.hidden_size = hidden_size
         self._inputs = [plain_size, n_actions, n_agents]
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -79,65 +78,63 @@ class EntityEncoder(nn.Module):
 
     Args:
         grouping: of the observation.
+        size: E, width of that layer.
         hidden_size: H.
     """
 
     others: Tensor
 
-    def __init__(self, grouping: Grouping, hidden_size: int):
+    def __init__(self, grouping: Grouping, size: int, hidden_size: int):
         super().__init__()
         self.register_buffer("others", torch.tensor(grouping.others), persistent=False)
         for number, group in enumerate(grouping.groups):
             entries = torch.tensor(group.entries)
             self.register_buffer(f"entries_{number}", entries, persistent=False)
-        self.layers = nn.ModuleList(
-            nn.Linear(len(group.entries[0]), hidden_size) for group in grouping.groups
-        )
+        groups = grouping.groups
+        self.layers = nn.ModuleList(nn.Linear(len(group.entries[0]), size) for group in groups)
+        self.join = nn.Linear(size * len(groups), hidden_size, bias=False)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Encode observations [R, O].
 
         Returns:
-            The entries about no entity [R, P], the sum over all entities [R, H], and each group's
-            entities [R, n, H].
+            The entries about no entity [R, P], all entities together [R, H], and those of each
+            group [R, n, E].
         """
         shown = []
         for number, layer in enumerate(self.layers):
             entries = getattr(self, f"entries_{number}")
-            of_group = obs.index_select(1, entries.flatten()).unflatten(1, entries.shape)
-            shown.append(layer(of_group).relu_())
-        total = torch.stack([entities.sum(1) for entities in shown]).sum(0)
-        return obs.index_select(1, self.others), total, shown
+            of_group = obs.index_select(1, entries.flatten()).view(-1, entries.shape[1])
+            shown.append(layer(of_group).relu_().view(len(obs), len(entries), -1))
+        together = self.join(torch.cat([entities.sum(1) for entities in shown], 1))
+        return obs.index_select(1, self.others), together, shown
 
 
 class EntityHead(nn.Module):
-    """Values of actions: of those on an entity from what is known of it, the others as usual.
+    """Values of actions: of those on an entity by what is known of it, the others as usual.
 
     Args:
         grouping: of observation and actions.
+        size: E, as in the encoder.
         hidden_size: H.
     """
 
     order: Tensor
 
-    def __init__(self, grouping: Grouping, hidden_size: int):
+    def __init__(self, grouping: Grouping, size: int, hidden_size: int):
         super().__init__()
         self.targeted = [i for i, group in enumerate(grouping.groups) if group.actions]
         self.untargeted = nn.Linear(hidden_size, len(grouping.untargeted))
-        self.asked = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in self.targeted)
-        self.shown = nn.ModuleList(
-            nn.Linear(hidden_size, hidden_size, bias=False) for _ in self.targeted
-        )
-        self.value = nn.ModuleList(nn.Linear(hidden_size, 1) for _ in self.targeted)
+        self.asked = nn.ModuleList(nn.Linear(hidden_size, size + 1) for _ in self.targeted)
         of_groups = [a for i in self.targeted for a in grouping.groups[i].actions]
         order = torch.tensor([*grouping.untargeted, *of_groups]).argsort()
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, hidden: Tensor, shown: list[Tensor]) -> Tensor:
-        """Values [R, U] from hidden states [R, H] and the entities of each group [R, n, H]."""
+        """Values [R, U] from hidden states [R, H] and the entities of each group [R, n, E]."""
         values = [self.untargeted(hidden)]
-        for place, group in enumerate(self.targeted):
-            asked = self.asked[place](hidden).unsqueeze(1)
-            compared = F.relu(asked + self.shown[place](shown[group]))
-            values.append(self.value[place](compared).squeeze(2))
+        for group, layer in zip(self.targeted, self.asked, strict=True):
+            asked = layer(hidden)  # what is looked for in an entity, and a value of any
+            found = shown[group] * asked[:, None, 1:]  # many small products: faster than matmul
+            values.append(found.sum(2) + asked[:, :1])
         return torch.cat(values, 1).index_select(1, self.order)
