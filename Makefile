@@ -32,7 +32,7 @@ WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 # Tests take one thread per process; the rules set their own from the config.
 test test-report test-faults test-slurm: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore estimate replay evaluate-model test test-report test-slurm test-faults lint schema bench clean help
+.PHONY: run venv archive restore record estimate replay evaluate-model test test-report test-slurm test-faults lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -55,6 +55,9 @@ archive: venv  ## pack what the study's finished jobs made into archives/<study>
 
 restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for another file)
 	$(COMMANDS)/restore.py $(WITH_PRESET) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+record: venv  ## keep a finished study's figures, tables and rows in docs/results, and write docs/RESULTS.md
+	$(COMMANDS)/record.py $(WITH_PRESET)
 
 estimate: venv  ## print the jobs that a run would start, and their hours and disk space
 	$(COMMANDS)/estimate.py $(WITH_PRESET)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -304,3 +305,23 @@ def test_a_broken_input_ends_in_one_clear_message(copied_study: Path) -> None:
     # Snakemake removes what a failed job was to write, and repeats its log, which stays.
     log = "results/tiny/logs/pretrain_representation/SurComb3/vqvae/seed_0.log"
     assert "trajectories.parquet" in (copied_study / log).read_text()
+
+
+def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
+    command = [sys.executable, "workflow/commands/record.py", "--preset", "tiny"]
+    done = subprocess.run(command, cwd=copied_study, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (copied_study / "docs/RESULTS.md").read_text()
+    assert "## Study tiny" in page and "fewer than 3 seeds" in page
+    shown = re.findall(r"!\[.*?\]\((.*?)\)", page)
+    assert len(shown) == len(FIGURES) and all((copied_study / "docs" / f).is_file() for f in shown)
+    kept = copied_study / "docs/results/tiny"
+    for file in ("train/trama/seed_0/history", "evaluate/qmix/seed_0/episodes"):
+        own = Path(f"SurComb3/{file}.parquet")
+        assert (kept / own).read_bytes() == (copied_study / "results/tiny" / own).read_bytes()
+    assert not list(kept.rglob("*.pt"))
+    (copied_study / "results/tiny/tables/study_claims.md").unlink()
+    failed = subprocess.run(command, cwd=copied_study, capture_output=True, text=True)
+    assert (
+        failed.returncode == 1 and "tables/study_claims.md: there is no such file" in failed.stderr
+    )

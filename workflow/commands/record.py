@@ -1,0 +1,91 @@
+"""Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from command import ROOT, one_message, parser, read_config
+from trama.errors import TramaError
+
+KEPT = (
+    "figures/*.png",
+    "figures/*.caption.rst",
+    "tables/*.md",
+    "tables/*.csv",
+    "tables/*.caption.rst",
+    "tables/findings.rst",
+    "provenance/*.json",
+    "*/train/*/seed_*/history.parquet",
+    "*/evaluate/*/seed_*/episodes.parquet",
+    "*/representation/*/seed_*/cluster_metrics.parquet",
+)
+"""Files of a study that are kept: small ones, from which every table can be checked."""
+
+PAGE = ROOT / "docs/RESULTS.md"
+RECORDED = ROOT / "docs/results"
+SHOWN = ("study_claims", "study_ablations")
+"""Tables that stand on the page, where a study has them."""
+
+INTRODUCTION = """\
+# Results
+
+`make record` writes this page from finished studies. Nothing on it is written by hand.
+`docs/results/<study>` has all figures and tables of a study, the rows they were made from, and its
+configuration as it ran (`provenance`). What differs from the paper, and why, stands in
+[method.md](method.md).
+"""
+
+
+def main() -> None:
+    """Replace docs/results/<study> by what the study has now, and write the page anew."""
+    chosen = parser(__doc__ or "").parse_args()
+    with one_message():
+        study = read_config(chosen.preset).study.name
+        source, target = Path("results", study), RECORDED / study
+        files = sorted(file for pattern in KEPT for file in source.glob(pattern))
+        if not (source / "tables/study_claims.md").is_file():
+            raise TramaError(
+                f"{source}/tables/study_claims.md: there is no such file; run `make` first, with a "
+                "variant with classes and one without in study.variants"
+            )
+        shutil.rmtree(target, ignore_errors=True)
+        for file in files:
+            kept = target / file.relative_to(source)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, kept)
+    PAGE.write_text("\n".join(page(RECORDED)), encoding="utf-8")
+    size = sum(file.stat().st_size for file in files) / 1e6
+    print(
+        f"{target.relative_to(ROOT)}: {len(files)} files, {size:.1f} MB; {PAGE.relative_to(ROOT)}"
+    )
+
+
+def page(recorded: Path) -> Iterator[str]:
+    """Paragraphs of the page on all studies that are recorded."""
+    yield INTRODUCTION
+    for study in sorted(folder for folder in recorded.iterdir() if folder.is_dir()):
+        yield f"## Study {study.name}\n"
+        for name in SHOWN:
+            table = study / f"tables/{name}.md"
+            if table.is_file():
+                yield without_origin(table.read_text(encoding="utf-8"))
+                yield as_markdown(table.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+        for figure in sorted((study / "figures").glob("*.png")):
+            link = figure.relative_to(recorded.parent)
+            yield f"![{figure.stem.replace('_', ' ')}]({link})\n"
+            yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+
+
+def without_origin(table: str) -> str:
+    """A table in Markdown without the comment that says what it was made from."""
+    return re.sub(r"<!--.*?-->\n?", "", table, flags=re.DOTALL)
+
+
+def as_markdown(caption: str) -> str:
+    """A caption of plain reStructuredText, whose names are ``literal``, as Markdown."""
+    return caption.replace("``", "`")
+
+
+if __name__ == "__main__":
+    main()
