@@ -874,6 +874,7 @@ class Train(RL):
 
 
 Policy = Literal["last", "best"]
+GivenClass = Literal["true_class", "random_class", "wrong_class"]
 
 
 class Evaluate(Section):
@@ -889,6 +890,13 @@ class Evaluate(Section):
         "task in two sets, the first one counts.",
         min_length=0,
     )
+    given_classes: tuple[GivenClass, ...] = _list(
+        ("true_class", "random_class", "wrong_class"),
+        "Classes that all agents are given instead of those that they predict, in further episodes "
+        "on the problem's own tasks: the one that stands for the episode's task, any, any other "
+        "one. Of policies with classes.",
+        min_length=0,
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -897,6 +905,7 @@ class Evaluate(Section):
             [
                 *duplicates(("policies",), self.policies),
                 *duplicates(("task_sets",), self.task_sets),
+                *duplicates(("given_classes",), self.given_classes),
             ],
         )
         return self
