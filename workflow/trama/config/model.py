@@ -892,9 +892,9 @@ class Evaluate(Section):
     )
     given_classes: tuple[GivenClass, ...] = _list(
         ("true_class", "random_class", "wrong_class"),
-        "Classes that all agents are given instead of those that they predict, in further episodes "
-        "on the problem's own tasks: the one that stands for the episode's task, any, any other "
-        "one. Of policies with classes.",
+        "What one class all agents are given instead of those that they predict, in further "
+        "episodes on the problem's own tasks: the one that stands for the task, any, or any but "
+        "that. For policies with classes.",
         min_length=0,
     )
 
