@@ -21,6 +21,11 @@ _PREDICTOR = {
     "predictor_balanced_accuracy": "balanced accuracy of the class predictor",
     "majority_rate": "accuracy of always naming the most frequent class",
 }
+_GIVEN = {
+    "true_class": "the true class",
+    "random_class": "a random class",
+    "wrong_class": "a wrong class",
+}
 _SWAP = {
     "swap_effect": "change of action values when classes are swapped, over their spread",
     "swap_actions": "share of greedy actions that change when classes are swapped",
@@ -160,7 +165,7 @@ class _Macros:
             difference = Measured(statistics.minus(won, predicted.values), self.params)
             measured = Measured(won, self.params)
             for variant in won:
-                words = f"win rate of {variant} on {problem} with the {kind.replace('_', ' ')}"
+                words = f"win rate of {variant} on {problem} with {_GIVEN[kind]}"
                 name = letters(variant, problem, "with", kind, "win_rate")
                 self._add_measured(name, measured, variant, "iqm", f"{words}, IQM")
                 self._add_measured(
