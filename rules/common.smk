@@ -36,7 +36,7 @@ if REPRESENTATIONS:
     TABLES += ["clusters", "label_consistency"]
 if CLASS_VARIANTS:
     FIGURES += ["predictor_accuracy", "predictor_confusion"]
-    TABLES += ["predictor"]
+    TABLES += ["predictor", "class_use"]
 if PRETRAINED:
     FIGURES += ["codebook"]
 if CONFIG.evaluate.task_sets:

@@ -5,6 +5,7 @@ rule evaluate_variant:
     output:
         episodes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
         predictions="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/predictions.parquet",
+        given_classes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/given_classes.parquet",
     log:
         "results/{study}/logs/evaluate_variant/{problem}/{variant}/seed_{seed}.log",
     benchmark:

@@ -5,6 +5,7 @@ localrules:
     table_ood_tasks,
     table_clusters,
     table_predictor,
+    table_class_use,
     table_label_consistency,
     table_ablations,
     table_hyperparameters,
@@ -181,6 +182,41 @@ rule table_predictor:
         "Write the table of the predictor on {wildcards.problem}"
     script:
         "../workflow/scripts/table_predictor.py"
+
+
+rule table_class_use:
+    input:
+        episodes=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+        given_classes=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/given_classes.parquet",
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("class_use"),
+        caption=caption_file("table", "class_use"),
+        sources=sources_file("table", "class_use"),
+    log:
+        "results/{study}/logs/table_class_use/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_class_use/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.class_use_params),
+    message:
+        "Write the table of what policies make of their class on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_class_use.py"
 
 
 rule table_label_consistency:
@@ -387,6 +423,12 @@ rule table_numbers:
         ),
         histories=expand(
             "results/{{study}}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+        given_classes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/given_classes.parquet",
             problem=PROBLEMS,
             variant=CLASS_VARIANTS,
             seed=SEEDS,

@@ -148,7 +148,8 @@ def run_cluster(folder: Path, representation: Representation) -> None:
 def run_evaluate(folder: Path, episodes: Path, **job: object) -> None:
     """Evaluate the two policies that training wrote, four episodes on each task.
 
-    Also on `TASK_SETS`; the predictions stand beside the episodes.
+    Also on `TASK_SETS`; the predictions, and what was played with given classes, stand beside the
+    episodes.
     """
     section = {"variant_name": "v", "problem": PROBLEM, "env": Env(), "task_sets": TASK_SETS}
     settings = Evaluate(episodes=4, task_sets=tuple(TASK_SETS))
@@ -159,6 +160,7 @@ def run_evaluate(folder: Path, episodes: Path, **job: object) -> None:
         policy_best=folder / "policy_best.pt",
         episodes=episodes,
         predictions=episodes.with_name(f"{episodes.stem}_predictions.parquet"),
+        given_classes=episodes.with_name(f"{episodes.stem}_given_classes.parquet"),
         threads=1,
     )
 

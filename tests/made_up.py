@@ -112,7 +112,10 @@ def write_episodes(
         "episode_return": episode_return,
         "length": [40] * len(rows),
         "won": won,
-        **dict.fromkeys(("class", "entropy", "agreement", "centroid_distance"), [None] * len(rows)),
+        **dict.fromkeys(
+            ("class", "entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance"),
+            [None] * len(rows),
+        ),
     }
     write_table(path, "episodes", columns, PROVENANCE)
     return path
@@ -197,6 +200,8 @@ def write_evaluation(
                     "class": number % 3,
                     "entropy": 0.2 + 0.1 * changed,
                     "agreement": 0.9 - 0.1 * changed,
+                    "swap_effect": 0.3,
+                    "swap_actions": 0.4,
                     "centroid_distance": distance + rng.normal(0, 0.1),
                 }
                 episodes.append(

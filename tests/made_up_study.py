@@ -16,9 +16,11 @@ from trama.config.model import Config
 from trama.config.params import Params
 from trama.config.table_params import TableParams, with_clusterings
 from trama.data.parquet import write_table
+from trama.data.schemas import KINDS
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.ablations import ablations
 from trama.reporting.tables.claims import claims
+from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.clusters import clusters
 from trama.reporting.tables.compute import compute
 from trama.reporting.tables.hyperparameters import hyperparameters
@@ -29,7 +31,7 @@ from trama.reporting.tables.predictor import predictor
 from trama.reporting.tables.results import results
 from trama.reporting.tables.table import Make, Table
 from trama.seeds import derive_seed
-from trama.tasks import evaluation_tasks, likeness
+from trama.tasks import evaluation_tasks, likeness, tasks_of
 
 TABLES: dict[str, Make] = {
     "results": results,
@@ -37,6 +39,7 @@ TABLES: dict[str, Make] = {
     "ood_tasks": ood_tasks,
     "clusters": clusters,
     "predictor": predictor,
+    "class_use": class_use,
     "label_consistency": label_consistency,
 }
 """Tables of a problem, by name."""
@@ -78,6 +81,8 @@ def write_study(folder: Path, config: Config) -> Path:
             classes = config.variants[name].has_classes
             _write_learning(study, Path(problem, "train", name, below), classes=classes)
             _write_episodes(study / problem / "evaluate" / name / below, config)
+            if classes:
+                _write_given_classes(study / problem / "evaluate" / name / below, config)
     return study
 
 
@@ -110,7 +115,8 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
     if name == "label_consistency":
         learned = with_clusterings(config)
     inputs = {
-        "episodes": files("evaluate", variants, "episodes"),
+        "episodes": files("evaluate", learned if name == "class_use" else variants, "episodes"),
+        "given_classes": files("evaluate", learned, "given_classes"),
         "cluster_metrics": files("representation", config.used_representations, "cluster_metrics"),
         "histories": files("train", learned, "history"),
     }
@@ -155,7 +161,8 @@ def _write_episodes(folder: Path, config: Config) -> None:
     rng = _rng(folder)
     problem, _, variant, seed = folder.parts[-4:]
     definition = config.problems[problem]
-    classes = config.variants[variant].representation is not None
+    classes = config.variants[variant].has_classes
+    clusters = config.variants[variant].representation is not None
     skill = list(config.study.variants).index(variant) / len(config.study.variants)
     sets = {name: config.task_sets[name] for name in config.evaluate.task_sets}
     rows = []
@@ -182,8 +189,38 @@ def _write_episodes(folder: Path, config: Config) -> None:
                             "class": int(rng.integers(3)) if classes else None,
                             "entropy": rng.random() if classes else None,
                             "agreement": rng.random() if classes else None,
-                            "centroid_distance": 1 + changed + rng.random() if classes else None,
+                            "swap_effect": rng.random() if classes else None,
+                            "swap_actions": rng.random() if classes else None,
+                            "centroid_distance": 1 + changed + rng.random() if clusters else None,
                         }
                     )
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     write_table(folder / "episodes.parquet", "episodes", columns, PROVENANCE)
+
+
+def _write_given_classes(folder: Path, config: Config) -> None:
+    """Write the test episodes of a run in which agents were given a class: the true one wins."""
+    rng = _rng(folder / "given")
+    problem, _, variant, seed = folder.parts[-4:]
+    share = {"true_class": 0.8, "random_class": 0.4, "wrong_class": 0.2}
+    rows = [
+        {
+            "problem": problem,
+            "variant": variant,
+            "seed": int(seed.removeprefix("seed_")),
+            "policy": policy,
+            "task": task.name,
+            "given": kind,
+            "class": int(rng.integers(3)),
+            "episode": episode,
+            "episode_return": 8 * rng.random(),
+            "length": 40,
+            "won": bool(rng.random() < share[kind]),
+        }
+        for policy in config.evaluate.policies
+        for task in tasks_of(config.problems[problem])
+        for kind in config.evaluate.given_classes
+        for episode in range(_N_EPISODES)
+    ]
+    columns = {name: [row[name] for row in rows] for name in KINDS["given_classes"].schema.names}
+    write_table(folder / "given_classes.parquet", "given_classes", columns, PROVENANCE)

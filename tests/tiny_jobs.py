@@ -36,7 +36,12 @@ EVALUATIONS_TABLES = each(
 EVALUATIONS_SHOWN = {**EVALUATIONS_TABLES, **COMPARED}
 EVALUATION_FIGURES = {**COMPARED, **PREDICTED, **GAIN}
 BASELINE_SHOWN = {**each("figure_learning_curves"), **EVALUATIONS_SHOWN}
-CLASSES_SHOWN = {**each("figure_predictor_accuracy", "table_predictor"), **PREDICTED}
+CLASS_USE = each("table_class_use")
+CLASSES_SHOWN = {
+    **each("figure_predictor_accuracy", "table_predictor"),
+    **PREDICTED,
+    **CLASS_USE,
+}
 CLUSTERINGS_SHOWN = each(
     *("figure_embeddings", "figure_codebook", "figure_label_consistency"),
     "table_label_consistency",
@@ -49,6 +54,7 @@ FIGURES = {
 }
 TABLES = {
     **EVALUATIONS_TABLES,
+    **CLASS_USE,
     **each("table_clusters", "table_predictor", "table_label_consistency"),
 }
 
@@ -68,5 +74,12 @@ ALL = {**each("collect_problem"), **PRETRAIN, **TRAIN}
 EVALUATE = {
     **each("evaluate_variant qmix", "evaluate_variant qplex", "evaluate_variant trama"),
     **EVALUATIONS_TABLES,
+    **CLASS_USE,
+    **EVALUATION_FIGURES,
+}
+EVALUATE_TRAMA = {
+    **each("evaluate_variant trama"),
+    **EVALUATIONS_TABLES,
+    **CLASS_USE,
     **EVALUATION_FIGURES,
 }

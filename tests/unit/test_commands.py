@@ -37,16 +37,18 @@ def test_the_table_holds_the_means_of_the_evaluation(
         title, head, *lines = capsys.readouterr().out.splitlines()
         assert title == "v on small, seed 0: 4 greedy episodes per task"
         assert " ".join(head.split()) == (
-            "task win rate return length class 0 class 1 class 2 entropy agreement distance"
+            "task win rate return length class 0 class 1 class 2 entropy agreement swap actions "
+            "distance"
         )
-        shown |= {" ".join(words[:2]): words[2:] for words in map(str.split, lines[:-4])}
+        shown |= {" ".join(words[:2]): words[2:] for words in map(str.split, lines[:-6])}
     tasks = [task for tasks in evaluation_tasks(PROBLEM, TASK_SETS).values() for task in tasks]
     assert len(tasks) > len(PROBLEM.units) * len(PROBLEM.starts)
     for task in tasks:
         own = rows[rows["task"] == task.name]
         first = own[["won", "episode_return", "length"]].mean()
         shares = [(own["class"] == number).mean() for number in range(3)]
-        last = own[["entropy", "agreement", "centroid_distance"]].mean()
+        measured = ["entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance"]
+        last = own[measured].mean()
         assert shown[task.name] == [f"{mean:.2f}" for mean in (*first, *shares, *last)]
 
 

@@ -32,6 +32,7 @@ from trama.config.table_params import (
     TableParams,
     ablations_params,
     claims_params,
+    class_use_params,
     clusters_params,
     compute_params,
     findings_params,
@@ -92,6 +93,7 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
         "table label_consistency": label_consistency_params(config, "SurComb3"),
         "table clusters": clusters_params(config, "SurComb3"),
         "table predictor": predictor_params(config, "SurComb3"),
+        "table class_use": class_use_params(config, "SurComb3"),
     }
     for name in FIGURES_OF_A_PROBLEM:
         build = getattr(figure_params, f"{name}_params")
@@ -118,6 +120,7 @@ CLUSTER = {f"cluster {name}" for name in REPRESENTATIONS}
 WITH_VQVAE = {"train trama", "train trama_onehot"}
 WITH_CLUSTERS = {"train trama_mean_state", *WITH_VQVAE}
 WITH_CLASSES = {"train trama_oracle", *WITH_CLUSTERS}
+EVALUATE_CLASSES = {name.replace("train", "evaluate") for name in WITH_CLASSES}
 QPLEX = {"train qplex", *WITH_CLASSES}
 JOBS = {"collect", *PRETRAIN, *CLUSTER, *TRAIN, *EVALUATE}
 # Figures of the evaluation: of all variants, and of some.
@@ -126,7 +129,8 @@ OF_ALL_PROBLEMS = {"figure aggregates", "figure performance_profiles"}
 OF_EVALUATION = OF_ALL_EPISODES | {"figure predictor_confusion", "figure ood_gain"}
 FIGURES = {*(f"figure {name}" for name in FIGURES_OF_A_PROBLEM), *OF_ALL_EPISODES}
 TABLES = {
-    f"table {name}" for name in ("results", "ood", "clusters", "predictor", "label_consistency")
+    f"table {name}"
+    for name in ("results", "ood", "clusters", "predictor", "class_use", "label_consistency")
 }
 # In the order, and the looks, of the study's variants.
 OF_VARIANTS = {
@@ -158,7 +162,7 @@ INPUTS: dict[str, set[str]] = {
     "figure codebook": {"cluster vqvae", *WITH_VQVAE},
     "figure predictor_accuracy": WITH_CLASSES,
     "figure label_consistency": WITH_CLUSTERS,
-    "figure predictor_confusion": {name.replace("train", "evaluate") for name in WITH_CLASSES},
+    "figure predictor_confusion": EVALUATE_CLASSES,
     "figure ood_gain": {name.replace("train", "evaluate") for name in QPLEX},
     **{name: EVALUATE for name in OF_ALL_EPISODES},
     "table results": EVALUATE,
@@ -166,6 +170,7 @@ INPUTS: dict[str, set[str]] = {
     "table label_consistency": WITH_CLUSTERS,
     "table clusters": USED,
     "table predictor": WITH_CLASSES,
+    "table class_use": EVALUATE_CLASSES,
 }
 
 NARROW: list[tuple[dict[str, Any], set[str]]] = [
@@ -238,13 +243,17 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE | {"table ood", "figure ood_gain"}),
     ({"task_sets": {"one_type": {"units": ["5s", "5z"]}}}, EVALUATE),
     ({"task_sets": {"own": {"units": ["5s"]}}}, set()),  # nobody names it
+    (
+        {"evaluate": {"given_classes": ["wrong_class"]}},
+        EVALUATE_CLASSES | {"table class_use"},
+    ),
     ({"study": {"reference": "qmix"}}, {"figure aggregates"}),
     ({"figures": {"dpi": 100}}, FIGURES),
     ({"figures": {"smoothing": 3}}, {"figure learning_curves"}),
     ({"figures": {"policy": "best"}}, OF_EVALUATION),
     ({"figures": {"formats": ["pdf"]}}, set()),  # another format is another output
     ({"tables": {"decimals": 3}}, TABLES),
-    ({"tables": {"policy": "best"}}, {"table results", "table ood"}),
+    ({"tables": {"policy": "best"}}, {"table results", "table ood", "table class_use"}),
 ]
 
 

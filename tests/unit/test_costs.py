@@ -71,8 +71,10 @@ def test_work_is_what_the_configuration_says() -> None:
     assert pretrain == {"rest": {"start": 1, "pretrained_episodes": 700}}
     cluster = work_of(settings, Job("cluster_representation", where), 50)
     assert cluster == {"rest": {"start": 1, "clustered_episodes": 400}}
-    evaluate = work_of(settings, Job("evaluate_variant", where), 50)
-    assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": (3 + 9) * 5 * 2}}
+    # Three kinds of given classes on the three tasks of the problem.
+    for variant, n_tasks in (("qmix", 3 + 9), ("trama", 3 + 9 + 3 * 3)):
+        evaluate = work_of(settings, Job("evaluate_variant", where | {"variant": variant}), 50)
+        assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": n_tasks * 5 * 2}}
     assert work_of(settings, Job("table_results", where), 50) == {"rest": {"table": 1}}
 
 

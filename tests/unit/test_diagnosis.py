@@ -42,38 +42,59 @@ def _policy(kind: str = "learned") -> Policy:
 
 def test_class_swap_of_a_policy_that_ignores_its_class() -> None:
     replay = played_replay(random_env(4), 12, seed=0, n_classes=3)
-    batch = replay.batch(replay.finished, CPU)
     policy = _policy()
-    effect, changed = class_swap(policy, batch, 3)
-    assert effect > 0 and changed >= 0
+    swap = class_swap(policy, replay, replay.finished, CPU)
+    assert swap.overall_effect > 0 and swap.overall_actions >= 0
     with torch.no_grad():
         assert policy.class_representation is not None
         assert policy.class_representation.into_agent is not None
         policy.class_representation.into_agent.weight.zero_()
-    assert class_swap(policy, batch, 3) == (0.0, 0.0)
+    swap = class_swap(policy, replay, replay.finished, CPU)
+    assert (swap.overall_effect, swap.overall_actions) == (0.0, 0.0)
+    assert not swap.effect.any() and not swap.actions.any()
 
 
-def test_class_swap_by_hand() -> None:
-    replay = ReplayBuffer(make_spec(2, 1, 1, 3, episode_limit=3, n_tasks=1), 1, 1)
-    replay.length[0] = 2
-    # Agent 0 uses classes 0 and 1; agent 1 has no choice at the first step.
-    replay.classes[0, :3] = [[0, 0], [1, 1], [1, 1]]
-    replay.available_actions[0, :3] = True
-    replay.available_actions[0, 0, 1] = [True, False, False]
-    replay.available_actions[0, 1, 1] = [False, True, True]
+@pytest.mark.parametrize("at_once", [1, 256])
+def test_class_swap_by_hand(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trama.learning.replay.EPISODES_AT_ONCE", at_once)
+    replay = ReplayBuffer(make_spec(2, 1, 1, 3, episode_limit=3, n_tasks=1), 3, 1)
+    replay.length[:3] = [1, 2, 1]
+    replay.available_actions[:3] = True
+    # Slot 1: agent 0 uses classes 0 and 1; agent 1 has no choice at the first step.
+    replay.classes[1, :3] = [[0, 0], [1, 1], [1, 1]]
+    replay.available_actions[1, 0, 1] = [True, False, False]
+    replay.available_actions[1, 1, 1] = [False, True, True]
+    # Slot 0: class 2. Slot 2: nobody has a choice.
+    replay.classes[0, :2] = 2
+    replay.available_actions[2, :, :, 1:] = False
     torch.manual_seed(0)
     policy = Policy(PolicySizes(1, 2, 3, 4, 3))
     table = torch.tensor([[3.0, 0.0, 1.0], [2.0, 6.0, 5.0], [1.0, 4.0, 5.0]])
     policy.action_values = lambda history, classes, batch_sizes: table[classes]  # type: ignore[method-assign]
-    effect, changed = class_swap(policy, replay.batch(np.array([0]), CPU), 3)
-    # From class 0 to 1: |3-2|, |0-6|, |1-5|, argmax 0 to 1. From 1 to 2: |2-1|, |6-4|, |5-5|,
-    # argmax 1 to 2; for agent 1 of the second step, without action 0, the same.
-    own = np.array([3.0, 0, 1, 2, 6, 5, 6, 5])
-    assert effect == pytest.approx((1 + 6 + 4 + 1 + 2 + 0 + 2 + 0) / 8 / own.std(ddof=1))
-    assert changed == 1.0
-    table[2] = torch.tensor([1.0, 9.0, 5.0])  # agents of class 1 then keep action 1
-    _, changed = class_swap(policy, replay.batch(np.array([0]), CPU), 3)
-    assert changed == pytest.approx(1 / 3)
+    swap = class_swap(policy, replay, np.array([1, 0, 2]), CPU)
+    # Slot 1, first step, from class 0 to 1: |3-2|, |0-6|, |1-5|; to 2: |3-1|, |0-4|, |1-5|. Second
+    # step, from 1 to 2: |2-1|, |6-4|, |5-5|; to 0: |2-3|, |6-0|, |5-1|; agent 1 without action 0.
+    own = np.array([3.0, 0, 1, 2, 6, 5, 6, 5, *[1, 4, 5] * 2])
+    changes = np.array([(1 + 6 + 4) + (1 + 2 + 0) + (2 + 0), (2 + 4 + 4) + (1 + 6 + 4) + (6 + 4)])
+    # Slot 0, from class 2 to 0: |1-3|, |4-0|, |5-1|; to 1: |1-2|, |4-6|, |5-5|; of two agents.
+    others = 2 * np.array([2 + 4 + 4, 1 + 2 + 0])
+    expected = [changes.mean() / 8, others.mean() / 6, 0.0] / own.std(ddof=1)
+    assert swap.effect.tolist() == pytest.approx(expected.tolist())
+    together = (changes + others).mean() / 14 / own.std(ddof=1)
+    assert swap.overall_effect == pytest.approx(together)
+    # The best action is that of the class, whichever that is; in slot 1, of agent 1 too.
+    assert swap.actions.tolist() == [1.0, 1.0, 0.0] and swap.overall_actions == 1.0
+    table[2] = torch.tensor([1.0, 9.0, 5.0])  # classes 1 and 2 then have one best action
+    swap = class_swap(policy, replay, np.array([1, 0, 2]), CPU)
+    assert swap.actions.tolist() == pytest.approx([(1 / 3 + 1) / 2, 1 / 2, 0.0])
+    assert swap.overall_actions == pytest.approx((1 + 1 / 2 * 2 + 1 / 2 * 2) / 5)
+
+
+def test_one_class_has_no_other_to_swap_it_for() -> None:
+    replay = played_replay(random_env(4), 12, seed=0)
+    torch.manual_seed(0)
+    swap = class_swap(Policy(PolicySizes(4, 3, 4, 8, 1)), replay, replay.finished, CPU)
+    assert (swap.overall_effect, swap.overall_actions) == (0.0, 0.0)
 
 
 def _step_by_step(policy: Policy, replay: ReplayBuffer, slot: int) -> list[np.ndarray]:

@@ -265,3 +265,21 @@ def test_the_oracle_alone_reads_the_true_task() -> None:
     assert np.array_equal(replay.label[slots], pseudo)
     assert oracle.recluster(replay, 10**9, 10**9, CPU) is None
     assert isinstance(labels.embedding, TrajectoryEmbedding)
+
+
+def test_the_class_of_a_task_is_what_most_of_its_episodes_have() -> None:
+    replay = played_replay(random_env(4), 60, seed=0, capacity=40)
+    labels, oracle = _labels(replay), TrueTaskLabels(3)
+    tasks = ("a", "b", "c")
+    assert labels.class_of_task(replay, tasks) == dict.fromkeys(tasks)  # nothing is labelled
+    assert oracle.class_of_task(replay, tasks) == {"a": 0, "b": 1, "c": 2}
+    of_task = [replay.finished[replay.task[replay.finished] == task] for task in range(3)]
+    assert min(map(len, of_task)) > 6
+    # Task 0 in halves but for one, task 1 in class 2 as well, of task 2 nothing.
+    half = len(of_task[0]) // 2
+    replay.label[of_task[0][: half - 1]], replay.label[of_task[0][half:]] = 1, 2
+    replay.label[of_task[1][:5]] = [2, 2, 0, 1, 2]
+    # Episodes that the buffer no longer holds do not count.
+    gone = np.setdiff1d(np.arange(len(replay.label)), replay.finished)
+    replay.label[gone], replay.task[gone] = 0, 2
+    assert labels.class_of_task(replay, tasks) == {"a": 2, "b": 2, "c": None}

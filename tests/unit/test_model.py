@@ -56,6 +56,7 @@ def _model(sizes: PolicySizes, definition: Representation | None = None) -> Trai
         seed=3,
         study_seed=5,
         representation=representation,
+        class_of_task={"2s surrounded": 1, "1s1z surrounded": None},
     )
 
 
@@ -94,6 +95,7 @@ def test_file_round_trip(
     assert path.read_bytes() == again.read_bytes()
     for name in ("test_win_rate", "problem_name", "problem", "env", "variant_name", "seed"):
         assert getattr(other, name) == getattr(model, name)
+    assert other.class_of_task == model.class_of_task
     assert other.study_seed == 5 and other.policy.sizes == sizes
     first, second = model.policy.initial_state(6, CPU), other.policy.initial_state(6, CPU)
     rng = np.random.default_rng(0)

@@ -158,6 +158,21 @@ def test_greedy_play_takes_the_argmax_class_and_action() -> None:
     assert len(used) > 1
 
 
+def test_given_classes_take_the_place_of_predicted_ones() -> None:
+    policy = _policy(CLASSES)
+    state = policy.initial_state(6, CPU)
+    given = torch.tensor([0, 1, 2, 2, 1, 0])
+    last, agent = torch.full((6, 3), -1), torch.zeros(6, 3, 8)
+    classes = given.unsqueeze(1).expand(6, 3)
+    for step in range(3):
+        obs, available = _seen(step)
+        values, agent = policy.agent.step(AgentHistory.of(obs, last), agent, classes, policy.told())
+        last = greedy(values, available)
+        actions, found = policy.act(obs, available, state, 0.0, None, given)
+        assert torch.equal(actions, last) and torch.equal(found, classes)
+    assert state.predictor is not None and not state.predictor.any()
+
+
 def test_training_draws_the_class_from_the_predicted_distribution() -> None:
     policy = _policy(CLASSES)
     assert policy.predictor is not None

@@ -125,3 +125,19 @@ def test_tests_use_the_argmax_class() -> None:
     logits = policy.predictor(history, batch.packing.batch_sizes)
     current = batch.packing.current
     assert torch.equal(logits.argmax(2)[current], batch.classes[current])
+
+
+def test_episodes_of_given_classes_start_alike() -> None:
+    """In rounds of four, of which the last is not whole; rows of an episode have its class."""
+    policy = _policy()
+    given = np.array([0, 1, 2, 2, 1, 0, 2, 1, 1, 0])
+    replay, slots = play_episodes(random_env(4), policy, 10, 3, CPU, given)
+    other, free = play_episodes(random_env(4), policy, 10, 3, CPU)
+    for slot, number in zip(slots, given, strict=True):
+        assert (replay.classes[slot, : replay.length[slot] + 1] == number).all()
+    for name in ("obs", "state", "available_actions"):
+        assert np.array_equal(getattr(replay, name)[slots, 0], getattr(other, name)[free, 0])
+    # What is seen then does not depend on what the agents do.
+    assert replay.length[slots].tolist() == other.length[free].tolist()
+    again, same = play_episodes(random_env(4), policy, 10, 3, CPU, given)
+    assert np.array_equal(replay.action[slots], again.action[same])

@@ -341,8 +341,10 @@ def test_evaluation_plays_each_policy_on_each_task(use_env: UseEnv, tmp_path: Pa
     assert not np.array_equal(last["episode_return"], best["episode_return"])
     assert np.array_equal(last["length"], best["length"])  # the same games
     # Without classes there is nothing to tell of them.
-    assert rows[["class", "entropy", "agreement", "centroid_distance"]].isna().all(axis=None)
-    assert read_table(tmp_path / "a_predictions.parquet", "predictions").num_rows == 0
+    of_classes = ["class", "entropy", "agreement", "swap_effect", "swap_actions"]
+    assert rows[[*of_classes, "centroid_distance"]].isna().all(axis=None)
+    for kind in ("predictions", "given_classes"):
+        assert read_table(tmp_path / f"a_{kind}.parquet", kind).num_rows == 0
 
 
 def test_evaluation_tells_what_agents_predicted(
@@ -357,6 +359,7 @@ def test_evaluation_tells_what_agents_predicted(
     assert set(rows["class"]) <= {0, 1, 2}
     assert rows["entropy"].between(0, 1).all() and rows["entropy"].nunique() > 1
     assert rows["agreement"].between(1 / 3, 1).all()
+    assert rows["swap_effect"].nunique() > 1 and rows["swap_actions"].between(0, 1).all()
     assert rows["centroid_distance"].isna().tolist() == (rows["policy"] == "best").tolist()
     assert (rows["centroid_distance"].dropna() > 0).all()
     steps = read_table(tmp_path / "a_predictions.parquet", "predictions").to_pandas()

@@ -1,5 +1,6 @@
 """The stages one after the other on a small environment: repeatable, blind to tasks, complete."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,16 @@ def test_the_chain_is_blind_to_the_true_task(
     assert first["trajectories.parquet"] != other["trajectories.parquet"]
     weights = [name for name in first if name.endswith(".pt")]
     assert len(weights) == (4 if representation == QUANTISED else 3)
-    blind = [*weights, "state_statistics.parquet", "centroids.parquet"]
+    policies = ("policy_last.pt", "policy_best.pt")
+    blind = {*weights, "state_statistics.parquet", "centroids.parquet"} - {*policies}
     assert all(first[name] == other[name] for name in blind)
+    # A policy's file says which class stands for which task; all else in it is blind.
+    for name in policies:
+        models = [TrainedModel.load(tmp_path / run / name, CPU) for run in "ab"]
+        assert all(model.class_of_task.keys() == {*SPEC.tasks} for model in models)
+        for run, model in zip("ab", models, strict=True):
+            replace(model, class_of_task={}).save(tmp_path / run / name)
+        assert len({(tmp_path / run / name).read_bytes() for run in "ab"}) == 1
     a, b = history_of(tmp_path / "a"), history_of(tmp_path / "b")
     assert a.keys() == b.keys() and len(a["silhouette"]) >= 2
     assert {name for name in a if a[name] != b[name]} <= {"ari", "nmi"}

@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_up import PROVENANCE, write_evaluations, write_history
+from made_up import PROVENANCE, write_episodes, write_evaluations, write_history
 from made_up_study import study_config, table_of, write_study
 from trama.config.model import Config, Tables
 from trama.config.table_params import TableParams
 from trama.data.parquet import read_table, write_table
+from trama.data.schemas import KINDS
 from trama.errors import TramaError
 from trama.reporting import estimates
 from trama.reporting.statistics import OVERALL
+from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.label_consistency import label_consistency
 from trama.reporting.tables.measured import supported_best
 from trama.reporting.tables.results import results
@@ -24,6 +26,7 @@ from trama.reporting.tables.table import Bold, Table
 
 VARIANTS = ("qmix", "qplex", "trama", "trama_oracle")
 TASK_SETS = ("one_changed", "fewer_allies")
+GIVEN = ("true_class", "random_class", "wrong_class")
 ROUNDED = 0.005 + 1e-9
 """What two decimals may be off."""
 
@@ -340,6 +343,133 @@ def test_predictors_and_their_seeds(study: Path, config: Config) -> None:
         assert _number(cell) == pytest.approx(np.mean(values), abs=ROUNDED)
 
 
+def _given(study: Path, problem: str) -> pd.DataFrame:
+    """All episodes of the last policies of a problem whose agents were given a class."""
+    files = study.glob(f"{problem}/evaluate/*/*/given_classes.parquet")
+    given = pd.concat([read_table(file, "given_classes").to_pandas() for file in files])
+    return given[given["policy"] == "last"].rename(columns={"won": "win_rate"})
+
+
+def test_what_policies_make_of_their_class(study: Path, config: Config) -> None:
+    table = table_of("class_use", study, config, "SurComb4")
+    episodes, given = _episodes(study, "SurComb4"), _given(study, "SurComb4")
+    episodes = episodes[episodes["task_set"] == "trained"]
+    tasks = [*dict.fromkeys(episodes["task"]), OVERALL]
+    assert [row[:2] for row in table.rows] == [
+        [task, variant] for task in tasks for variant in ("trama", "trama_oracle")
+    ]
+    frame = _csv(table)
+    for task, variant in product(tasks, ("trama", "trama_oracle")):
+        of_task, of_given = (
+            rows if task == OVERALL else _where(rows, task=task) for rows in (episodes, given)
+        )
+        *wins, effect, actions = _row(table, task, variant)
+        predicted = _runs(of_task, variant, "win_rate")
+        expected = [
+            predicted,
+            *(_runs(_where(of_given, given=k), variant, "win_rate") for k in GIVEN),
+        ]
+        assert [_number(cell) for cell in wins] == pytest.approx(
+            [_middle_half(scores) for scores in expected], abs=ROUNDED
+        )
+        assert all(re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\]", cell) for cell in wins)
+        swaps = [_runs(of_task, variant, m).mean() for m in ("swap_effect", "swap_actions")]
+        assert [float(effect), float(actions)] == pytest.approx(swaps, abs=ROUNDED)
+        rows = _where(frame, task=task, variant=variant)
+        for kind, scores in zip(GIVEN, expected[1:], strict=True):
+            found = _where(rows, classes=kind, metric="win_rate_difference")
+            of_seeds = (scores - predicted).mean(axis=1)
+            assert found[found["statistic"] == "seed"]["value"].tolist() == pytest.approx(of_seeds)
+            (mean,) = found[found["statistic"] == "mean"].to_dict("records")
+            assert mean["value"] == pytest.approx(of_seeds.mean())
+            # Of differences, each within its run.
+            rows_of = np.random.default_rng(7).integers(len(scores), size=(4000, *scores.shape))
+            resampled = [np.take_along_axis(scores - predicted, r, axis=0).mean() for r in rows_of]
+            ends = np.quantile(resampled, [0.025, 0.975]).tolist()
+            assert [mean["low"], mean["high"]] == pytest.approx(ends, abs=0.01)
+
+
+# Wins of two seeds on two tasks, of four episodes each: with predicted and with given classes.
+_PREDICTED_WINS = ((2, 1), (4, 3))
+_WINS: dict[str, tuple[tuple[int, int | None], ...]] = {
+    "true_class": ((4, 3), (4, 4)),
+    "random_class": ((1, 1), (2, 2)),
+    "wrong_class": ((0, 1), (0, None)),  # seed 1 does not know the class of task b
+}
+
+
+def _write_class_use(folder: Path) -> dict[str, list[Path]]:
+    """Files of the variant trama with `_WINS`; each episode also has swap values."""
+    found: dict[str, list[Path]] = {"episodes": [], "given_classes": []}
+    for seed in (0, 1):
+        path = folder / "evaluate" / "trama" / f"seed_{seed}" / "episodes.parquet"
+        counts = dict(zip(("a", "b"), _PREDICTED_WINS[seed], strict=True))
+        rows = [
+            ("last", "trained", task, 1.0, i < wins)
+            for task, wins in counts.items()
+            for i in range(4)
+        ]
+        write_episodes(path, [*rows, ("best", "trained", "a", 1.0, True)])
+        columns = read_table(path, "episodes").to_pydict()
+        # Means of 0.2 and 0.4 on task a, of 1.0 on task b.
+        columns["swap_effect"] = [0.1 + 0.2 * seed, 0.3 + 0.2 * seed] * 2 + [1.0] * 4 + [9.0]
+        columns["swap_actions"] = [0.5, 0.5, 0.0, 1.0] + [seed / 2] * 4 + [1.0]
+        write_table(path, "episodes", columns, PROVENANCE)
+        found["episodes"].append(path)
+        given = [
+            {"task": task, "given": kind, "won": i < wins, "episode": i}
+            for kind in GIVEN
+            for task, wins in zip(("a", "b"), _WINS[kind][seed], strict=True)
+            if wins is not None
+            for i in range(4)
+        ]
+        same: dict[str, object] = {
+            "problem": "SurComb3",
+            "variant": "trama",
+            "seed": seed,
+            "class": 0,
+            "length": 9,
+        }
+        same |= {"policy": "last", "episode_return": 0.0}
+        names = KINDS["given_classes"].schema.names
+        columns = {name: [(same | row)[name] for row in given] for name in names}
+        write_table(path.with_name("given_classes.parquet"), "given_classes", columns, PROVENANCE)
+        found["given_classes"].append(path.with_name("given_classes.parquet"))
+    return found
+
+
+def test_class_use_of_two_seeds_equals_the_table_computed_by_hand(tmp_path: Path) -> None:
+    params = TWO_SEEDS.model_copy(update={"names": ("trama",), "given_classes": GIVEN})
+    files = _write_class_use(tmp_path)
+    table = class_use(files, params, "SurComb3")
+    assert table.header[2:] == [
+        *("Predicted", "True class", "Random class", "Wrong class", "Effect", "Actions")
+    ]
+    assert table.rows == [
+        [
+            *("a", "trama", "0.75 [0.50, 1.00]", "1.00 [1.00, 1.00]", "0.38 [0.25, 0.50]"),
+            *("0.00 [0.00, 0.00]", "0.30", "0.50"),
+        ],
+        [
+            *("b", "trama", "0.50 [0.25, 0.75]", "0.88 [0.75, 1.00]", "0.38 [0.25, 0.50]"),
+            *("n/a", "1.00", "0.25"),
+        ],
+        # The IQM of .25, .5, .75, 1 leaves out the first and the last, and so on.
+        [
+            *(OVERALL, "trama", "0.62 [0.38, 0.88]", "1.00 [0.88, 1.00]", "0.38 [0.25, 0.50]"),
+            *("n/a", "0.65", "0.38"),
+        ],
+    ]
+    frame = _where(_csv(table), task=OVERALL, metric="win_rate_difference", statistic="mean")
+    assert dict(zip(frame["classes"], frame["value"], strict=True)) == {
+        "true_class": 0.3125,
+        "random_class": -0.25,
+    }
+    few = class_use(files, params.model_copy(update={"given_classes": ()}), "SurComb3")
+    assert [row[2:] for row in few.rows] == [[row[2], *row[6:]] for row in table.rows]
+    assert "instead" in table.caption[0] and "instead" not in few.caption[0]
+
+
 def test_label_consistency_beside_chance(tmp_path: Path) -> None:
     values = {
         ("trama", 0): [(100, 0.8, 0.4), (200, 0.9, 0.5)],
@@ -579,6 +709,23 @@ def test_numbers_are_those_of_the_tables(
     assert shown("TramaSurCombThreeLabelConsistency") == kept
     assert shown("TramaSurCombThreeLabelConsistencyChance") == chance
     assert shown("VqvaeSurCombThreeAri") == "0.47 [0.47, 0.47]"
+    _, *given, effect, actions = _row(
+        table_of("class_use", study, config, "SurComb3"), OVERALL, "trama_oracle"
+    )
+    prefix = "TramaOracleSurCombThree"
+    with_given = [f"{prefix}With{kind}Class" for kind in ("True", "Random", "Wrong")]
+    assert [shown(f"{name}WinRate") for name in with_given] == given
+    assert [macros[f"{prefix}Swap{name}"] for name in ("Effect", "Actions")] == [effect, actions]
+    use = _where(
+        _csv(table_of("class_use", study, config, "SurComb3")),
+        **{"task": OVERALL, "variant": "trama_oracle", "metric": "win_rate_difference"},
+        **{"classes": "wrong_class", "statistic": "mean"},
+    )
+    difference = shown(f"{prefix}WithWrongClassWinRateDifference")
+    assert difference.startswith("-") and _number(difference) == pytest.approx(
+        use["value"].item(), abs=ROUNDED
+    )
+    assert not [name for name in macros if name.startswith("QmixSurCombThreeWith")]
 
 
 def test_without_intervals_no_macro_has_their_name(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tiny_jobs import (
     CLUSTER,
     CLUSTERS_SHOWN,
     EVALUATE,
+    EVALUATE_TRAMA,
     EVALUATION_FIGURES,
     FIGURES,
     GAIN,
@@ -250,6 +251,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "evaluate.episodes": ("evaluate={episodes: 5}", EVALUATE),
     "evaluate.policies": ("evaluate={policies: [last]}", EVALUATE),
     "evaluate.task_sets": ("evaluate={task_sets: [tiny_units]}", EVALUATE),
+    "evaluate.given_classes": ("evaluate={given_classes: [wrong_class]}", EVALUATE_TRAMA),
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
     "figures.dpi": ("figures={dpi: 100}", FIGURES),
     "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),
@@ -261,7 +263,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "tables.policy": (
         "tables={policy: best}",
         each(
-            *("table_results", "table_ood", "table_ood_tasks"),
+            *("table_results", "table_ood", "table_ood_tasks", "table_class_use"),
             *("table_ablations", "table_claims", "table_numbers", "table_findings"),
         ),
     ),

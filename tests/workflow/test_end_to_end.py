@@ -38,7 +38,8 @@ VARIANTS = ["qmix", "qplex", "trama"]
 FIGURES = [rule.removeprefix("figure_") for rule in tiny_jobs.FIGURES]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 FIGURE_FILES = [f"{'study' if name in STUDY_FIGURES else 'SurComb3'}_{name}" for name in FIGURES]
-TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "label_consistency"]
+TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "class_use"]
+TABLES += ["label_consistency"]
 STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "numbers"]
 TABLE_FILES = [
     *(f"SurComb3_{name}" for name in TABLES),
@@ -111,12 +112,16 @@ def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: 
     assert set(episodes["variant"]) == {variant}
     assert read_provenance(path).study == "tiny"
     steps = read_table(path.with_name("predictions.parquet"), "predictions").to_pandas()
-    of_classes = episodes[["class", "entropy", "agreement", "centroid_distance"]]
+    given = read_table(path.with_name("given_classes.parquet"), "given_classes").to_pandas()
+    of_classes = episodes[
+        ["class", "entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance"]
+    ]
     if variant == "trama":
         assert of_classes.notna().all(axis=None)
         assert steps.groupby(["policy", "task"]).ngroups == 2 * 7
+        assert set(given.groupby(["policy", "task", "given"]).size()) == {4}
     else:
-        assert of_classes.isna().all(axis=None) and steps.empty
+        assert of_classes.isna().all(axis=None) and steps.empty and given.empty
 
 
 def test_a_policy_is_played_from_its_file_alone(finished_study: Path, tmp_path: Path) -> None:
@@ -178,7 +183,7 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
             code_version=code_version(),
             environment_version=environment_version(),
         )
-    assert len(files) == 23
+    assert len(files) == 26
 
 
 def test_the_study_says_what_ran(finished_study: Path) -> None:
@@ -215,6 +220,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
     inputs = [Path(source["file"]) for source in sources["inputs"]]
     episodes = {("evaluate", v, "episodes") for v in VARIANTS}
     of_trama = {("train", "trama", "history")}
+    given = {("evaluate", "trama", "given_classes")}
     histories = {("train", v, "history") for v in VARIANTS}
     clusters = {("representation", "vqvae", "cluster_metrics")}
     read = {
@@ -230,6 +236,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
         **dict.fromkeys(["results", "ood", "ood_tasks"], episodes),
         **dict.fromkeys(["ablations", "hyperparameters"], episodes),
         **dict.fromkeys(["predictor", "label_consistency"], of_trama),
+        "class_use": {("evaluate", "trama", "episodes"), *given},
         "clusters": clusters,
         "compute": {
             *(episodes | histories | clusters),
@@ -238,7 +245,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
             ("representation", "vqvae", "vqvae_history"),
         },
         "claims": episodes | of_trama,
-        "numbers": episodes | clusters | of_trama,
+        "numbers": episodes | clusters | of_trama | given,
         "findings": episodes | clusters | histories,
     }
     name = stem.removeprefix("SurComb3_").removeprefix("study_")

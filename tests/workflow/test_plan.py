@@ -82,7 +82,8 @@ def test_an_oracle_has_a_predictor_and_no_representation(clone: Path) -> None:
         "figure_learning_curves": 1,
         "figure_predictor_accuracy": 1,
         "figure_predictor_confusion": 1,
-        **written(*OF_EVALUATION, *OF_STUDY, "predictor"),  # nothing to compare it with
+        # There is nothing to compare it with.
+        **written(*OF_EVALUATION, *OF_STUDY, "predictor", "class_use"),
     }
 
 

@@ -15,6 +15,8 @@ NOTES = """\
 class k: share of the episodes in which agents predicted k most often
 entropy of the predicted distributions, from 0 (certain) to 1; agreement: share of the living agents
     with the most frequent class of their step
+swap: change of the action values when all classes are replaced by others, over the values' standard
+    deviation; actions: share of the greedy actions that this changes
 distance of the trajectory to the nearest centroid, over the mean one of the clustered trajectories
 """
 
@@ -56,7 +58,7 @@ def _evaluate(
         "episodes per task"
     )
     names = ["win rate", "return", "length", *(f"class {k}" for k in range(n_classes))]
-    names += ["entropy", "agreement", "distance"]
+    names += ["entropy", "agreement", "swap", "actions", "distance"]
     width = max(len(task.name) for task in tasks)
     print(_line("task", names, width))
     for task in tasks:
@@ -70,7 +72,10 @@ def _cells(columns: Mapping[str, Any], n_classes: int) -> list[str]:
     """Cells of a row from columns of `episodes`: means, and the shares of the classes."""
     shares = [[value == number for value in columns["class"]] for number in range(n_classes)]
     first = [columns[name] for name in ("won", "episode_return", "length")]
-    last = [columns[name] for name in ("entropy", "agreement", "centroid_distance")]
+    last = [
+        columns[name]
+        for name in ("entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance")
+    ]
     means = (None if c[0] is None else fmean(c) for c in [*first, *shares, *last])
     return ["-" if mean is None else f"{mean:.2f}" for mean in means]
 

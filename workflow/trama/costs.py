@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import nnls
 
 from trama.config.model import RL, Config
+from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
 from trama.tasks import evaluation_tasks
 
@@ -93,6 +94,8 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         sets = {task_set: config.task_sets[task_set] for task_set in config.evaluate.task_sets}
         tasks = evaluation_tasks(config.problems[name["problem"]], sets)
         n_tasks = sum(map(len, tasks.values()))
+        if config.variants[name["variant"]].has_classes:
+            n_tasks += len(tasks[TRAINED]) * len(config.evaluate.given_classes)
         episodes = n_tasks * config.evaluate.episodes * len(config.evaluate.policies)
         return {"rest": {"start": 1, "compile": 1, "tested_episodes": episodes}}
     return {"rest": {_kind(rule): 1}}

@@ -885,6 +885,7 @@ class Train(RL):
 
 
 Policy = Literal["last", "best"]
+GivenClass = Literal["true_class", "random_class", "wrong_class"]
 
 
 class Evaluate(Section):
@@ -900,6 +901,13 @@ class Evaluate(Section):
         "task in two sets, the first one counts.",
         min_length=0,
     )
+    given_classes: tuple[GivenClass, ...] = _list(
+        ("true_class", "random_class", "wrong_class"),
+        "What one class all agents are given instead of those that they predict, in further "
+        "episodes on the problem's own tasks: the one that stands for the task, any, or any but "
+        "that. For policies with classes.",
+        min_length=0,
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -908,6 +916,7 @@ class Evaluate(Section):
             [
                 *duplicates(("policies",), self.policies),
                 *duplicates(("task_sets",), self.task_sets),
+                *duplicates(("given_classes",), self.given_classes),
             ],
         )
         return self

@@ -38,6 +38,7 @@ class TableParams(ReportParams):
     Attributes:
         tables: of that section, the keys that it reads.
         study_seed: what its bootstraps derive their seed from.
+        given_classes: kinds of classes that agents are given, in the order in which they are shown.
         task_sets: sets of tasks beside the trained one, in the order in which they are shown.
         baselines: the variant over which each variant with classes has a gain.
         with_predictor: variants with a class predictor, where others are shown too.
@@ -50,6 +51,7 @@ class TableParams(ReportParams):
 
     tables: Tables
     study_seed: Seed = 0
+    given_classes: Names = ()
     task_sets: Names = ()
     baselines: dict[Name, Name] = Field(default={})
     with_predictor: Names = ()
@@ -87,6 +89,14 @@ def predictor_params(config: Config, problem: str) -> Params:
     names = with_classes(config)
     upstream = of_all("train", config, problem, names)
     return _table("predictor", config, upstream, names, {"decimals"}, **_bootstrap(config))
+
+
+def class_use_params(config: Config, problem: str) -> Params:
+    """Params of the table of what policies make of their class, on one problem."""
+    names = with_classes(config)
+    upstream = of_all("evaluate", config, problem, names)
+    more = {**_bootstrap(config), **_given_classes(config)}
+    return _table("class_use", config, upstream, names, {"decimals", "policy"}, **more)
 
 
 def label_consistency_params(config: Config, problem: str) -> Params:
@@ -144,6 +154,8 @@ def numbers_params(config: Config) -> Params:
     representations, with_predictor = config.used_representations, with_classes(config)
     upstream = of_study(config, cluster=representations, train=with_predictor, evaluate=names)
     more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
+    if with_predictor:
+        more |= _given_classes(config)
     return _table("numbers", config, upstream, names, {"decimals", "policy"}, **more)
 
 
@@ -171,6 +183,10 @@ def _table(
 
 def _bootstrap(config: Config) -> Params:
     return {"study_seed": config.study.seed}
+
+
+def _given_classes(config: Config) -> Params:
+    return {"given_classes": list(config.evaluate.given_classes)}
 
 
 def _unseen(config: Config) -> Params:

@@ -75,7 +75,7 @@ _REPRESENTATION = "representation/<r>/seed_<s>/"
 _TRAIN = "train/<v>/seed_<s>/"
 _EVALUATE = "evaluate/<v>/seed_<s>/"
 
-_OF_EVALUATION = [
+_OF_RUN = [
     _column("problem", pa.string(), "name of the problem"),
     _column("variant", pa.string(), "name of the variant"),
     _column("seed", pa.int32(), "seed of the training run, from study.seeds"),
@@ -84,12 +84,16 @@ _OF_EVALUATION = [
         pa.string(),
         "`last`: at the end of training; `best`: at its best test",
     ),
+]
+_TASK = _column("task", pa.string(), "name of the true task")
+_OF_EVALUATION = [
+    *_OF_RUN,
     _column(
         "task_set",
         pa.string(),
         "set of tasks that the task belongs to; `trained`: the problem's own",
     ),
-    _column("task", pa.string(), "name of the true task"),
+    _TASK,
 ]
 """Columns that tell which policy played which task."""
 
@@ -144,10 +148,11 @@ METRICS: dict[str, str] = {
     "class_share": "Share of the clustered trajectories in the class that the task column names.",
     "class_swap_effect": (
         "Mean absolute change of the available action values when the used class is replaced by "
-        "another, over their standard deviation."
+        "another, over their standard deviation; mean over all other classes."
     ),
     "class_swap_actions": (
-        "Share of greedy actions that change when the used class is replaced by another."
+        "Share of greedy actions that change when the used class is replaced by another; mean over "
+        "all other classes."
     ),
 }
 """Values of `metric` in a history, each explained in a sentence."""
@@ -432,6 +437,21 @@ KINDS: dict[str, FileKind] = {
                     nullable=True,
                 ),
                 _column(
+                    "swap_effect",
+                    pa.float64(),
+                    "mean absolute change of the available action values when all agents' classes "
+                    "are replaced by others, over the standard deviation of the values in all "
+                    "these episodes on the task; mean over all other classes; agents with one "
+                    "available action do not count; null without classes",
+                    nullable=True,
+                ),
+                _column(
+                    "swap_actions",
+                    pa.float64(),
+                    "share of the greedy actions that this changes; null without classes",
+                    nullable=True,
+                ),
+                _column(
                     "centroid_distance",
                     pa.float64(),
                     "distance of the trajectory's embedding to the nearest centroid, over the mean "
@@ -463,6 +483,37 @@ KINDS: dict[str, FileKind] = {
             ]
         ),
         PREDICTION_METRICS,
+    ),
+    "given_classes": FileKind(
+        "Greedy test episodes on the problem's own tasks in which all agents use a class that they "
+        "are given, not the predicted one; one row per episode. An episode starts as that of its "
+        "number in `episodes` does. No rows without classes.",
+        ("evaluate",),
+        (_EVALUATE + "given_classes.parquet",),
+        pa.schema(
+            [
+                *_OF_RUN,
+                _TASK,
+                _column(
+                    "given",
+                    pa.string(),
+                    "`true_class`: the class that stands for the task, which is its id for an "
+                    "oracle, else the most frequent one of its labelled episodes in the replay "
+                    "buffer when the policy was kept; `random_class`: any class, drawn for each "
+                    "episode; `wrong_class`: any but the true one, drawn for each episode. No rows "
+                    "of what is unknown",
+                ),
+                _column("class", pa.int32(), "the class"),
+                _column(
+                    "episode", pa.int32(), "number of the episode within policy and task, from 0"
+                ),
+                _column(
+                    "episode_return", pa.float64(), "undiscounted sum of the scaled team rewards"
+                ),
+                _column("length", pa.int32(), "time steps of the episode"),
+                _column("won", pa.bool_(), "the team won"),
+            ]
+        ),
     ),
     "timing": FileKind(
         "Wall times; nothing else depends on them and no other file holds any.",

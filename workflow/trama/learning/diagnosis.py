@@ -50,28 +50,80 @@ def predictor_accuracy(batch: Batch) -> PredictorAccuracy:
     )
 
 
-@torch.no_grad()
-def class_swap(policy: Policy, batch: Batch, n_classes: int) -> tuple[float, float]:
-    """What the class tells the policy: replace each used class by the next one.
+@dataclass(frozen=True)
+class ClassSwap:
+    """What the class tells the policy: what swapping it changes in M episodes.
 
-    Returns:
-        Mean absolute change of the available action values over their standard deviation, and the
-        share of greedy actions that change. Agents with one available action do not count; both
-        are 0 where nobody has a choice.
+    Each of the K - 1 classes that an agent did not use takes the place of the one that it used,
+    through the whole episode; values are means over these classes, as their numbers mean nothing.
+    Agents with one available action do not count; all values are 0 where nobody has a choice, and
+    where there is no other class.
+
+    Attributes:
+        effect: [M] mean absolute change of the available action values, over the standard deviation
+            of those of all M episodes.
+        actions: [M] share of the greedy actions that change.
+        overall_effect, overall_actions: the same of all M episodes together.
     """
-    current = batch.packing.current
+
+    effect: np.ndarray
+    actions: np.ndarray
+    overall_effect: float
+    overall_actions: float
+
+
+def class_swap(
+    policy: Policy, replay: ReplayBuffer, slots: np.ndarray, device: torch.device
+) -> ClassSwap:
+    """Swap the classes of a policy that has some in the finished episodes `slots` [M]."""
+    sums = np.zeros((len(slots), len(_SWAP_SUMS)))
+    for number, batch in in_parts(slots, lambda part: replay.batch(part, device)):
+        sums[number] = _swap_sums(policy, batch).cpu().numpy()
+    n_values, total, squares, change, n_agents, n_changed = sums.T
+    n = max(n_values.sum(), 2.0)
+    spread = max(math.sqrt(max(squares.sum() - total.sum() ** 2 / n, 0.0) / (n - 1)), 1e-6)
+    return ClassSwap(
+        effect=change / np.maximum(n_values, 1) / spread,
+        actions=n_changed / np.maximum(n_agents, 1),
+        overall_effect=float(change.sum() / n / spread),
+        overall_actions=float(n_changed.sum() / max(n_agents.sum(), 1)),
+    )
+
+
+_SWAP_SUMS = ("values", "their sum", "their squares", "change", "agents", "changed actions")
+
+
+@torch.no_grad()
+def _swap_sums(policy: Policy, batch: Batch) -> Tensor:
+    """Columns of `_SWAP_SUMS` for each episode, over its steps and agents that have a choice."""
+    n_classes = policy.sizes.n_classes
+    assert n_classes is not None
+    packing = batch.packing
+    current = packing.current
     history = AgentHistory.of(batch.obs, batch.last_action)
-    sizes = batch.packing.batch_sizes
     available = batch.available_actions[current]
-    own = policy.action_values(history, batch.classes, sizes)[current]
-    swapped = policy.action_values(history, (batch.classes + 1) % n_classes, sizes)[current]
     free = available.sum(2) > 1
-    if not free.any():
-        return 0.0, 0.0
     counted = available & free.unsqueeze(2)
-    change = (own - swapped)[counted].abs().mean() / own[counted].std().clamp(min=1e-6)
-    changed = (greedy(own, available) != greedy(swapped, available))[free].float().mean()
-    return float(change), float(changed)
+
+    def values(classes: Tensor) -> Tensor:
+        return policy.action_values(history, classes, packing.batch_sizes)[current].double()
+
+    def summed(of_values: Tensor) -> Tensor:
+        return of_values.masked_fill(~counted, 0.0).sum((1, 2))
+
+    own = values(batch.classes)
+    change, changed = torch.zeros_like(own), torch.zeros_like(free, dtype=torch.float64)
+    for step in range(1, n_classes):
+        swapped = values((batch.classes + step) % n_classes)
+        change += (own - swapped).abs() / (n_classes - 1)
+        changed += (greedy(own, available) != greedy(swapped, available)) / (n_classes - 1)
+    columns = [
+        *(counted.sum((1, 2)), summed(own), summed(own.square()), summed(change)),
+        *(free.sum(1), (changed * free).sum(1)),
+    ]
+    rows = torch.stack([column.double() for column in columns], 1)
+    sums = torch.zeros(len(batch.slots), len(columns), dtype=torch.float64, device=rows.device)
+    return sums.index_add_(0, packing.episode[current], rows)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -74,6 +74,15 @@ class Labels(ABC):
         """Cluster anew if that is due; None if it is not, or the clustering was not accepted."""
 
     @abstractmethod
+    def class_of_task(self, replay: ReplayBuffer, tasks: Sequence[str]) -> dict[str, int | None]:
+        """The class that stands for each true task, None where it is unknown; for measuring only.
+
+        Args:
+            replay: the buffer whose episodes were labelled.
+            tasks: names of the true tasks, in the order of their ids.
+        """
+
+    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """What it has learnt and counted."""
 
@@ -102,6 +111,9 @@ class TrueTaskLabels(Labels):
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
         return None
+
+    def class_of_task(self, replay: ReplayBuffer, tasks: Sequence[str]) -> dict[str, int | None]:
+        return {name: number for number, name in enumerate(tasks)}
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -269,6 +281,17 @@ class ClusterLabels(Labels):
             class_share=share,
             codes=codes,
         )
+
+    def class_of_task(self, replay: ReplayBuffer, tasks: Sequence[str]) -> dict[str, int | None]:
+        """The most frequent class of a task's labelled episodes in the buffer."""
+        finished = replay.finished
+        labelled = finished[replay.label[finished] != NO_LABEL]
+        counts = np.zeros((len(tasks), self.n_classes), np.int64)
+        np.add.at(counts, (replay.task[labelled], replay.label[labelled]), 1)
+        return {
+            name: int(of_task.argmax()) if of_task.any() else None
+            for name, of_task in zip(tasks, counts, strict=True)
+        }
 
     def state_dict(self) -> dict[str, Any]:
         optimiser = None if self._optimiser is None else self._optimiser.state_dict()

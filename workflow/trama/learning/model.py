@@ -31,6 +31,8 @@ class TrainedModel:
         seed: one of `study.seeds`.
         study_seed: `study.seed`.
         representation: None for a baseline and for an oracle.
+        class_of_task: class that stands for each true task of the problem, by its name, and None
+            where that is unknown; empty without classes. For measuring only: no policy reads it.
     """
 
     policy: Policy
@@ -42,6 +44,7 @@ class TrainedModel:
     seed: int
     study_seed: int
     representation: TrainedRepresentation | None
+    class_of_task: dict[str, int | None]
 
     def save(self, path: Path) -> None:
         """Write plain data and tensors on the CPU; equal models give equal bytes."""
@@ -52,6 +55,8 @@ class TrainedModel:
             "problem": plain(self.problem),
             "env": plain(self.env, exclude=["device", *self.env.unchosen]),
             "representation": representation,
+            # Texts of its own; see `plain`.
+            "class_of_task": json.loads(json.dumps(self.class_of_task)),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         torch.save(content, path)
@@ -82,6 +87,7 @@ class TrainedModel:
                 problem=TypeAdapter(Problem).validate_python(content["problem"]),
                 env=Env.model_validate(content["env"]),
                 representation=representation,
+                class_of_task=content["class_of_task"],
                 **{name: content[name] for name in _PLAIN},
             )
         except Exception as error:

@@ -107,6 +107,7 @@ class Policy(nn.Module):
         state: PolicyState,
         epsilon: float,
         generator: torch.Generator | None,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Choose actions and update `state`.
 
@@ -116,13 +117,17 @@ class Policy(nn.Module):
             state: of the running episodes; changed in place.
             epsilon: share of uniformly random available actions.
             generator: source of exploration; None means greedy: argmax of class and of action.
+            given: [N] int64, class that all agents of an environment use instead of a predicted
+                one; the predictor then rests.
 
         Returns:
             Actions [N, A] and classes used [N, A], both int64 (classes are 0 without a predictor).
         """
         history = AgentHistory.of(obs, state.last_action)
         classes = torch.zeros_like(state.last_action)
-        if self.predictor is not None and state.predictor is not None:
+        if given is not None:
+            classes = given.unsqueeze(1).expand_as(classes)
+        elif self.predictor is not None and state.predictor is not None:
             logits, state.predictor = self.predictor.step(history, state.predictor)
             if generator is None:
                 classes = logits.argmax(2)

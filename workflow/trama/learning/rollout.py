@@ -61,8 +61,14 @@ class Rollout:
         self.env, self.policy, self.replay = env, policy, replay
         self.device, self.generator = device, generator
 
-    def reset(self, seed: int) -> None:
-        """Start all environments anew; unfinished episodes are dropped."""
+    def reset(self, seed: int, given: np.ndarray | None = None) -> None:
+        """Start all environments anew; unfinished episodes are dropped.
+
+        Args:
+            seed: of the environments.
+            given: [N] class that all agents of an environment use instead of a predicted one.
+        """
+        self._given = None if given is None else torch.from_numpy(given).to(self.device)
         self._seen = self.env.reset(seed)
         self._state = self.policy.initial_state(self.env.n_envs, self.device)
         self.replay.discard_running()
@@ -76,6 +82,7 @@ class Rollout:
             self._state,
             epsilon,
             self.generator,
+            self._given,
         )
         chosen = actions.cpu().numpy()
         outcome = self.env.step(chosen)
@@ -114,22 +121,38 @@ class Rollout:
 
 
 def play_episodes(
-    env: VectorEnv, policy: Policy, n_episodes: int, seed: int, device: torch.device
+    env: VectorEnv,
+    policy: Policy,
+    n_episodes: int,
+    seed: int,
+    device: torch.device,
+    given: np.ndarray | None = None,
 ) -> tuple[ReplayBuffer, np.ndarray]:
     """Play `n_episodes` greedy episodes; the same seed gives the same episodes.
 
     Each environment plays the same number of whole episodes from its reset, so that short episodes
     are not counted more often than long ones.
 
+    Args:
+        env: the environments.
+        policy: plays.
+        n_episodes: how many.
+        seed: of the first reset; each further one adds one.
+        device: where the policy lives.
+        given: [n_episodes] class that all agents of an episode use instead of a predicted one; it
+            does not alter how episodes start.
+
     Returns:
         A buffer that holds them, and their slots [n_episodes].
     """
     rounds = -(-n_episodes // env.n_envs)
+    # Of the last round, what is too much is played and left out.
+    given_by_round = None if given is None else np.resize(given, (rounds, env.n_envs))
     replay = ReplayBuffer(env.spec, (rounds + 1) * env.n_envs, env.n_envs)
     rollout = Rollout(env, policy, replay, device, generator=None)
     slots: list[int] = []
     for number in range(rounds):
-        rollout.reset(seed + number)
+        rollout.reset(seed + number, None if given_by_round is None else given_by_round[number])
         waiting = np.ones(env.n_envs, dtype=bool)
         first: dict[int, int] = {}
         while waiting.any():

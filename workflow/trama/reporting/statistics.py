@@ -228,10 +228,22 @@ def read_episodes(paths: Iterable[Path]) -> pd.DataFrame:
     Raises:
         TramaError: a file is missing or broken, or holds a run that another one holds too.
     """
+    return _read_runs(paths, "episodes")
+
+
+def read_given_classes(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return the test episodes of several runs whose agents were given a class.
+
+    See `read_episodes`; here the task set is that of all rows.
+    """
+    return _read_runs(paths, "given_classes").assign(task_set=TRAINED)
+
+
+def _read_runs(paths: Iterable[Path], kind: str) -> pd.DataFrame:
     frames = []
     files: dict[tuple[str, str, int], Path] = {}
     for path in paths:
-        frame: pd.DataFrame = read_table(path, "episodes").to_pandas()
+        frame: pd.DataFrame = read_table(path, kind).to_pandas()
         runs = frame[["problem", "variant", "seed"]].drop_duplicates()
         for problem, variant, seed in runs.itertuples(index=False, name=None):
             if (problem, variant, seed) in files:
@@ -316,6 +328,42 @@ def scores(
         for variant in variants
     }
     return Scores(tasks, values)
+
+
+def given_scores(
+    given: pd.DataFrame, policy: str, kind: str, predicted: Scores, seeds: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Average the wins of each run on each task with classes that its agents were given.
+
+    Args:
+        given: of one problem or several, as `read_given_classes` returns them.
+        policy: `last` or `best`.
+        kind: of the given classes.
+        predicted: scores of the same runs with the classes that agents predict.
+        seeds: of the runs.
+
+    Returns:
+        Win rates of the variants, seeds and tasks of `predicted`, with NaN where a run has no such
+        class for a task.
+    """
+    rows = given[(given["policy"] == policy) & (given["given"] == kind)]
+    means = rows.groupby(["variant", "seed", "problem", "task"])["won"].mean().to_dict()
+
+    def of_run(variant: str, seed: int) -> list[float]:
+        return [means.get((variant, seed, *task), np.nan) for task in predicted.tasks]
+
+    return {v: np.array([of_run(v, seed) for seed in sorted(seeds)]) for v in predicted.values}
+
+
+def known(scores: Mapping[str, np.ndarray], tasks: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return scores on some tasks, by their numbers, of the variants that have all of them."""
+    chosen = {variant: values[:, tasks] for variant, values in scores.items()}
+    return {variant: values for variant, values in chosen.items() if np.isfinite(values).all()}
+
+
+def minus(x: Mapping[str, np.ndarray], y: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the differences of runs, by variant, of those that x has."""
+    return {variant: values - y[variant] for variant, values in x.items()}
 
 
 def results(

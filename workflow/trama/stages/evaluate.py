@@ -1,16 +1,21 @@
-"""Stage evaluate: greedy episodes of a trained variant on its problem's tasks, and on others."""
+"""Stage evaluate: greedy episodes of a trained variant on its problem's tasks, and on others.
 
+A policy with classes also plays the problem's tasks with classes that it is given.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from trama.config.model import Env
+from trama.config.model import Env, GivenClass
 from trama.config.params import EvaluateParams
+from trama.config.relations import TRAINED
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import EnvSpec, make_env
-from trama.learning.diagnosis import ClassPredictions, class_predictions
+from trama.learning.diagnosis import ClassPredictions, ClassSwap, class_predictions, class_swap
 from trama.learning.model import TrainedModel
 from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Episodes, play_episodes
@@ -34,11 +39,12 @@ def evaluate(
     policy_best: Path,
     episodes: Path,
     predictions: Path,
+    given_classes: Path,
     threads: int,
 ) -> None:
-    """Write one row per episode, and what agents predicted over time.
+    """Write one row per episode, what agents predicted over time, and episodes of given classes.
 
-    A task's episodes start alike for all variants and seeds.
+    A task's episodes start alike for all variants and seeds, and whatever class is given.
     """
     device = torch_device(params.device)
     n_episodes = params.evaluate.episodes
@@ -46,16 +52,23 @@ def evaluate(
     named = {name: params.task_sets[name] for name in params.evaluate.task_sets}
     sets = evaluation_tasks(params.problem, named)
     tasks = [(task_set, task) for task_set, members in sets.items() for task in members]
-    total = len(params.evaluate.policies) * len(tasks) * n_episodes
+    models = {name: TrainedModel.load(paths[name], device) for name in params.evaluate.policies}
+    kinds = params.evaluate.given_classes
+    given = {
+        (which, task): drawn_classes(model, task, kinds, n_episodes)
+        for which, model in models.items()
+        for task in sets[TRAINED]
+    }
+    total = (len(models) * len(tasks) + sum(map(len, given.values()))) * n_episodes
     description = f"evaluate {params.variant_name} {params.problem_name} seed {params.seed}"
     done = 0
     with (
         TableWriter(episodes, "episodes", provenance) as episode_writer,
         TableWriter(predictions, "predictions", provenance) as prediction_writer,
+        TableWriter(given_classes, "given_classes", provenance) as given_writer,
         Progress(description, total, "episodes") as progress,
     ):
-        for which in params.evaluate.policies:
-            model = TrainedModel.load(paths[which], device)
+        for which, model in models.items():
             for task_set, task in tasks:
                 played = play(model, task, n_episodes, params.env, threads, device)
                 where = {
@@ -71,6 +84,19 @@ def evaluate(
                 episode_writer.append(_repeated(where, n_episodes) | measure(model, task, played))
                 done += n_episodes
                 progress.update(done, win_rate=float(played.replay.won[played.slots].mean()))
+                if task_set != TRAINED:
+                    continue
+                del where["task_set"]
+                for kind, classes in given[which, task].items():
+                    played = play(
+                        model, task, n_episodes, params.env, threads, device, given=classes
+                    )
+                    same = {**where, "given": kind}
+                    given_writer.append(
+                        _repeated(same, n_episodes) | {"class": classes} | _outcomes(played)
+                    )
+                    done += n_episodes
+                    progress.update(done)
 
 
 class Played(NamedTuple):
@@ -80,13 +106,15 @@ class Played(NamedTuple):
         spec: of the environment.
         replay: holds the episodes.
         slots: [M] where.
-        predictions: of the classes; None for a policy without classes.
+        predictions: of the classes; None for a policy that predicted none.
+        swap: of the predicted classes; None for a policy that predicted none.
     """
 
     spec: EnvSpec
     replay: ReplayBuffer
     slots: np.ndarray
     predictions: ClassPredictions | None
+    swap: ClassSwap | None
 
 
 def play(
@@ -97,6 +125,7 @@ def play(
     threads: int,
     device: torch.device,
     seed: int | None = None,
+    given: np.ndarray | None = None,
 ) -> Played:
     """Play episodes of a task, which the model need not have been trained on.
 
@@ -109,6 +138,7 @@ def play(
         device: that the policy runs on.
         seed: of the episodes; None for those of the evaluation, which start alike for all models
             of a study on this problem.
+        given: [n_episodes] class that all agents of an episode use instead of a predicted one.
 
     Raises:
         TramaError: on an unknown unit, or on a team that is too large.
@@ -118,31 +148,72 @@ def play(
     rounds = -(-n_episodes // MOST_ENVS)
     n_envs = -(-n_episodes // rounds)
     with make_env(model.problem, env, n_envs, threads, [task]) as made:
-        replay, slots = play_episodes(made, model.policy, n_episodes, seed, device)
-    predictions = None
-    if model.policy.predictor is not None:
+        replay, slots = play_episodes(made, model.policy, n_episodes, seed, device, given)
+    predictions = swap = None
+    if model.policy.predictor is not None and given is None:
         predictions = class_predictions(model.policy, replay, slots, device)
-    return Played(made.spec, replay, slots, predictions)
+        swap = class_swap(model.policy, replay, slots, device)
+    return Played(made.spec, replay, slots, predictions, swap)
+
+
+def drawn_classes(
+    model: TrainedModel, task: Task, kinds: Sequence[GivenClass], n_episodes: int
+) -> dict[GivenClass, np.ndarray]:
+    """Draw the class that all agents are given in each episode of one of the problem's tasks.
+
+    Draws are independent, and the same for all policies of a training.
+
+    Returns:
+        Classes [n_episodes] int64 by kind: `true_class` is the one that stands for the task, of
+        `random_class` each is as probable, of `wrong_class` each but the true one. A kind that the
+        policy cannot be given is left out: any of a policy without classes, those that need the
+        true class where it is unknown, and `wrong_class` where there is only one class.
+    """
+    n_classes, true = model.policy.sizes.n_classes, model.class_of_task.get(task.name)
+    drawn: dict[GivenClass, np.ndarray] = {}
+    if n_classes is None:
+        return drawn
+    for kind in kinds:
+        where = (model.problem_name, task.name, model.variant_name, model.seed)
+        rng = np.random.default_rng(derive_seed(model.study_seed, "given class", *where, kind))
+        if kind == "random_class":
+            drawn[kind] = rng.integers(n_classes, size=n_episodes)
+        elif true is not None and kind == "true_class":
+            drawn[kind] = np.full(n_episodes, true, np.int64)
+        elif true is not None and n_classes > 1:
+            drawn[kind] = (true + rng.integers(1, n_classes, size=n_episodes)) % n_classes
+    return drawn
 
 
 def measure(model: TrainedModel, task: Task, played: Played) -> dict[str, Any]:
     """Columns of `episodes` that are measured, [M] each; null for what the model does not have."""
     replay, slots, found = played.replay, played.slots, played.predictions
-    episodes = Episodes.of(replay, slots)
-    nulls = dict.fromkeys(("class", "entropy", "agreement", "centroid_distance"))
+    nulls = dict.fromkeys(
+        ("class", "entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance")
+    )
     columns = {
         **_repeated(likeness(task, model.problem)._asdict() | nulls, len(slots)),
-        "episode": np.arange(len(slots), dtype=np.int32),
-        "episode_return": episodes.episode_return,
-        "length": episodes.length.astype(np.int32),
-        "won": episodes.won,
+        **_outcomes(played),
     }
     if found is not None:
         columns["class"] = found.most_frequent.astype(np.int32)
         columns |= {"entropy": found.entropy, "agreement": found.agreement}
+    if played.swap is not None:
+        columns |= {"swap_effect": played.swap.effect, "swap_actions": played.swap.actions}
     if model.representation is not None:
         columns["centroid_distance"] = model.representation.embed(replay, slots)[1]
     return columns
+
+
+def _outcomes(played: Played) -> dict[str, Any]:
+    """Number of each episode, and how it ended."""
+    episodes = Episodes.of(played.replay, played.slots)
+    return {
+        "episode": np.arange(len(played.slots), dtype=np.int32),
+        "episode_return": episodes.episode_return,
+        "length": episodes.length.astype(np.int32),
+        "won": episodes.won,
+    }
 
 
 def _repeated(values: dict[str, Any], n_rows: int) -> dict[str, Any]:

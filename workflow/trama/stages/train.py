@@ -41,7 +41,7 @@ from trama.stages.timing import write_timing
 
 logger = logging.getLogger("trama")
 
-_MEASURED = ("next_test", "tested_at", "win_rate", "best")
+_MEASURED = ("next_test", "tested_at", "win_rate", "best", "best_class_of_task")
 
 
 def train(
@@ -232,6 +232,7 @@ class _Run:
         self.best = (-1.0, -np.inf)
         self.best_weights: dict[str, torch.Tensor] = {}
         self.best_representation: TrainedRepresentation | None = None
+        self.best_class_of_task: dict[str, int | None] = {}
         self.clusterings: list[Clustering] = []
         self._warned: set[str] = set()
 
@@ -244,6 +245,12 @@ class _Run:
     def representation(self) -> TrainedRepresentation | None:
         """The representation behind its classes, as it is now."""
         return None if self.trainer.labels is None else self.trainer.labels.representation
+
+    @property
+    def class_of_task(self) -> dict[str, int | None]:
+        """The class that stands for each true task, as it is now; for measuring only."""
+        labels = self.trainer.labels
+        return {} if labels is None else labels.class_of_task(self.replay, self.test_env.spec.tasks)
 
     def state_dict(self) -> State:
         """See `Resumable`."""
@@ -325,29 +332,35 @@ class _Run:
                 history.add("majority_rate", majority_rate(replay.label[slots]))
                 for step, value in enumerate(accuracy.by_step):
                     history.add("predictor_accuracy", value, step=step)
-                effect, changed = class_swap(policy, batch, trainer.labels.n_classes)
-                history.add("class_swap_effect", effect)
-                history.add("class_swap_actions", changed)
+                swap = class_swap(policy, replay, slots, trainer.device)
+                history.add("class_swap_effect", swap.overall_effect)
+                history.add("class_swap_actions", swap.overall_actions)
         self.win_rate = float(played.won.mean())
         score = (self.win_rate, float(played.episode_return.mean()))
         if score > self.best:
             self.best = score
             self.best_weights = copy.deepcopy(policy.state_dict())
             self.best_representation = copy.deepcopy(self.representation)
+            self.best_class_of_task = self.class_of_task
         self._warn()
 
     def last_model(self) -> TrainedModel:
         """The policy and representation of now."""
-        return self._model(self.trainer.learner.policy, self.win_rate, self.representation)
+        policy = self.trainer.learner.policy
+        return self._model(policy, self.win_rate, self.representation, self.class_of_task)
 
     def best_model(self) -> TrainedModel:
         """The policy and representation of the best test."""
         policy = copy.deepcopy(self.trainer.learner.policy)
         policy.load_state_dict(self.best_weights)
-        return self._model(policy, self.best[0], self.best_representation)
+        return self._model(policy, self.best[0], self.best_representation, self.best_class_of_task)
 
     def _model(
-        self, policy: Policy, win_rate: float, representation: TrainedRepresentation | None
+        self,
+        policy: Policy,
+        win_rate: float,
+        representation: TrainedRepresentation | None,
+        class_of_task: dict[str, int | None],
     ) -> TrainedModel:
         params = self.params
         return TrainedModel(
@@ -360,6 +373,7 @@ class _Run:
             seed=params.seed,
             study_seed=params.study_seed,
             representation=representation,
+            class_of_task=class_of_task,
         )
 
     def _recluster(self, labels: Labels) -> None:

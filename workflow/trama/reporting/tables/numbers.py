@@ -21,6 +21,15 @@ _PREDICTOR = {
     "predictor_balanced_accuracy": "balanced accuracy of the class predictor",
     "majority_rate": "accuracy of always naming the most frequent class",
 }
+_GIVEN = {
+    "true_class": "the true class",
+    "random_class": "a random class",
+    "wrong_class": "a wrong class",
+}
+_SWAP = {
+    "swap_effect": "change of action values when classes are swapped, over their spread",
+    "swap_actions": "share of greedy actions that change when classes are swapped",
+}
 _CONSISTENCY = {
     "label_consistency": "label consistency",
     "label_consistency_chance": "label consistency by chance",
@@ -37,8 +46,9 @@ def numbers(inputs: Inputs, params: TableParams, study: str) -> Table:
 
     Args:
         inputs: `episodes` of each problem, variant and seed; `histories` of those with a predictor;
-            `cluster_metrics` of each problem, representation and seed.
-        params: of the table, with `reference`, `baselines` and `task_sets`.
+            `given_classes` of those with classes; `cluster_metrics` of each problem, representation
+            and seed.
+        params: of the table, with `reference`, `baselines`, `task_sets` and `given_classes`.
         study: its name.
 
     Raises:
@@ -61,6 +71,10 @@ def numbers(inputs: Inputs, params: TableParams, study: str) -> Table:
             macros.add_unseen(of_problem, sets, (problem, UNSEEN), where)
     macros.add_evaluation(episodes, [TRAINED], (), "over all problems")
     macros.add_comparisons(episodes)
+    for problem, files in statistics.by_problem(inputs.get("given_classes", [])).items():
+        paths = [path for seeds in files.values() for path in seeds.values()]
+        given = statistics.read_given_classes(paths)
+        macros.add_class_use(episodes[episodes["problem"] == problem], given, problem)
     for problem, histories in statistics.by_problem(inputs.get("histories", [])).items():
         for metric, words in _PREDICTOR.items():
             measured = Measured(statistics.final_scores(histories, metric), params)
@@ -136,6 +150,32 @@ class _Macros:
             gain = measured["win_rate"].gain(variant, over, "iqm")
             meaning = f"gain in win rate of {variant} over {over} {where}, IQM"
             self._add_estimate(letters(variant, *names, "win_rate_gain"), gain, meaning)
+
+    def add_class_use(self, episodes: pd.DataFrame, given: pd.DataFrame, problem: str) -> None:
+        """Add how much variants win with classes that their agents are given, and what a swap does.
+
+        A difference is that to the predicted classes, run by run; so its statistic is the mean.
+        """
+        policy = self.params.tables.policy
+        predicted = statistics.scores(episodes, policy, "win_rate")
+        tasks = range(len(predicted.tasks))
+        for kind in self.params.given_classes:
+            scores = statistics.given_scores(given, policy, kind, predicted, self.params.seeds)
+            won = statistics.known(scores, tasks)
+            difference = Measured(statistics.minus(won, predicted.values), self.params)
+            measured = Measured(won, self.params)
+            for variant in won:
+                words = f"win rate of {variant} on {problem} with {_GIVEN[kind]}"
+                name = letters(variant, problem, "with", kind, "win_rate")
+                self._add_measured(name, measured, variant, "iqm", f"{words}, IQM")
+                self._add_measured(
+                    f"{name}Difference",
+                    *(difference, variant, "mean"),
+                    f"{words} minus that with the predicted ones, mean over seeds and tasks",
+                )
+        for metric, words in _SWAP.items():
+            measured = self._measured(episodes, [TRAINED], metric)[metric]
+            self.add_means(measured, (problem,), metric, f"{words}, %s on {problem}")
 
     def add_comparisons(self, episodes: pd.DataFrame) -> None:
         """Add what sets each variant apart from the reference over all problems."""
