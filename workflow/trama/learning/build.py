@@ -82,7 +82,7 @@ def read_statistics(
         return StateStatistics.identity(len(features))
     chosen = is_all & (of_states == states)
     mean, std = (
-        _finite(table[name].to_numpy()[chosen], name, path, "collect") for name in ("mean", "std")
+        _finite(table[name].to_numpy(), name, path, "collect")[chosen] for name in ("mean", "std")
     )
     sums = summed_features(features.tolist())[1] if states == "summed" else None
     return StateStatistics(mean.copy(), std.copy(), sums)
