@@ -168,6 +168,13 @@ class EvaluateParams(JobParams):
     task_sets: dict[Name, TaskSet]
 
 
+class CheckStarcraftParams(Section):
+    """Params of the check of StarCraft II: what it plays."""
+
+    problem: Problem
+    env: Env
+
+
 class ReportParams(Section):
     """Params of a figure or table.
 
@@ -319,6 +326,11 @@ def _job(stage: str, config: Config, problem: str, seed: int) -> Params:
         "seed": seed,
         "device": config.device,
     }
+
+
+def check_starcraft_params(config: Config) -> Params:
+    """Params of the check of StarCraft II, which plays the study's first problem."""
+    return _environment(config, config.study.problems[0])
 
 
 _BUILDERS = {"cluster": cluster_params, "train": train_params, "evaluate": evaluate_params}

@@ -103,11 +103,14 @@ def collect(
                     recent.clear()
                     log.at(trainer.env_steps, trainer.updates, trainer.episodes)
                     log.add("epsilon", trainer.epsilon)
+                    if env.lost_episodes:
+                        log.add("lost_episodes", env.lost_episodes)
                     log.add_episodes("train", played, spec.tasks)
                     for name, value in trainer.losses.pop().items():
                         log.add(name, value)
                     win_rate = float(played.won.mean())
-                progress.update(trainer.env_steps, win_rate=win_rate)
+                lost = {"lost_episodes": env.lost_episodes} if env.lost_episodes else {}
+                progress.update(trainer.env_steps, win_rate=win_rate, **lost)
         if not len(log):
             log.at(trainer.env_steps, trainer.updates, trainer.episodes)
             log.add("epsilon", trainer.epsilon)

@@ -145,7 +145,7 @@ def play(
     """
     if seed is None:
         seed = derive_seed(model.study_seed, "evaluate", model.problem_name, task.name)
-    rounds = -(-n_episodes // MOST_ENVS)
+    rounds = -(-n_episodes // (env.settings.most_envs or MOST_ENVS))
     n_envs = -(-n_episodes // rounds)
     with make_env(model.problem, env, n_envs, threads, [task]) as made:
         replay, slots = play_episodes(made, model.policy, n_episodes, seed, device, given)
