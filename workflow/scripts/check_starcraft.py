@@ -1,0 +1,11 @@
+"""Check that StarCraft II runs where this job does."""
+
+from entry import paths, stage
+
+with stage("check_starcraft", snakemake):
+    from trama.config.params import CheckStarcraftParams
+    from trama.stages.check_starcraft import check_starcraft
+
+    check_starcraft(
+        CheckStarcraftParams.model_validate(snakemake.params.settings), **paths(snakemake.output)
+    )
