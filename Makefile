@@ -91,6 +91,8 @@ test-slurm: venv  ## run the smallest scale on a real SLURM, started on this mac
 
 test-smacv2: $(SMACV2_VENV)/installed  ## run SMACv2's own package (SMACV2_SRC=folder) against a stand-in for StarCraft II
 	$(SMACV2_VENV)/bin/python -m pytest tests/smacv2
+	$(SMACV2_VENV)/bin/python -m pytest tests/unit/test_conformance.py tests/unit/test_processes.py \
+	    tests/unit/test_smacv2.py tests/unit/test_without_jax.py -k "not smax"
 
 $(SMACV2_VENV)/installed: requirements.txt pyproject.toml
 	@test -f "$(SMACV2_SRC)/setup.py" || { \

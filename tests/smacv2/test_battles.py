@@ -365,8 +365,8 @@ def test_replays_are_saved(battles: Open, tmp_path: Path) -> None:
     env = battles(n_envs=2)
     seen = env.reset(0)
     env.step(stand(seen, env.spec))
-    paths = env.save_replays(tmp_path / "replays")
-    assert [path.name for path in paths] == ["env_0.SC2Replay", "env_1.SC2Replay"]
+    paths = env.save_replays(tmp_path / "replays/some")
+    assert [path.name for path in paths] == ["some_0.SC2Replay", "some_1.SC2Replay"]
     assert all(path.read_bytes().startswith(b"replay up to ") for path in paths)
 
 

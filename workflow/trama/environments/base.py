@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -151,6 +152,20 @@ class VectorEnv(ABC):
             None; or, of games that cannot be saved, the first observations of new episodes: those
             that ran at the snapshot are lost.
         """
+
+    def save_replays(self, stem: Path) -> list[Path]:
+        """Write the games' own recordings since the last reset, where games have some.
+
+        Args:
+            stem: what the files' paths begin with.
+
+        Returns:
+            The files, of environment 0 first; none where games have no recordings.
+
+        Raises:
+            TramaError: one cannot be written.
+        """
+        return []
 
     @abstractmethod
     def close(self) -> None:

@@ -350,15 +350,11 @@ class ProcessVectorEnv(VectorEnv):
         found: str = answers[0]
         return found
 
-    def save_replays(self, folder: Path) -> list[Path]:
-        """Write each game's recording of all its episodes so far, as `env_<e>.SC2Replay`.
-
-        Raises:
-            TramaError: the games have none, or one cannot be written.
-        """
+    def save_replays(self, stem: Path) -> list[Path]:
+        """See `VectorEnv.save_replays`; the files are `<stem>_<e>.SC2Replay`."""
         if not self._running:
             raise TramaError("No game is running: call reset(seed) first.")
-        paths = [folder / f"env_{e}.SC2Replay" for e in range(self.n_envs)]
+        paths = [stem.with_name(f"{stem.name}_{e}.SC2Replay") for e in range(self.n_envs)]
         for e, path in enumerate(paths):
             self._workers[e].send("save_replay", path.resolve())
         _, failed = self._collect(range(self.n_envs), self._patience.step_seconds)

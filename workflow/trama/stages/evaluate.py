@@ -108,6 +108,7 @@ class Played(NamedTuple):
         slots: [M] where.
         predictions: of the classes; None for a policy that predicted none.
         swap: of the predicted classes; None for a policy that predicted none.
+        recordings: of the games themselves, where they were wanted and there are such.
     """
 
     spec: EnvSpec
@@ -115,6 +116,7 @@ class Played(NamedTuple):
     slots: np.ndarray
     predictions: ClassPredictions | None
     swap: ClassSwap | None
+    recordings: list[Path]
 
 
 def play(
@@ -126,6 +128,7 @@ def play(
     device: torch.device,
     seed: int | None = None,
     given: np.ndarray | None = None,
+    replays: Path | None = None,
 ) -> Played:
     """Play episodes of a task, which the model need not have been trained on.
 
@@ -139,6 +142,8 @@ def play(
         seed: of the episodes; None for those of the evaluation, which start alike for all models
             of a study on this problem.
         given: [n_episodes] class that all agents of an episode use instead of a predicted one.
+        replays: what paths of the games' own recordings begin with, where they are wanted, and the
+            environment has such.
 
     Raises:
         TramaError: on an unknown unit, or on a team that is too large.
@@ -149,11 +154,12 @@ def play(
     n_envs = -(-n_episodes // rounds)
     with make_env(model.problem, env, n_envs, threads, [task]) as made:
         replay, slots = play_episodes(made, model.policy, n_episodes, seed, device, given)
+        recordings = [] if replays is None else made.save_replays(replays)
     predictions = swap = None
     if model.policy.predictor is not None and given is None:
         predictions = class_predictions(model.policy, replay, slots, device)
         swap = class_swap(model.policy, replay, slots, device)
-    return Played(made.spec, replay, slots, predictions, swap)
+    return Played(made.spec, replay, slots, predictions, swap, recordings)
 
 
 def drawn_classes(
