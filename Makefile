@@ -20,8 +20,9 @@ OUTPUT ?=
 EPISODES ?=
 UNITS ?=
 STARTS ?=
-# Folder of SMACv2's sources, for its tests.
+# Folder of SMACv2's sources, for its tests; and a Python with the packages of envs/smacv2.yaml.
 SMACV2_SRC ?=
+SMACV2_PYTHON ?= python3
 
 VENV := .venv
 SMACV2_VENV := .venv-smacv2
@@ -73,8 +74,8 @@ evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, 
 	$(COMMANDS)/evaluate.py $(POLICY) $(if $(EPISODES),--episodes "$(EPISODES)") \
 	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS))
 
-check-starcraft: venv  ## check StarCraft II on this machine: versions, maps, env steps per second
-	$(COMMANDS)/check_starcraft.py $(WITH_PRESET)
+check-starcraft:  ## check StarCraft II on this machine: versions, maps, env steps per second (SMACV2_PYTHON=python)
+	$(SMACV2_PYTHON) workflow/commands/check_starcraft.py $(WITH_PRESET)
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit

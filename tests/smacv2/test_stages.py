@@ -1,6 +1,8 @@
 """The stages on SMACv2's own package: a game that fails in between costs an episode and no more."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -67,6 +69,7 @@ def test_collect_train_and_evaluate(game: StandIn, tmp_path: Path) -> None:
         ),
         PROVENANCE,
         state_statistics=tmp_path / "statistics.parquet",
+        trajectories=None,
         vqvae=None,
         centroids=None,
         classifier=None,
@@ -123,3 +126,20 @@ def test_the_check_says_what_is_installed(game: StandIn, tmp_path: Path) -> None
     assert content["game"] == "4.10.0.75689 (build 75689)"
     assert content["maps"] == ["32x32_flat"] and content["env_steps"] >= 200
     assert content["packages"]["PySC2"] == "4.0.0" and content["env_steps_per_second"] > 0
+
+
+def test_the_command_prints_it(game: StandIn) -> None:
+    done = subprocess.run(
+        [sys.executable, "workflow/commands/check_starcraft.py"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("StarCraft II 4.10.0.75689 (build 75689) in ")
+    assert "maps: 32x32_flat\n" in done.stdout and "per second" in done.stdout
+    game.map.unlink()
+    done = subprocess.run(done.args, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 1 and "SMACv2's map is missing" in done.stderr
+    assert "Traceback" not in done.stderr
