@@ -71,7 +71,7 @@ SMAX = Subject(
 SMACV2 = Subject(
     problem=PROBLEM,
     env=Env.model_validate(
-        {"backend": "smacv2", "smacv2": {"max_steps": 25, "start_interval": 0.1}}
+        {"backend": "smacv2", "smacv2": {"max_steps": 25, "patience": {"interval_seconds": 0.1}}}
     ),
     others=OTHERS,
     n_envs=2,

@@ -31,9 +31,10 @@ ZERG = RandomTeams(unit_weights={"g": 0.45, "b": 0.1, "h": 0.45}, excluded_teams
 Open = Callable[..., ProcessVectorEnv]
 
 
-def settings(**changes: object) -> Env:
-    quick = {"start_interval": 0.1, "start_seconds": 60.0, "step_seconds": 20.0}
-    return Env.model_validate({"backend": "smacv2", "smacv2": quick | changes})
+def settings(**changes: Any) -> Env:
+    patience = {"interval_seconds": 0.1, "start_seconds": 60.0, "step_seconds": 20.0}
+    patience |= {key: changes.pop(key) for key in list(changes) if key in patience}
+    return Env.model_validate({"backend": "smacv2", "smacv2": {"patience": patience, **changes}})
 
 
 @pytest.fixture
@@ -293,6 +294,18 @@ def test_a_game_that_does_not_start_is_tried_again(
     env = battles(start_seconds=8.0)
     env.reset(0)
     assert env.lost_episodes == 0 and sum(map(alive, game.pids)) == 1 < len(game.pids)
+
+
+@pytest.mark.parametrize("fault", ["refuse_create", "crash_create"])
+def test_a_game_that_takes_no_second_one_is_replaced(
+    game: StandIn, battles: Open, fault: str
+) -> None:
+    env = battles()
+    first = env.reset(4)
+    game.fault(fault)
+    again = env.reset(4)
+    assert np.array_equal(first.state, again.state) and env.lost_episodes == 0
+    assert len(game.pids) == 2 and sum(map(alive, game.pids)) == 1
 
 
 def test_units_that_never_come_are_no_episode(game: StandIn, battles: Open) -> None:

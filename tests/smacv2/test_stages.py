@@ -29,7 +29,7 @@ PROBLEM = UnitProblem(units=("2s", "2z"), starts=("reflected",))
 ENV = Env.model_validate(
     {
         "backend": "smacv2",
-        "smacv2": {"max_steps": 20, "start_interval": 0.1, "parallel_games": 1},
+        "smacv2": {"max_steps": 20, "patience": {"interval_seconds": 0.1}, "parallel_games": 1},
     }
 )
 NOT_OF_BASELINES = (
@@ -96,7 +96,8 @@ def test_collect_train_and_evaluate(game: StandIn, tmp_path: Path) -> None:
             }
         ),
         PROVENANCE,
-        **files,
+        policy_last=files["policy_last"],
+        policy_best=files["policy_best"],
         episodes=tmp_path / "episodes.parquet",
         predictions=tmp_path / "predictions.parquet",
         threads=1,
@@ -121,7 +122,8 @@ def _watch(policy: Path, stem: Path) -> None:
 
 def test_the_check_says_what_is_installed(game: StandIn, tmp_path: Path) -> None:
     found = tmp_path / "starcraft.json"
-    check_starcraft(CheckStarcraftParams(problem=PROBLEM, env=ENV), starcraft=found)
+    params = CheckStarcraftParams(problem=PROBLEM, env=ENV)
+    check_starcraft(params, starcraft=found, run_settings=RUN_SETTINGS)
     content = json.loads(found.read_text())
     assert content["game"] == "4.10.0.75689 (build 75689)"
     assert content["maps"] == ["32x32_flat"] and content["env_steps"] >= 200

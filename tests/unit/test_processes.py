@@ -17,13 +17,14 @@ import torch
 
 from fake_games import SPEC, Fault, WalkGame
 from fakes import CPU, make_trainer, random_actions, small_train
+from trama.config.model import GamePatience
 from trama.environments.base import Observation, Step
-from trama.environments.processes import Patience, ProcessVectorEnv
+from trama.environments.processes import ProcessVectorEnv
 from trama.errors import TramaError
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.rollout import Episodes, play_episodes
 
-QUICK = Patience(start_seconds=20, step_seconds=3, interval_seconds=0.01, attempts=3)
+QUICK = GamePatience(start_seconds=20.0, step_seconds=3.0, interval_seconds=0.01, attempts=3)
 Open = Callable[..., ProcessVectorEnv]
 
 
@@ -32,7 +33,7 @@ def games(tmp_path: Path) -> Iterator[Open]:
     """Opens environments of `WalkGame` with faults; closes them at the end."""
     opened: list[ProcessVectorEnv] = []
 
-    def open_(n_envs: int = 2, *faults: Fault, patience: Patience = QUICK) -> ProcessVectorEnv:
+    def open_(n_envs: int = 2, *faults: Fault, patience: GamePatience = QUICK) -> ProcessVectorEnv:
         folder = tmp_path / f"games_{len(opened)}"
         folder.mkdir()
         make = partial(WalkGame, folder, faults)
@@ -126,7 +127,7 @@ def test_episodes_of_uneven_lengths_end_each_for_itself(games: Open) -> None:
 def test_a_failure_costs_the_episode_and_no_other(
     games: Open, how: str, warned: Callable[[], list[str]]
 ) -> None:
-    patience = Patience(start_seconds=20, step_seconds=1, interval_seconds=0.01, attempts=3)
+    patience = GamePatience(start_seconds=20.0, step_seconds=1.0, interval_seconds=0.01, attempts=3)
     whole = games(2)
     left_alone = _play(whole, 12, whole.reset(3))
     env = games(2, Fault(how, at=1, environment=1), patience=patience)
@@ -176,7 +177,7 @@ def test_a_slow_start_is_waited_for(games: Open) -> None:
 
 
 def test_too_slow_a_start_is_a_failure(games: Open, tmp_path: Path) -> None:
-    patience = Patience(start_seconds=2, step_seconds=1, interval_seconds=0.01, attempts=2)
+    patience = GamePatience(start_seconds=2.0, step_seconds=1.0, interval_seconds=0.01, attempts=2)
     env = games(1, Fault("hang", at="start", times=9), patience=patience)
     with pytest.raises(TramaError, match=r"failed 2 times in a row.*no start within 2 s"):
         env.reset(0)
@@ -184,7 +185,7 @@ def test_too_slow_a_start_is_a_failure(games: Open, tmp_path: Path) -> None:
 
 
 def test_starts_are_staggered(games: Open, tmp_path: Path) -> None:
-    patience = Patience(start_seconds=20, step_seconds=3, interval_seconds=0.7, attempts=2)
+    patience = GamePatience(start_seconds=20.0, step_seconds=3.0, interval_seconds=0.7, attempts=2)
     env = games(3, patience=patience)
     begin = time.monotonic()
     env.reset(0)
@@ -254,9 +255,10 @@ import sys, time
 from functools import partial
 from pathlib import Path
 from fake_games import SPEC, WalkGame
-from trama.environments.processes import Patience, ProcessVectorEnv
+from trama.config.model import GamePatience
+from trama.environments.processes import ProcessVectorEnv
 import numpy as np
-env = ProcessVectorEnv(SPEC, 2, partial(WalkGame, Path(sys.argv[1]), (), 0.05), Patience())
+env = ProcessVectorEnv(SPEC, 2, partial(WalkGame, Path(sys.argv[1]), (), 0.05), GamePatience())
 seen = env.reset(0)
 print("ready", flush=True)
 while True:

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from fake_smacv2 import open_fake, opening
-from trama.config.model import Env, RandomTeams, Smacv2, UnitProblem
+from trama.config.load import load_config
+from trama.config.model import Config, Env, GamePatience, RandomTeams, Smacv2, UnitProblem
+from trama.config.params import collect_params, run_settings
 from trama.environments import Step, make_env
-from trama.environments.processes import Patience, ProcessVectorEnv
+from trama.environments.processes import ProcessVectorEnv
 from trama.environments.scenarios import TaskStarts, TaskTeams, seed_episode
 from trama.environments.smacv2 import Plan, SmacGame, plan_of, spec_of
 from trama.errors import TramaError
 from trama.tasks import RandomTeamsTask, task_named, tasks_named, tasks_of
 
+ROOT = Path(__file__).parents[2]
 PROBLEM = UnitProblem(units=("3s2z", "2c3z", "2c3s"), starts=("surrounded", "reflected"))
 RANDOM = RandomTeams(unit_weights={"s": 9, "z": 9, "c": 2}, starts=("surrounded", "reflected"))
 TASKS = tasks_of(PROBLEM)
@@ -35,7 +38,7 @@ def battles(tmp_path: Path) -> Iterator[Open]:
         open_environment = opening(tmp_path, lose_at)
         spec = spec_of(open_environment(plan)[0], plan, tuple(task.name for task in TASKS))
         make = partial(SmacGame, plan, open_environment)
-        env = ProcessVectorEnv(spec, n_envs, make, Patience(interval_seconds=0.01, attempts=3))
+        env = ProcessVectorEnv(spec, n_envs, make, GamePatience(interval_seconds=0.01, attempts=3))
         opened.append(env)
         return env
 
@@ -148,6 +151,37 @@ def test_published_settings_reach_smacv2() -> None:
     assert fixed.options["reward_only_positive"] is False
 
 
+def test_params_have_no_patience_and_jobs_have_it() -> None:
+    def study(**settings: object) -> Config:
+        overrides = {"env": {"backend": "smacv2", "smacv2": settings}}
+        return load_config(ROOT / "config/config.yaml", ROOT / "config/presets", [], overrides)
+
+    usual, patient = study(), study(patience={"attempts": 9})
+    params = collect_params(usual, "SurComb3", 0)
+    assert set(params["env"]) == {"backend", "smacv2"} and "patience" not in params["env"]["smacv2"]
+    assert collect_params(patient, "SurComb3", 0) == params
+    assert collect_params(study(reward_win=100.0), "SurComb3", 0) != params
+    settings = run_settings(patient.model_dump(mode="json"))
+    assert settings.of(Env.model_validate(params["env"])).smacv2.patience.attempts == 9
+
+
+def test_a_study_is_told_what_its_backend_cannot_play() -> None:
+    def error(problem: str, **changes: object) -> str:
+        overrides = {"study": {"problems": [problem]}, **changes}
+        with pytest.raises(TramaError) as caught:
+            load_config(ROOT / "config/config.yaml", ROOT / "config/presets", [], overrides)
+        return str(caught.value)
+
+    assert "set env.backend to smacv2" in error("zerg_5_vs_5")
+    backend = {"env": {"backend": "smacv2"}}
+    mixed = {"problems": {"mixed": {"units": ["3s2m"], "starts": ["reflected"]}}}
+    assert "has marine beside stalker: all units must be of one race" in error(
+        "mixed", **backend, **mixed
+    )
+    healers = {"problems": {"healers": {"units": ["5v"], "starts": ["reflected"]}}}
+    assert "has a team that cannot fight" in error("healers", **backend, **healers)
+
+
 def test_random_teams_and_others_can_be_named() -> None:
     assert tasks_of(RANDOM)[1] == RandomTeamsTask("random reflected", "reflected")
     assert task_named(RANDOM, "random surrounding").name == "random surrounding"
@@ -157,6 +191,17 @@ def test_random_teams_and_others_can_be_named() -> None:
         tasks_named(RANDOM, None, ["nowhere"])
     plan = plan_of(RANDOM, Smacv2(), [task_named(RANDOM, "4s1c reflected")])
     assert plan.teams == (("stalker",) * 4 + ("colossus",),) and plan.dist_ratio == 1.0
+
+
+def test_random_teams_are_not_mixed_with_others() -> None:
+    for problem, names in (
+        (PROBLEM, ["3s2z reflected"]),
+        (RANDOM, ["5s reflected"]),
+        (PROBLEM, []),
+    ):
+        tasks = [*tasks_of(RANDOM), *(task_named(problem, name) for name in names)]
+        with pytest.raises(TramaError, match="Random teams are played by themselves"):
+            plan_of(problem, Smacv2(), tasks)
 
 
 def _distributions(plan: Plan) -> dict[str, Any]:

@@ -26,9 +26,10 @@ for module in pkgutil.walk_packages(trama.__path__, "trama."):
 
 from fake_games import SPEC, WalkGame
 from fakes import make_trainer, small_train
-from trama.environments.processes import Patience, ProcessVectorEnv
+from trama.config.model import GamePatience
+from trama.environments.processes import ProcessVectorEnv
 
-with ProcessVectorEnv(SPEC, 2, partial(WalkGame, Path(sys.argv[1])), Patience()) as env:
+with ProcessVectorEnv(SPEC, 2, partial(WalkGame, Path(sys.argv[1])), GamePatience()) as env:
     trainer = make_trainer(env, "qplex", small_train(n_envs=2, batch_size=4), None, 0)
     while trainer.updates < 2:
         trainer.step()

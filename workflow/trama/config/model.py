@@ -573,6 +573,27 @@ class Smax(Backend):
         return {("roster", name) for symbol, name in self.units.items() if symbol not in named}
 
 
+class GamePatience(Section):
+    """How long to wait for games, and how often to try; a change re-runs nothing."""
+
+    start_seconds: float = Field(
+        default=300.0, gt=0, description="Longest time that a game may take to start, seconds."
+    )
+    step_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="Longest time that a step may take, seconds; then the game is started anew.",
+    )
+    interval_seconds: float = Field(
+        default=1.0, ge=0, description="Time between the starts of two games, seconds."
+    )
+    attempts: int = Field(
+        default=5,
+        ge=1,
+        description="Failures of a game in a row, without a finished episode, that end the job.",
+    )
+
+
 class Smacv2(Backend):
     """Backend smacv2: SMACv2 and StarCraft II, with the settings that SMACv2 gives these names."""
 
@@ -705,21 +726,8 @@ class Smacv2(Backend):
         description="Games that a test and stage evaluate run at the same time, at most; stages "
         "collect and train run n_envs. Each is a StarCraft II of about 1 GB.",
     )
-    start_seconds: float = Field(
-        default=300.0, gt=0, description="Longest time that a game may take to start, seconds."
-    )
-    step_seconds: float = Field(
-        default=120.0,
-        gt=0,
-        description="Longest time that a step may take, seconds; then the game is started anew.",
-    )
-    start_interval: float = Field(
-        default=1.0, ge=0, description="Time between the starts of two games, seconds."
-    )
-    attempts: int = Field(
-        default=5,
-        ge=1,
-        description="Failures of a game in a row, without a finished episode, that end the job.",
+    patience: GamePatience = Field(
+        default=GamePatience(), description="How long to wait for games, and how often to try."
     )
 
     @property
@@ -739,7 +747,8 @@ class Smacv2(Backend):
 
     def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
         """See `Backend`."""
-        return {("dist_ratio",)} if isinstance(problem, RandomTeams) else set()
+        unused: set[tuple[str, ...]] = {("patience",)}
+        return unused | ({("dist_ratio",)} if isinstance(problem, RandomTeams) else set())
 
     def refuses(self, tasks: Tasks) -> tuple[KeyPath, str] | None:
         """See `Backend`."""

@@ -22,7 +22,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trama.config.model import GamePatience
 from trama.environments.base import (
     Bool,
     EnvSpec,
@@ -105,24 +105,6 @@ class Game(ABC):
             TramaError: it has none.
         """
         raise TramaError("This game keeps no recording of itself.")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for games, and how often to try.
-
-    Attributes:
-        start_seconds: for a game to start and to show its first episode.
-        step_seconds: for a step, and for the begin of a further episode.
-        interval_seconds: between the starts of two processes.
-        attempts: failures of one environment in a row, with no episode finished between them, at
-            which to give up.
-    """
-
-    start_seconds: float = 300.0
-    step_seconds: float = 120.0
-    interval_seconds: float = 1.0
-    attempts: int = 5
 
 
 class GameFailed(Exception):
@@ -218,11 +200,11 @@ class ProcessVectorEnv(VectorEnv):
         n_envs: N.
         make_game: makes a game in its process; pickled, so a function of a module, or
             `functools.partial` of one.
-        patience: see there.
+        patience: how long to wait for them.
     """
 
     def __init__(
-        self, spec: EnvSpec, n_envs: int, make_game: Callable[[], Game], patience: Patience
+        self, spec: EnvSpec, n_envs: int, make_game: Callable[[], Game], patience: GamePatience
     ):
         self.spec, self.n_envs = spec, n_envs
         self._make_game, self._patience = make_game, patience

@@ -21,7 +21,6 @@ from trama.environments.processes import (
     Game,
     GameFailed,
     Moment,
-    Patience,
     ProcessVectorEnv,
     Sight,
 )
@@ -36,10 +35,7 @@ _OWN_KEYS = {
     "dist_ratio",
     "reward_only_positive",
     "parallel_games",
-    "start_seconds",
-    "step_seconds",
-    "start_interval",
-    "attempts",
+    "patience",
 }
 """Settings that SMACv2 does not take by the same name."""
 
@@ -109,14 +105,8 @@ def make_smacv2(
     plan = plan_of(problem, settings, tasks)
     environment, _ = open_battle(plan)
     find_game(settings.game_version)
-    patience = Patience(
-        start_seconds=settings.start_seconds,
-        step_seconds=settings.step_seconds,
-        interval_seconds=settings.start_interval,
-        attempts=settings.attempts,
-    )
     spec = spec_of(environment, plan, tuple(task.name for task in tasks))
-    return ProcessVectorEnv(spec, n_envs, partial(SmacGame, plan), patience)
+    return ProcessVectorEnv(spec, n_envs, partial(SmacGame, plan), settings.patience)
 
 
 def plan_of(problem: Problem, settings: Smacv2, tasks: Sequence[Task]) -> Plan:
@@ -133,7 +123,8 @@ def plan_of(problem: Problem, settings: Smacv2, tasks: Sequence[Task]) -> Plan:
     teams: tuple[tuple[str, ...], ...] = ()
     excluded: tuple[str, ...] = ()
     if drawn:
-        assert isinstance(problem, RandomTeams) and len(drawn) == len(tasks)
+        if not isinstance(problem, RandomTeams) or len(drawn) < len(tasks):
+            raise TramaError("Random teams are played by themselves, in problems of random teams.")
         total = sum(problem.unit_weights.values())
         weights = {names[s]: share / total for s, share in problem.unit_weights.items()}
         excluded = tuple(names[symbol] for symbol in problem.excluded_teams)
@@ -155,7 +146,7 @@ def plan_of(problem: Problem, settings: Smacv2, tasks: Sequence[Task]) -> Plan:
         dist_ratio=1.0 if random else settings.dist_ratio,
         max_steps=settings.max_steps,
         options=options | {"reward_only_positive": random if positive is None else positive},
-        connect_seconds=math.ceil(settings.start_seconds),
+        connect_seconds=math.ceil(settings.patience.start_seconds),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trama.config.model import Env, Problem
-from trama.config.params import CheckStarcraftParams
+from trama.config.params import CheckStarcraftParams, RunSettings
 from trama.environments.smacv2 import find_game, make_smacv2
 from trama.errors import TramaError
 from trama.tasks import tasks_of
@@ -25,13 +25,15 @@ LEAST_SECONDS = 10.0
 """For how long, at least."""
 
 
-def check_starcraft(params: CheckStarcraftParams, *, starcraft: Path) -> None:
+def check_starcraft(
+    params: CheckStarcraftParams, *, starcraft: Path, run_settings: RunSettings
+) -> None:
     """Write what is installed, and the speed of a game, as JSON.
 
     Raises:
         TramaError: something is missing, or the game fails.
     """
-    found = played(params.problem, params.env)
+    found = played(params.problem, run_settings.of(params.env))
     for line in lines(found):
         logger.info("%s", line)
     starcraft.write_text(json.dumps(found, indent=1) + "\n")

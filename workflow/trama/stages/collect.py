@@ -49,7 +49,7 @@ def collect(
         return derive_seed(params.study_seed, "collect", params.problem_name, params.seed, purpose)
 
     torch.manual_seed(seed("networks"))
-    with make_env(params.problem, params.env, config.n_envs, threads) as env:
+    with make_env(params.problem, run_settings.of(params.env), config.n_envs, threads) as env:
         spec = env.spec
         unscaled = StateStatistics.identity(spec.state_size)
         learner = build_learner(spec, config.mixer, config, unscaled, device)

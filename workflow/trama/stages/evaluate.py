@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trama.config.model import Env, GivenClass
-from trama.config.params import EvaluateParams
+from trama.config.params import EvaluateParams, RunSettings
 from trama.config.relations import TRAINED
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import EnvSpec, make_env
@@ -41,12 +41,14 @@ def evaluate(
     predictions: Path,
     given_classes: Path,
     threads: int,
+    run_settings: RunSettings | None = None,
 ) -> None:
     """Write one row per episode, what agents predicted over time, and episodes of given classes.
 
     A task's episodes start alike for all variants and seeds, and whatever class is given.
     """
     device = torch_device(params.device)
+    env = (run_settings or RunSettings()).of(params.env)
     n_episodes = params.evaluate.episodes
     paths = {"last": policy_last, "best": policy_best}
     named = {name: params.task_sets[name] for name in params.evaluate.task_sets}
@@ -70,7 +72,7 @@ def evaluate(
     ):
         for which, model in models.items():
             for task_set, task in tasks:
-                played = play(model, task, n_episodes, params.env, threads, device)
+                played = play(model, task, n_episodes, env, threads, device)
                 where = {
                     "problem": params.problem_name,
                     "variant": params.variant_name,
@@ -88,9 +90,7 @@ def evaluate(
                     continue
                 del where["task_set"]
                 for kind, classes in given[which, task].items():
-                    played = play(
-                        model, task, n_episodes, params.env, threads, device, given=classes
-                    )
+                    played = play(model, task, n_episodes, env, threads, device, given=classes)
                     same = {**where, "given": kind}
                     given_writer.append(
                         _repeated(same, n_episodes) | {"class": classes} | _outcomes(played)

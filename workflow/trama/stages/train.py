@@ -97,8 +97,8 @@ def train(
     with (
         saved.locked(),
         StopRequest() as stop,
-        make_env(params.problem, params.env, config.n_envs, threads) as env,
-        make_env(params.problem, params.env, n_test_envs, threads) as test_env,
+        make_env(params.problem, run_settings.of(params.env), config.n_envs, threads) as env,
+        make_env(params.problem, run_settings.of(params.env), n_test_envs, threads) as test_env,
     ):
         labels = _labels(
             params, state_statistics, vqvae, centroids, classifier, env, seed("labels"), device
