@@ -26,6 +26,7 @@ SMACV2_PYTHON ?= python3
 
 VENV := .venv
 SMACV2_VENV := .venv-smacv2
+SMACV2_PIP := $(SMACV2_VENV)/bin/python -m pip install --disable-pip-version-check
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
 RULES := Snakefile rules/*.smk
@@ -90,20 +91,20 @@ test-faults: venv  ## kill jobs of a real run at random moments, and compare wit
 test-slurm: venv  ## run the smallest scale on a real SLURM, started on this machine for it; as root
 	$(RUN) pytest tests/slurm
 
-test-smacv2: $(SMACV2_VENV)/installed  ## run SMACv2's own package (SMACV2_SRC=folder) against a stand-in for StarCraft II
+test-smacv2: $(SMACV2_VENV)/installed  ## try SMACv2's own package (SMACV2_SRC=folder) on a stand-in for StarCraft II
+	@test -f "$(SMACV2_SRC)/setup.py" || { echo "Name a checkout of https://github.com/oxwhirl/smacv2:" \
+	    "make test-smacv2 SMACV2_SRC=folder" >&2; exit 1; }
+	rm -rf $(SMACV2_VENV)/source
+	cp -r "$(SMACV2_SRC)" $(SMACV2_VENV)/source
+	$(SMACV2_PIP) --quiet --no-deps --force-reinstall $(SMACV2_VENV)/source
 	$(SMACV2_VENV)/bin/python -m pytest tests/smacv2
 	$(SMACV2_VENV)/bin/python -m pytest tests/unit/test_conformance.py tests/unit/test_processes.py \
 	    tests/unit/test_smacv2.py tests/unit/test_without_jax.py -k "not smax"
 
 $(SMACV2_VENV)/installed: requirements.txt pyproject.toml
-	@test -f "$(SMACV2_SRC)/setup.py" || { \
-	    echo "Name a checkout of https://github.com/oxwhirl/smacv2: make test-smacv2 SMACV2_SRC=folder" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(SMACV2_VENV)
-	cp -r "$(SMACV2_SRC)" $(SMACV2_VENV)/smacv2
 	$(SMACV2_VENV)/bin/python tests/smacv2/requirements.py $(SMACV2_VENV)
-	$(SMACV2_VENV)/bin/python -m pip install --disable-pip-version-check --constraint $(SMACV2_VENV)/constraints.txt \
-	    --requirement $(SMACV2_VENV)/requirements.txt
-	$(SMACV2_VENV)/bin/python -m pip install --disable-pip-version-check --no-deps $(SMACV2_VENV)/smacv2
+	$(SMACV2_PIP) --constraint $(SMACV2_VENV)/constraints.txt --requirement $(SMACV2_VENV)/requirements.txt
 	@touch $@
 
 lint: venv  ## check format, style, types and the workflow
@@ -124,4 +125,4 @@ clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) $(SMACV2_VENV) .mypy_cache .pytest_cache .ruff_cache workflow/trama.egg-info
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
