@@ -24,6 +24,7 @@ SPEC = EnvSpec(
     state_features=("done", "b", "c", "d", "e"),
     agent_features=np.array([[0, 1], [1, 2], [2, 3]]),
     actions=("a", "b", "c", "d"),
+    obs_features=("time", "x", "y", "z"),
 )
 
 

@@ -100,6 +100,7 @@ def test_collect_train_and_evaluate(game: StandIn, tmp_path: Path) -> None:
         policy_best=files["policy_best"],
         episodes=tmp_path / "episodes.parquet",
         predictions=tmp_path / "predictions.parquet",
+        given_classes=tmp_path / "given_classes.parquet",
         threads=1,
     )
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pandas()
@@ -111,7 +112,7 @@ def test_collect_train_and_evaluate(game: StandIn, tmp_path: Path) -> None:
 def _watch(policy: Path, stem: Path) -> None:
     """A frame of an episode, and the game's own replay of it."""
     model = TrainedModel.load(policy, CPU)
-    played = play(model, tasks_of(PROBLEM)[0], 1, model.env, 1, CPU, 5, stem)
+    played = play(model, tasks_of(PROBLEM)[0], 1, model.env, 1, CPU, 5, replays=stem)
     assert played.recordings == [stem.with_name("watched_0.SC2Replay")]
     assert played.recordings[0].read_bytes().startswith(b"replay up to ")
     symbols = {name: symbol for symbol, name in model.env.settings.units.items()}

@@ -40,7 +40,7 @@ def _replay(path: Path, name: str | None, seed: int | None, output: Path | None)
         raise TramaError(f"{gif}: an animation is written as GIF: let its name end in .gif.")
     sheet = gif.with_suffix(".png")
 
-    played = play(model, task, 1, model.env, THREADS, device, seed, gif.with_suffix(""))
+    played = play(model, task, 1, model.env, THREADS, device, seed, replays=gif.with_suffix(""))
     probabilities = None
     if model.policy.predictor is not None:
         batch = played.replay.batch(played.slots, device)
