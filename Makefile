@@ -20,8 +20,13 @@ OUTPUT ?=
 EPISODES ?=
 UNITS ?=
 STARTS ?=
+# Folder of SMACv2's sources, for its tests; and a Python with the packages of envs/smacv2.yaml.
+SMACV2_SRC ?=
+SMACV2_PYTHON ?= python3
 
 VENV := .venv
+SMACV2_VENV := .venv-smacv2
+SMACV2_PIP := $(SMACV2_VENV)/bin/python -m pip install --disable-pip-version-check
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
 RULES := Snakefile rules/*.smk
@@ -30,9 +35,9 @@ POLICY = "$(or $(MODEL),$(error Name a trained policy, as MODEL=results/.../poli
 WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
 
 # Tests take one thread per process; the rules set their own from the config.
-test test-report test-faults test-slurm: export OMP_NUM_THREADS = 1
+test test-report test-faults test-slurm test-smacv2: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore record estimate replay evaluate-model test test-report test-slurm test-faults lint schema bench clean help
+.PHONY: run venv archive restore record estimate replay evaluate-model check-starcraft test test-report test-slurm test-faults test-smacv2 lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -70,6 +75,9 @@ evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, 
 	$(COMMANDS)/evaluate.py $(POLICY) $(if $(EPISODES),--episodes "$(EPISODES)") \
 	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS))
 
+check-starcraft:  ## check StarCraft II on this machine: versions, maps, env steps per second (SMACV2_PYTHON=python)
+	$(SMACV2_PYTHON) workflow/commands/check_starcraft.py $(WITH_PRESET)
+
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit
 	$(RUN) pytest tests/workflow
@@ -82,6 +90,22 @@ test-faults: venv  ## kill jobs of a real run at random moments, and compare wit
 
 test-slurm: venv  ## run the smallest scale on a real SLURM, started on this machine for it; as root
 	$(RUN) pytest tests/slurm
+
+test-smacv2: $(SMACV2_VENV)/installed  ## try SMACv2's own package (SMACV2_SRC=folder) on a stand-in for StarCraft II
+	@test -f "$(SMACV2_SRC)/setup.py" || { echo "Name a checkout of https://github.com/oxwhirl/smacv2:" \
+	    "make test-smacv2 SMACV2_SRC=folder" >&2; exit 1; }
+	rm -rf $(SMACV2_VENV)/source
+	cp -r "$(SMACV2_SRC)" $(SMACV2_VENV)/source
+	$(SMACV2_PIP) --quiet --no-deps --force-reinstall $(SMACV2_VENV)/source
+	$(SMACV2_VENV)/bin/python -m pytest tests/smacv2
+	$(SMACV2_VENV)/bin/python -m pytest tests/unit/test_conformance.py tests/unit/test_processes.py \
+	    tests/unit/test_smacv2.py tests/unit/test_without_jax.py -k "not smax"
+
+$(SMACV2_VENV)/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(SMACV2_VENV)
+	$(SMACV2_VENV)/bin/python tests/smacv2/requirements.py $(SMACV2_VENV)
+	$(SMACV2_PIP) --constraint $(SMACV2_VENV)/constraints.txt --requirement $(SMACV2_VENV)/requirements.txt
+	@touch $@
 
 lint: venv  ## check format, style, types and the workflow
 	$(RUN) ruff check .
@@ -98,7 +122,7 @@ bench: venv  ## measure speed and memory (ONLY=learner for one group, LARGE=1 fo
 	$(RUN) benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(LARGE),--large)
 
 clean:  ## remove .venv and caches; results stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache workflow/trama.egg-info
+	rm -rf $(VENV) $(SMACV2_VENV) .mypy_cache .pytest_cache .ruff_cache workflow/trama.egg-info
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 17

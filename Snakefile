@@ -34,6 +34,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/check.smk"
 include: "rules/collect.smk"
 include: "rules/pretrain.smk"
 include: "rules/cluster.smk"

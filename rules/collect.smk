@@ -1,4 +1,6 @@
 rule collect_problem:
+    input:
+        **CHECKS,
     output:
         trajectories="results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
         state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
@@ -9,7 +11,7 @@ rule collect_problem:
     benchmark:
         "results/{study}/benchmarks/collect_problem/{problem}/seed_{seed}.tsv"
     conda:
-        "../envs/trama.yaml"
+        PLAYING
     threads: CONFIG.resources.collect.threads
     resources:
         mem_mb=CONFIG.resources.collect.mem_mb,

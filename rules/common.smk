@@ -23,6 +23,10 @@ GAIN_VARIANTS = figure_params.with_gain(CONFIG)
 REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
+# The environment of the jobs that play, and what they wait for.
+ON_STARCRAFT = CONFIG.env.backend == "smacv2"
+PLAYING = "../envs/smacv2.yaml" if ON_STARCRAFT else "../envs/trama.yaml"
+CHECKS = {"starcraft": ancient("results/{study}/starcraft.json")} if ON_STARCRAFT else {}
 FIGURES = ["learning_curves", "task_win_rates"]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 TABLES = ["results"]
@@ -90,6 +94,10 @@ def initial_episodes(wildcards):
         return {}
     folder = f"results/{wildcards.study}/{wildcards.problem}/collect/seed_{wildcards.seed}"
     return {"trajectories": f"{folder}/trajectories.parquet"}
+
+
+def check_starcraft_settings(wildcards):
+    return stage_params.check_starcraft_params(CONFIG)
 
 
 def collect_settings(wildcards):

@@ -11,7 +11,7 @@ rule evaluate_variant:
     benchmark:
         "results/{study}/benchmarks/evaluate_variant/{problem}/{variant}/seed_{seed}.tsv"
     conda:
-        "../envs/trama.yaml"
+        PLAYING
     threads: CONFIG.resources.evaluate.threads
     resources:
         mem_mb=CONFIG.resources.evaluate.mem_mb,

@@ -14,7 +14,7 @@ rule train_without_representation:
     wildcard_constraints:
         variant=any_of(WITHOUT_REPRESENTATION),
     conda:
-        "../envs/trama.yaml"
+        PLAYING
     threads: CONFIG.resources.train.threads
     resources:
         mem_mb=CONFIG.resources.train.mem_mb,
@@ -49,7 +49,7 @@ rule train_with_representation:
         variant=any_of(WITH_REPRESENTATION),
     priority: 1  # the longest jobs come first
     conda:
-        "../envs/trama.yaml"
+        PLAYING
     threads: CONFIG.resources.train.threads
     resources:
         mem_mb=CONFIG.resources.train.mem_mb,

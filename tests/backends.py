@@ -1,6 +1,11 @@
 """The backends that the conformance tests try, and how environments are played in tests."""
 
-from collections.abc import Iterator, Sequence
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from standin import StandIn
 from trama.config.model import Env, Problem, UnitProblem, UnitTaskSet
 from trama.environments import Observation, Step, VectorEnv, make_env
 from trama.tasks import Task, tasks_of
@@ -24,6 +30,7 @@ class Subject(NamedTuple):
         others: as many tasks as the problem has, which it does not have.
         n_envs: how many environments, at least two.
         n_steps: of random play, in which an episode ends in each of them.
+        prepare: what is to be done before environments are made.
     """
 
     problem: Problem
@@ -31,24 +38,57 @@ class Subject(NamedTuple):
     others: Sequence[Task]
     n_envs: int
     n_steps: int
+    prepare: Callable[[], None] = lambda: None
 
     def make(self, n_envs: int | None = None, tasks: Sequence[Task] | None = None) -> Any:
         """Make environments, `n_envs` unless another number is given."""
+        self.prepare()
         return make_env(self.problem, self.env, n_envs or self.n_envs, threads=2, tasks=tasks)
 
 
+def use_stand_in() -> None:
+    """Let SC2PATH lead to the stand-in for StarCraft II, for the rest of the process."""
+    if "STANDIN" not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="trama-standin-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        installed = StandIn(folder)
+        installed.enemy("strong")
+        os.environ |= {"SC2PATH": str(installed.path), "STANDIN": str(installed.folder)}
+
+
+PROBLEM = UnitProblem.model_validate(CONFIG["problems"]["reSurComb4"])
+OTHERS = tasks_of(
+    UnitTaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
+)
 SMAX = Subject(
-    problem=UnitProblem.model_validate(CONFIG["problems"]["reSurComb4"]),
+    problem=PROBLEM,
     env=Env.model_validate(CONFIG["env"]),
-    others=tasks_of(
-        UnitTaskSet(units=("2s1z", "1c2z", "2c2s", "1s"), starts=("surrounded", "surrounding"))
-    ),
+    others=OTHERS,
     n_envs=8,
     n_steps=110,
 )
 
+SMACV2 = Subject(
+    problem=PROBLEM,
+    env=Env.model_validate(
+        {"backend": "smacv2", "smacv2": {"max_steps": 25, "patience": {"interval_seconds": 0.1}}}
+    ),
+    others=OTHERS,
+    n_envs=2,
+    n_steps=60,
+    prepare=use_stand_in,
+)
+
+NO_SMACV2 = pytest.mark.skipif(
+    importlib.util.find_spec("pysc2") is None,
+    reason="SMACv2 is not installed; make test-smacv2 SMACV2_SRC=folder tries it",
+)
+
 # A further backend is a further entry here; `marks` say where it cannot be tried.
-BACKENDS = [pytest.param(SMAX, id="smax")]
+BACKENDS = [
+    pytest.param(SMAX, id="smax"),
+    pytest.param(SMACV2, id="smacv2", marks=NO_SMACV2),
+]
 
 
 def random_actions(rng: np.random.Generator, observation: Observation) -> np.ndarray:

@@ -353,7 +353,7 @@ def _pretrain(vqvae: VQVAE, embedding: TrajectoryEmbedding, replay: ReplayBuffer
 
 
 def make_trainer(
-    env: FakeEnv,
+    env: VectorEnv,
     mixer: str,
     config: Train,
     labels: Labels | None,

@@ -1,5 +1,6 @@
 """What the study's variants are made of, in words and in the names of LaTeX macros."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def test_defaults_are_the_published_values() -> None:
             continue
         if isinstance(default, tuple):
             default = ", ".join(map(str, default))
-        if isinstance(default, int | float):
+        if isinstance(default, bool | None):
+            same = value == json.dumps(default)
+        elif isinstance(default, int | float):
             same = value.replace(".", "").replace("e-", "").isdigit() and float(value) == default
         else:
             same = value == default

@@ -50,6 +50,20 @@ class Edit(NamedTuple):
     new: str
 
 
+# Another value of each key of the backend that the study does not play on.
+SMACV2 = {
+    **{"max_steps": 100, "dist_ratio": 0.4, "difficulty": "'6'", "game_version": "4.10.0"},
+    **{"step_mul": 4, "move_amount": 1.5, "use_unit_ranges": "false", "min_attack_range": 1.5},
+    **{"conic_fov": "true", "num_fov_actions": 6, "fully_observable": "true"},
+    **{"prob_obs_enemy": 0.5, "action_mask": "false", "obs_all_health": "false"},
+    **{"obs_own_health": "false", "obs_own_pos": "false", "obs_last_action": "true"},
+    **{"obs_pathing_grid": "true", "obs_terrain_height": "true", "obs_timestep_number": "true"},
+    **{"state_last_action": "false", "state_timestep_number": "true", "reward_sparse": "true"},
+    **{"reward_only_positive": "true", "reward_death_value": 5.0, "reward_win": 100.0},
+    **{"reward_defeat": -1.0, "reward_negative_scale": 1.0, "reward_scale": "false"},
+    **{"reward_scale_rate": 10.0, "parallel_games": 4},
+}
+
 # The value that each key is changed to, as a word of --config (or the words that go with it), and
 # the jobs that this plans. No word: the key has one value only.
 KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
@@ -77,6 +91,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     ),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
     "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
+    # The study has no random teams.
+    "problems.<name>.unit_weights": ("problems={zerg_5_vs_5: {unit_weights: {g: 0.5}}}", NOTHING),
+    "problems.<name>.team_size": ("problems={zerg_5_vs_5: {team_size: 4}}", NOTHING),
+    "problems.<name>.excluded_teams": ("problems={zerg_5_vs_5: {excluded_teams: []}}", NOTHING),
     # For evaluation alone.
     "task_sets.<name>.units": ("task_sets={tiny_units: {units: [2s3z]}}", EVALUATE),
     "task_sets.<name>.starts": ("task_sets={tiny_units: {starts: [reflected]}}", EVALUATE),
@@ -120,7 +138,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         },
     ),
     "variants.<name>.train": ("variants={qmix: {train: {gamma: 0.9}}}", QMIX),
-    "env.backend": (None, NOTHING),
+    "env.backend": (
+        "env={backend: smacv2, smacv2: {max_steps: 90}}",
+        {**ALL, "check_starcraft": 1},
+    ),
     "env.device": ("env={device: cuda}", ALL),
     "env.smax.max_steps": ("env={smax: {max_steps: 90}}", ALL),
     "env.smax.reward_scale": ("env={smax: {reward_scale: 5.0}}", ALL),
@@ -250,6 +271,14 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "train.clustering.initialisation": ("train={clustering: {initialisation: random}}", TRAMA),
     "evaluate.episodes": ("evaluate={episodes: 5}", EVALUATE),
     "evaluate.policies": ("evaluate={policies: [last]}", EVALUATE),
+    **{
+        f"env.smacv2.{key}": (f"env={{smacv2: {{{key}: {value}}}}}", NOTHING)
+        for key, value in SMACV2.items()
+    },
+    **{
+        f"env.smacv2.patience.{key}": (f"env={{smacv2: {{patience: {{{key}: 7}}}}}}", NOTHING)
+        for key in ("start_seconds", "step_seconds", "interval_seconds", "attempts")
+    },
     "evaluate.task_sets": ("evaluate={task_sets: [tiny_units]}", EVALUATE),
     "evaluate.given_classes": ("evaluate={given_classes: [wrong_class]}", EVALUATE_TRAMA),
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed

@@ -119,6 +119,16 @@ def test_parsing_imports_neither_torch_nor_jax(clone: Path, tmp_path: Path) -> N
     assert result.returncode == 0, result.stdout
 
 
+def test_a_study_on_starcraft_checks_it_before_all_else(clone: Path) -> None:
+    changed = ["preset=paper", "env={backend: smacv2}"]
+    result = run_snakemake(clone, "--dry-run", "--config", *changed, "--", "collect")
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count(": Check StarCraft II\n") == 1
+    assert result.stdout.index("Check StarCraft II") < result.stdout.index("Collect baseline")
+    result = run_snakemake(clone, "--dry-run", "--config", "preset=paper", "--", "collect")
+    assert "StarCraft" not in result.stdout
+
+
 def test_rule_script_log_and_benchmark_have_one_name() -> None:
     names = []
     for path in (ROOT / "rules").glob("*.smk"):

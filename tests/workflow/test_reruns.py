@@ -36,6 +36,7 @@ from tiny_jobs import (
 pytestmark = pytest.mark.end_to_end
 
 SCRIPTS: dict[str, Jobs] = {
+    "check_starcraft": {},  # only of studies with backend smacv2
     "collect_problem": ALL,
     "pretrain_representation": PRETRAIN,
     "cluster_representation": CLUSTER,

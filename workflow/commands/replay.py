@@ -40,7 +40,7 @@ def _replay(path: Path, name: str | None, seed: int | None, output: Path | None)
         raise TramaError(f"{gif}: an animation is written as GIF: let its name end in .gif.")
     sheet = gif.with_suffix(".png")
 
-    played = play(model, task, 1, model.env, THREADS, device, seed)
+    played = play(model, task, 1, model.env, THREADS, device, seed, replays=gif.with_suffix(""))
     probabilities = None
     if model.policy.predictor is not None:
         batch = played.replay.batch(played.slots, device)
@@ -63,6 +63,8 @@ def _replay(path: Path, name: str | None, seed: int | None, output: Path | None)
     print(f"{task.name}: {episode.outcome} after {episode.n_steps} steps, return {total:.2f}")
     print(f"{gif}: {episode.n_steps + 1} frames")
     print(f"{sheet}: contact sheet")
+    for path in played.recordings:
+        print(f"{path}: the game's own replay")
 
 
 if __name__ == "__main__":

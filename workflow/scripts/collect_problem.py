@@ -9,7 +9,6 @@ with stage("collect", snakemake) as provenance:
     collect(
         CollectParams.model_validate(snakemake.params.settings),
         provenance,
-        **paths(snakemake.input),
         **paths(snakemake.output),
         run_settings=run_settings(snakemake.config),
         threads=snakemake.threads,

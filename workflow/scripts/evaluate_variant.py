@@ -3,7 +3,7 @@
 from entry import paths, stage
 
 with stage("evaluate", snakemake) as provenance:
-    from trama.config.params import EvaluateParams
+    from trama.config.params import EvaluateParams, run_settings
     from trama.stages.evaluate import evaluate
 
     evaluate(
@@ -12,4 +12,5 @@ with stage("evaluate", snakemake) as provenance:
         **paths(snakemake.input),
         **paths(snakemake.output),
         threads=snakemake.threads,
+        run_settings=run_settings(snakemake.config),
     )

@@ -3,14 +3,17 @@
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from trama.config.describe import place_at, plain
-from trama.config.model import Problem, TaskSet, UnitTaskSet, unit_counts
+from trama.config.model import Problem, RandomTeams, TaskSet, UnitTaskSet, unit_counts
 from trama.config.relations import TRAINED
 from trama.errors import TramaError
+
+RANDOM = "random"
+"""What stands for the units in the name of a task whose teams are drawn."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class UnitTask(Task):
         return frozenset(unit_counts(self.units)), self.start
 
 
+@dataclass(frozen=True)
+class RandomTeamsTask(Task):
+    """Battles of teams that are drawn; its name is ``"random <start>"``.
+
+    Attributes:
+        start: see `UnitTask`.
+    """
+
+    start: str
+
+
 class Likeness(NamedTuple):
     """How like the tasks of a problem a task is, by its definition; None without units.
 
@@ -63,8 +77,10 @@ def tasks_of(problem: Problem | TaskSet) -> tuple[Task, ...]:
     """Return the tasks of a problem: every unit combination with every start, in config order.
 
     A task's position in the tuple is its task id. Combinations are equally probable, and so are
-    starts; hence so are tasks.
+    starts; hence so are tasks. Of random teams each start is a task.
     """
+    if isinstance(problem, RandomTeams):
+        return tuple(RandomTeamsTask(f"{RANDOM} {start}", start) for start in problem.starts)
     return tuple(
         UnitTask(f"{units} {start}", units, start)
         for units in problem.units
@@ -98,13 +114,19 @@ def tasks_named(
     Raises:
         TramaError: one that is none, or stands there twice.
     """
-    given = {"units": list(units or problem.units), "starts": list(starts or problem.starts)}
+    kind: type[RandomTeams | UnitTaskSet] = UnitTaskSet
+    given: dict[str, Any] = {"units": units}
+    if not units and isinstance(problem, RandomTeams):
+        kind, given = RandomTeams, problem.model_dump()
+    elif not units:
+        given = problem.model_dump()
+    given["starts"] = list(starts or problem.starts)
     try:
-        return tasks_of(UnitTaskSet.model_validate(given))
+        return tasks_of(kind.model_validate(given))
     except ValidationError as error:
         first = error.errors()[0]
         reason = first["msg"]
-        place = place_at(first["loc"], UnitTaskSet)
+        place = place_at(first["loc"], kind)
         if first["type"] != "rule" and place is not None:
             reason = f"must be {plain(place)}"
         raise TramaError(f"{first['loc'][0]}: {first['input']!r} {reason}.") from error
@@ -121,7 +143,8 @@ def task_named(problem: Problem, name: str) -> Task:
         raise TramaError(
             f"Task {name!r} must be a unit combination and a start, as '3s2z surrounded'."
         )
-    (task,) = tasks_named(problem, words[:1], words[1:])
+    drawn = isinstance(problem, RandomTeams) and words[0] == RANDOM
+    (task,) = tasks_named(problem, None if drawn else words[:1], words[1:])
     return task
 
 
@@ -146,8 +169,12 @@ def evaluation_tasks(
 def likeness(task: Task, problem: Problem) -> Likeness:
     """Return how like the tasks of a problem a task is."""
     if isinstance(task, UnitTask):
-        changed = units_changed(task.units, problem.units)
+        changed = None
+        if not isinstance(problem, RandomTeams):
+            changed = units_changed(task.units, problem.units)
         return Likeness(changed, task.start in problem.starts)
+    if isinstance(task, RandomTeamsTask):
+        return Likeness(None, task.start in problem.starts)
     return Likeness(None, None)
 
 

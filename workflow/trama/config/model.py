@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from trama.config.races import UNARMED, race_of, unit_names
 from trama.config.relations import broken_relations
 from trama.config.trees import KeyPath, deep_merge
 from trama.config.validation import Broken, at_most, duplicates, report, rule_error
@@ -187,6 +188,20 @@ class UnitTasks(Tasks):
         """See `Tasks`."""
         return [(("units", i), symbol) for i, team in enumerate(self.teams) for symbol in team]
 
+    def beyond(self, symbols: set[str], team_size: int) -> tuple[KeyPath, str] | None:
+        """The first combination that is none of such units, or too large: its place, and why."""
+        for i, team in enumerate(self.teams):
+            size = sum(team.values())
+            foreign = [symbol for symbol in team if symbol not in symbols]
+            if foreign:
+                reason = f"has a unit type that the problem does not have: {foreign[0]!r}"
+            elif size > team_size:
+                reason = f"is a team of {size}, the problem has teams of {team_size}"
+            else:
+                continue
+            return ("units", i), f"{self.units[i]!r} {reason}"
+        return None
+
 
 class UnitProblem(UnitTasks):
     """A mixture of tasks: each unit combination and each start is drawn with equal chance."""
@@ -226,18 +241,7 @@ class UnitProblem(UnitTasks):
         """See `Tasks`."""
         if not isinstance(task_set, UnitTasks):
             return (), f"has {task_set.kind}"
-        own = {symbol for _, symbol in self.symbols}
-        for i, team in enumerate(task_set.teams):
-            size = sum(team.values())
-            foreign = [symbol for symbol in team if symbol not in own]
-            if foreign:
-                reason = f"has a unit type that the problem does not have: {foreign[0]!r}"
-            elif size > self.team_size:
-                reason = f"is a team of {size}, the problem has teams of {self.team_size}"
-            else:
-                continue
-            return ("units", i), f"{task_set.units[i]!r} {reason}"
-        return None
+        return task_set.beyond({symbol for _, symbol in self.symbols}, self.team_size)
 
 
 class UnitTaskSet(UnitTasks):
@@ -256,8 +260,55 @@ class UnitTaskSet(UnitTasks):
         return self
 
 
+class RandomTeams(Tasks):
+    """A mixture of random teams: each unit is drawn by itself, and each start with equal chance."""
+
+    kind = "random teams"
+    told_by = "unit_weights"
+
+    unit_weights: dict[Symbol, Annotated[float, Field(gt=0)]] = Field(
+        ...,
+        min_length=1,
+        description="Chance of each unit type, by its symbol, in any measure; the enemy mirrors "
+        "the team.",
+    )
+    team_size: int = Field(default=5, ge=1, le=MOST_UNITS, description="Units of a team.")
+    excluded_teams: tuple[Symbol, ...] = _list(
+        (), "Unit types of which alone no team consists; such a team is drawn again.", min_length=0
+    )
+    starts: tuple[StartPosition, ...] = _list(
+        ("surrounded", "reflected"), "Start positions as with unit combinations; each is a task."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = [*duplicates(("starts",), self.starts)]
+        if set(self.unit_weights) <= set(self.excluded_teams):
+            problems.append(
+                Broken(
+                    ("excluded_teams",),
+                    "leaves no team: a type of unit_weights must not be excluded",
+                    self.excluded_teams,
+                    others=(("unit_weights",),),
+                )
+            )
+        report("problem", problems)
+        return self
+
+    @property
+    def symbols(self) -> list[tuple[KeyPath, str]]:
+        """See `Tasks`."""
+        return [(("unit_weights",), symbol) for symbol in self.unit_weights]
+
+    def unplayable(self, task_set: Tasks) -> tuple[KeyPath, str] | None:
+        """See `Tasks`."""
+        if not isinstance(task_set, UnitTasks):
+            return (), f"has {task_set.kind}"
+        return task_set.beyond(set(self.unit_weights), self.team_size)
+
+
 # A further kind is a further member of both lines.
-Problem = Annotated[UnitProblem, one_of(UnitProblem)]
+Problem = Annotated[UnitProblem | RandomTeams, one_of(UnitProblem, RandomTeams)]
 TaskSet = Annotated[UnitTaskSet, one_of(UnitTaskSet)]
 
 
@@ -421,9 +472,20 @@ class Backend(Section):
 
     Attributes:
         plays: the kinds of tasks that it has.
+        on_jax: whether JAX steps it.
     """
 
     plays: ClassVar[tuple[type[Tasks], ...]]
+    on_jax: ClassVar[bool] = True
+
+    @property
+    def most_envs(self) -> int | None:
+        """Environments that tests and evaluation step together at most; None: as they like."""
+        return None
+
+    def refuses(self, tasks: Tasks) -> tuple[KeyPath, str] | None:
+        """What of tasks of a kind that it plays it cannot have all the same: its place, and why."""
+        return None
 
     @property
     @abstractmethod
@@ -511,14 +573,214 @@ class Smax(Backend):
         return {("roster", name) for symbol, name in self.units.items() if symbol not in named}
 
 
+class GamePatience(Section):
+    """How long to wait for games, and how often to try; a change re-runs nothing."""
+
+    start_seconds: float = Field(
+        default=300.0, gt=0, description="Longest time that a game may take to start, seconds."
+    )
+    step_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="Longest time that a step may take, seconds; then the game is started anew.",
+    )
+    interval_seconds: float = Field(
+        default=1.0, ge=0, description="Time between the starts of two games, seconds."
+    )
+    attempts: int = Field(
+        default=5,
+        ge=1,
+        description="Failures of a game in a row, without a finished episode, that end the job.",
+    )
+
+
+class Smacv2(Backend):
+    """Backend smacv2: SMACv2 and StarCraft II, with the settings that SMACv2 gives these names."""
+
+    plays = (UnitTasks, RandomTeams)
+    on_jax = False
+
+    max_steps: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="Time limit of an episode, env steps (published: 200).",
+    )
+    dist_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="How far from the centre units may start, in x and in y, as a share of the "
+        "half map, in problems of unit combinations (published: 0.5). Random teams start on the "
+        "whole map, as SMACv2 has it.",
+    )
+    difficulty: Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "A"] = Field(
+        default="7", description="Difficulty of the game's AI, in quotes (published: 7)."
+    )
+    game_version: str | None = Field(
+        default=None,
+        description="Version of StarCraft II, such as 4.10.0; null: the newest that is installed "
+        "(published: null).",
+    )
+    step_mul: int = Field(
+        default=8, ge=1, description="Steps of the game per env step (published: 8)."
+    )
+    move_amount: float = Field(
+        default=2.0, gt=0, description="How far a move goes, cells (published: 2)."
+    )
+    use_unit_ranges: bool = Field(
+        default=True,
+        description="Each unit type has its own range and sight, else all have 6 and 9 "
+        "(published: true).",
+    )
+    min_attack_range: float = Field(
+        default=2.0,
+        ge=0,
+        description="Least range of an attack, cells (published: 2). Only with use_unit_ranges.",
+    )
+    conic_fov: bool = Field(
+        default=False,
+        description="Agents see a cone, into which they look by actions (published: false).",
+    )
+    num_fov_actions: int = Field(
+        default=12,
+        ge=1,
+        description="Directions to look into (published: 12). Only with conic_fov.",
+    )
+    fully_observable: bool = Field(
+        default=False, description="Agents see the whole map (published: false)."
+    )
+    prob_obs_enemy: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Chance that an agent sees an enemy that another saw first (published: 1).",
+    )
+    action_mask: bool = Field(
+        default=True,
+        description="Enemies out of range cannot be attacked; else an attack on them does nothing "
+        "(published: true).",
+    )
+    obs_all_health: bool = Field(
+        default=True, description="Agents see the health of units in sight (published: true)."
+    )
+    obs_own_health: bool = Field(
+        default=True,
+        description="Agents see their own health, which obs_all_health includes (published: true).",
+    )
+    obs_own_pos: bool = Field(
+        default=True, description="Agents see their own position (published: true)."
+    )
+    obs_last_action: bool = Field(
+        default=False, description="Agents see others' last actions (published: false)."
+    )
+    obs_pathing_grid: bool = Field(
+        default=False, description="Agents see where they can go (published: false)."
+    )
+    obs_terrain_height: bool = Field(
+        default=False, description="Agents see the height of the terrain (published: false)."
+    )
+    obs_timestep_number: bool = Field(
+        default=False, description="Agents see how much time has passed (published: false)."
+    )
+    state_last_action: bool = Field(
+        default=True, description="The state has the agents' last actions (published: true)."
+    )
+    state_timestep_number: bool = Field(
+        default=False, description="The state has how much time has passed (published: false)."
+    )
+    reward_sparse: bool = Field(
+        default=False,
+        description="The reward is 1 for a win and -1 for a defeat, and nothing else (published: "
+        "false).",
+    )
+    reward_only_positive: bool | None = Field(
+        default=None,
+        description="Losses of one's own cost nothing; null: false with unit combinations, true "
+        "with random teams (published: null).",
+    )
+    reward_death_value: float = Field(
+        default=10.0, ge=0, description="Reward of an enemy's death (published: 10)."
+    )
+    reward_win: float = Field(default=200.0, ge=0, description="Reward of a win (published: 200).")
+    reward_defeat: float = Field(
+        default=0.0, le=0, description="Reward of a defeat (published: 0)."
+    )
+    reward_negative_scale: float = Field(
+        default=0.5,
+        ge=0,
+        description="Weight of one's own losses against the enemy's (published: 0.5).",
+    )
+    reward_scale: bool = Field(
+        default=True,
+        description="Scale rewards by what an episode can bring (published: true).",
+    )
+    reward_scale_rate: float = Field(
+        default=20.0,
+        gt=0,
+        description="What an episode brings at most, once scaled (published: 20).",
+    )
+    parallel_games: int = Field(
+        default=8,
+        ge=1,
+        description="Games that a test and stage evaluate run at the same time, at most; stages "
+        "collect and train run n_envs. Each is a StarCraft II of about 1 GB.",
+    )
+    patience: GamePatience = Field(
+        default=GamePatience(), description="How long to wait for games, and how often to try."
+    )
+
+    @property
+    def episode_limit(self) -> int:
+        """See `Backend`."""
+        return self.max_steps
+
+    @property
+    def units(self) -> dict[str, str]:
+        """See `Backend`."""
+        return unit_names()
+
+    @property
+    def most_envs(self) -> int | None:
+        """See `Backend`."""
+        return self.parallel_games
+
+    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
+        """See `Backend`."""
+        unused: set[tuple[str, ...]] = {("patience",)}
+        return unused | ({("dist_ratio",)} if isinstance(problem, RandomTeams) else set())
+
+    def refuses(self, tasks: Tasks) -> tuple[KeyPath, str] | None:
+        """See `Backend`."""
+        known = [(path, symbol) for path, symbol in tasks.symbols if symbol in self.units]
+        race = race_of({symbol for _, symbol in known[:1]})
+        for path, symbol in known:
+            if race_of({known[0][1], symbol}) is None:
+                return path, (
+                    f"has {self.units[symbol]} beside {self.units[known[0][1]]}: all units must be "
+                    f"of one race, as {race}"
+                )
+        teams = tasks.teams if isinstance(tasks, UnitTasks) else []
+        for i, team in enumerate(teams):
+            if set(team) <= UNARMED:
+                return ("units", i), "has a team that cannot fight"
+        return None
+
+
 class Env(Section):
     """The environment: what all backends share, and a section of each."""
 
-    backend: Literal["smax"] = Field(default="smax", description="Environment: SMAX of JaxMARL.")
+    backend: Literal["smax", "smacv2"] = Field(
+        default="smax",
+        description="Environment: SMAX of JaxMARL, or SMACv2 on StarCraft II (docs/starcraft.md).",
+    )
     device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="JAX's device, which steps it; cuda needs JAX with CUDA support."
+        default="cpu",
+        description="JAX's device, which steps it; cuda needs JAX with CUDA support. Not for "
+        "smacv2.",
     )
     smax: Smax = Field(default=Smax(), description="Backend smax.")
+    smacv2: Smacv2 = Field(default=Smacv2(), description="Backend smacv2.")
 
     @property
     def backends(self) -> dict[str, Backend]:
@@ -542,8 +804,9 @@ class Env(Section):
 
     def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
         """Key paths that have no effect on the environments of a problem."""
-        own = self.settings.unused_keys(problem)
-        return {*((name,) for name in self.unchosen), *((self.backend, *path) for path in own)}
+        own = {(self.backend, *path) for path in self.settings.unused_keys(problem)}
+        device = set() if self.settings.on_jax else {("device",)}
+        return {*((name,) for name in self.unchosen), *own, *device}
 
 
 class QMix(Section):

@@ -22,6 +22,7 @@ from trama.config.model import (
     Config,
     Env,
     Evaluate,
+    GamePatience,
     Name,
     Pretrain,
     Problem,
@@ -153,6 +154,12 @@ class RunSettings(Section):
     replay_on_device: bool = False
     checkpoint_minutes: float = 5.0
     keep_checkpoint: bool = False
+    patience: GamePatience = GamePatience()
+
+    def of(self, env: Env) -> Env:
+        """Settings of an environment with the patience that this run has with games."""
+        games = env.smacv2.model_copy(update={"patience": self.patience})
+        return env.model_copy(update={"smacv2": games})
 
 
 class EvaluateParams(JobParams):
@@ -166,6 +173,13 @@ class EvaluateParams(JobParams):
     env: Env
     evaluate: Evaluate
     task_sets: dict[Name, TaskSet]
+
+
+class CheckStarcraftParams(Section):
+    """Params of the check of StarCraft II: what it plays."""
+
+    problem: Problem
+    env: Env
 
 
 class ReportParams(Section):
@@ -281,7 +295,8 @@ def run_settings(config: Mapping[str, Any], variant: str | None = None) -> RunSe
     if variant is not None:
         train = {**train, **config["variants"][variant]["train"]}
     keys = {key: train[key] for key in _RUN_KEYS}
-    return RunSettings(replay_on_device=config["replay_on_device"], **keys)
+    patience = GamePatience.model_validate(config["env"]["smacv2"]["patience"])
+    return RunSettings(replay_on_device=config["replay_on_device"], patience=patience, **keys)
 
 
 def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Params:
@@ -319,6 +334,11 @@ def _job(stage: str, config: Config, problem: str, seed: int) -> Params:
         "seed": seed,
         "device": config.device,
     }
+
+
+def check_starcraft_params(config: Config) -> Params:
+    """Params of the check of StarCraft II, which plays the study's first problem."""
+    return _environment(config, config.study.problems[0])
 
 
 _BUILDERS = {"cluster": cluster_params, "train": train_params, "evaluate": evaluate_params}

@@ -121,6 +121,11 @@ def _kind_rules(config: "Config") -> list[Broken]:
             )
             others: tuple[KeyPath, ...] = ((path[1], name, tasks.told_by), ("env", "backend"))
             problems.append(Broken(path, message, name, others=others))
+        elif (refused := env.settings.refuses(tasks)) is not None:
+            where, reason = refused
+            message = f"{reason}; backend {env.backend} cannot play it"
+            others = ((path[1], name, *where), ("env", "backend"))
+            problems.append(Broken(path, message, name, others=others))
     return problems
 
 

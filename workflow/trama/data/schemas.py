@@ -111,6 +111,10 @@ METRICS: dict[str, str] = {
     "grad_norm": "Norm of the learner's gradient before clipping.",
     "q_mean": "Mean joint action value of the actions taken, over the real steps of the batch.",
     "epsilon": "Probability of a random action in training.",
+    "lost_episodes": (
+        "Episodes thrown away so far, since the game that they were played in failed and was "
+        "started anew. Their env steps count, but nothing learns from them. Only once there is one."
+    ),
     "predictor_loss": (
         "Cross-entropy of the class predictor against the pseudo-labels, mean over agents and "
         "real steps."

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from trama.config.model import Env, Problem
+from trama.config.model import Env, Problem, UnitProblem
 from trama.environments.base import EnvSpec, Observation, Step, VectorEnv
 from trama.environments.jax_runtime import configure_jax
 from trama.tasks import Task, tasks_of
@@ -16,10 +16,22 @@ def _smax(
     configure_jax(env.device, threads)
     from trama.environments.smax import SmaxVectorEnv
 
+    assert isinstance(problem, UnitProblem), "the configuration lets no other kind pass"
     return SmaxVectorEnv(problem, env.smax, n_envs, tasks)
 
 
-BACKENDS: dict[str, Callable[[Problem, Env, int, int, Sequence[Task]], VectorEnv]] = {"smax": _smax}
+def _smacv2(
+    problem: Problem, env: Env, n_envs: int, threads: int, tasks: Sequence[Task]
+) -> VectorEnv:
+    from trama.environments.smacv2 import make_smacv2
+
+    return make_smacv2(problem, env.smacv2, n_envs, tasks)
+
+
+BACKENDS: dict[str, Callable[[Problem, Env, int, int, Sequence[Task]], VectorEnv]] = {
+    "smax": _smax,
+    "smacv2": _smacv2,
+}
 """What makes the environments of each value of `env.backend`; a new one is added here and there."""
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -93,10 +94,14 @@ class VectorEnv(ABC):
     """N environments that step together and restart by themselves when an episode ends.
 
     Environment e's random stream depends on (seed, e) alone: not on N, nor on the others.
+
+    Attributes:
+        lost_episodes: that were thrown away so far, since their game failed.
     """
 
     spec: EnvSpec
     n_envs: int
+    lost_episodes: int = 0
 
     @abstractmethod
     def reset(self, seed: int) -> Observation:
@@ -122,6 +127,15 @@ class VectorEnv(ABC):
     def task(self) -> Int:
         """[N] true task id of the running episodes. For measuring only."""
 
+    @property
+    def lost(self) -> Bool:
+        """[N] whether the last step lost an environment's episode, since its game failed.
+
+        Neither that step nor those before it count: they are no part of a finished episode. What
+        the step shows of the environment is the first observation of its next episode.
+        """
+        return np.zeros(self.n_envs, np.bool_)
+
     @abstractmethod
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that the running episodes and the random streams consist of, as named arrays.
@@ -131,8 +145,27 @@ class VectorEnv(ABC):
         """
 
     @abstractmethod
-    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a snapshot of environments that were made alike: the same bytes follow."""
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> Observation | None:
+        """Go on from a snapshot of environments that were made alike: the same bytes follow.
+
+        Returns:
+            None; or, of games that cannot be saved, the first observations of new episodes: those
+            that ran at the snapshot are lost.
+        """
+
+    def save_replays(self, stem: Path) -> list[Path]:
+        """Write the games' own recordings since the last reset, where games have some.
+
+        Args:
+            stem: what the files' paths begin with.
+
+        Returns:
+            The files, of environment 0 first; none where games have no recordings.
+
+        Raises:
+            TramaError: one cannot be written.
+        """
+        return []
 
     @abstractmethod
     def close(self) -> None:

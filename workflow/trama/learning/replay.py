@@ -201,9 +201,9 @@ class ReplayBuffer:
         self._finished.remove(slot)
         self._free.append(slot)
 
-    def discard_running(self) -> None:
-        """Forget the unfinished episodes: the environments were reset."""
-        self.length[self._running] = 0
+    def discard_running(self, envs: np.ndarray | None = None) -> None:
+        """Forget unfinished episodes, of all environments or of `envs` [M]: others begin there."""
+        self.length[self._running if envs is None else self._running[envs]] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """All but the rows of finished episodes, as tensors and plain values."""

@@ -69,7 +69,10 @@ class Rollout:
             given: [N] class that all agents of an environment use instead of a predicted one.
         """
         self._given = None if given is None else torch.from_numpy(given).to(self.device)
-        self._seen = self.env.reset(seed)
+        self._begin(self.env.reset(seed))
+
+    def _begin(self, seen: Observation) -> None:
+        self._seen = seen
         self._state = self.policy.initial_state(self.env.n_envs, self.device)
         self.replay.discard_running()
 
@@ -88,6 +91,10 @@ class Rollout:
         outcome = self.env.step(chosen)
         self.replay.write(seen, chosen, classes.cpu().numpy(), outcome.reward)
         self._seen = outcome.observation
+        lost = np.flatnonzero(self.env.lost)
+        if len(lost):
+            self._state.restart(torch.from_numpy(lost).to(self.device))
+            self.replay.discard_running(lost)
         ended = np.flatnonzero(outcome.terminated | outcome.truncated)
         if len(ended) == 0:
             return ended
@@ -107,8 +114,16 @@ class Rollout:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the episodes that `state_dict` saved."""
-        self.env.restore({name: part.numpy() for name, part in state["env"].items()})
+        """Go on with the episodes that `state_dict` saved; the replay buffer is as it was then.
+
+        Where the environment cannot go on with them, they are dropped, and others begin.
+        """
+        fresh = self.env.restore({name: part.numpy() for name, part in state["env"].items()})
+        if self.generator is not None:
+            self.generator.set_state(state["generator"])
+        if fresh is not None:
+            self._begin(fresh)
+            return
         self._seen = Observation(*(part.numpy() for part in state["seen"]))
         agent, predictor, last_action = state["policy"]
         self._state = PolicyState(
@@ -116,8 +131,6 @@ class Rollout:
             None if predictor is None else predictor.to(self.device),
             last_action.to(self.device),
         )
-        if self.generator is not None:
-            self.generator.set_state(state["generator"])
 
 
 def play_episodes(

@@ -39,7 +39,7 @@ class Trainer:
         replay_on_device: keep a copy of the replay buffer there, unless it is the CPU.
 
     Attributes:
-        env_steps: steps of all environments so far.
+        env_steps: steps of all environments so far, those of lost episodes included.
         episodes: finished episodes so far.
         updates: learner updates so far.
         losses: means of what the learner reported since they were last read.
@@ -137,8 +137,8 @@ class Trainer:
         self.learner.load_state_dict(state["learner"])
         if self.labels is not None:
             self.labels.load_state_dict(state["labels"])
-        self.rollout.load_state_dict(state["rollout"])
         self.replay.load_state_dict(state["replay"])
+        self.rollout.load_state_dict(state["rollout"])
         self.losses.load_state_dict(state["losses"], self.device)
         self.timing = state["timing"]
         self._rng.bit_generator.state = state["rng"]

@@ -114,6 +114,9 @@ class Episode:
             TramaError: the state does not have what is shown of a unit.
         """
         length = int(replay.length[slot])
+        # A backend may know more types than this environment has.
+        present = [name for name in symbols if f"ally_0_is_{name}" in spec.state_features]
+        symbols = {name: symbols[name] for name in present}
         units = units_of(replay.state[slot, : length + 1], spec, symbols)
         seen = {unit.symbol for unit in units}
         names = [unit.name for unit in units]

@@ -49,7 +49,7 @@ def collect(
         return derive_seed(params.study_seed, "collect", params.problem_name, params.seed, purpose)
 
     torch.manual_seed(seed("networks"))
-    with make_env(params.problem, params.env, config.n_envs, threads) as env:
+    with make_env(params.problem, run_settings.of(params.env), config.n_envs, threads) as env:
         spec = env.spec
         unscaled = StateStatistics.identity(spec.state_size)
         learner = build_learner(spec, config.mixer, config, unscaled, device)
@@ -103,11 +103,14 @@ def collect(
                     recent.clear()
                     log.at(trainer.env_steps, trainer.updates, trainer.episodes)
                     log.add("epsilon", trainer.epsilon)
+                    if env.lost_episodes:
+                        log.add("lost_episodes", env.lost_episodes)
                     log.add_episodes("train", played, spec.tasks)
                     for name, value in trainer.losses.pop().items():
                         log.add(name, value)
                     win_rate = float(played.won.mean())
-                progress.update(trainer.env_steps, win_rate=win_rate)
+                lost = {"lost_episodes": env.lost_episodes} if env.lost_episodes else {}
+                progress.update(trainer.env_steps, win_rate=win_rate, **lost)
         if not len(log):
             log.at(trainer.env_steps, trainer.updates, trainer.episodes)
             log.add("epsilon", trainer.epsilon)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trama.config.model import Env, GivenClass
-from trama.config.params import EvaluateParams
+from trama.config.params import EvaluateParams, RunSettings
 from trama.config.relations import TRAINED
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import EnvSpec, make_env
@@ -41,12 +41,14 @@ def evaluate(
     predictions: Path,
     given_classes: Path,
     threads: int,
+    run_settings: RunSettings | None = None,
 ) -> None:
     """Write one row per episode, what agents predicted over time, and episodes of given classes.
 
     A task's episodes start alike for all variants and seeds, and whatever class is given.
     """
     device = torch_device(params.device)
+    env = (run_settings or RunSettings()).of(params.env)
     n_episodes = params.evaluate.episodes
     paths = {"last": policy_last, "best": policy_best}
     named = {name: params.task_sets[name] for name in params.evaluate.task_sets}
@@ -70,7 +72,7 @@ def evaluate(
     ):
         for which, model in models.items():
             for task_set, task in tasks:
-                played = play(model, task, n_episodes, params.env, threads, device)
+                played = play(model, task, n_episodes, env, threads, device)
                 where = {
                     "problem": params.problem_name,
                     "variant": params.variant_name,
@@ -88,9 +90,7 @@ def evaluate(
                     continue
                 del where["task_set"]
                 for kind, classes in given[which, task].items():
-                    played = play(
-                        model, task, n_episodes, params.env, threads, device, given=classes
-                    )
+                    played = play(model, task, n_episodes, env, threads, device, given=classes)
                     same = {**where, "given": kind}
                     given_writer.append(
                         _repeated(same, n_episodes) | {"class": classes} | _outcomes(played)
@@ -108,6 +108,7 @@ class Played(NamedTuple):
         slots: [M] where.
         predictions: of the classes; None for a policy that predicted none.
         swap: of the predicted classes; None for a policy that predicted none.
+        recordings: of the games themselves, where they were wanted and there are such.
     """
 
     spec: EnvSpec
@@ -115,6 +116,7 @@ class Played(NamedTuple):
     slots: np.ndarray
     predictions: ClassPredictions | None
     swap: ClassSwap | None
+    recordings: list[Path]
 
 
 def play(
@@ -126,6 +128,7 @@ def play(
     device: torch.device,
     seed: int | None = None,
     given: np.ndarray | None = None,
+    replays: Path | None = None,
 ) -> Played:
     """Play episodes of a task, which the model need not have been trained on.
 
@@ -139,21 +142,24 @@ def play(
         seed: of the episodes; None for those of the evaluation, which start alike for all models
             of a study on this problem.
         given: [n_episodes] class that all agents of an episode use instead of a predicted one.
+        replays: what paths of the games' own recordings begin with, where they are wanted, and the
+            environment has such.
 
     Raises:
         TramaError: on an unknown unit, or on a team that is too large.
     """
     if seed is None:
         seed = derive_seed(model.study_seed, "evaluate", model.problem_name, task.name)
-    rounds = -(-n_episodes // MOST_ENVS)
+    rounds = -(-n_episodes // (env.settings.most_envs or MOST_ENVS))
     n_envs = -(-n_episodes // rounds)
     with make_env(model.problem, env, n_envs, threads, [task]) as made:
         replay, slots = play_episodes(made, model.policy, n_episodes, seed, device, given)
+        recordings = [] if replays is None else made.save_replays(replays)
     predictions = swap = None
     if model.policy.predictor is not None and given is None:
         predictions = class_predictions(model.policy, replay, slots, device)
         swap = class_swap(model.policy, replay, slots, device)
-    return Played(made.spec, replay, slots, predictions, swap)
+    return Played(made.spec, replay, slots, predictions, swap, recordings)
 
 
 def drawn_classes(

@@ -86,6 +86,7 @@ def train(
     """
     device = torch_device(params.device)
     config = params.train
+    n_test_envs = min(config.n_envs, params.env.settings.most_envs or config.n_envs)
 
     def seed(purpose: str) -> int:
         return derive_seed(params.study_seed, "train", params.problem_name, params.seed, purpose)
@@ -96,8 +97,8 @@ def train(
     with (
         saved.locked(),
         StopRequest() as stop,
-        make_env(params.problem, params.env, config.n_envs, threads) as env,
-        make_env(params.problem, params.env, config.n_envs, threads) as test_env,
+        make_env(params.problem, run_settings.of(params.env), config.n_envs, threads) as env,
+        make_env(params.problem, run_settings.of(params.env), n_test_envs, threads) as test_env,
     ):
         labels = _labels(
             params, state_statistics, vqvae, centroids, classifier, env, seed("labels"), device
@@ -154,7 +155,8 @@ def _train(run: "_Run", saved: Checkpoint, stop: StopRequest, settings: RunSetti
     with Progress(description, run.config.env_steps, "env steps", trainer.env_steps) as progress:
         while trainer.env_steps < run.config.env_steps:
             run.step()
-            progress.update(trainer.env_steps, test_win_rate=run.win_rate)
+            lost = {"lost_episodes": run.lost_episodes} if run.lost_episodes else {}
+            progress.update(trainer.env_steps, test_win_rate=run.win_rate, **lost)
             if stop.requested:
                 written = _save(run, saved)
                 raise TramaError(
@@ -242,6 +244,11 @@ class _Run:
         return self.trainer.replay
 
     @property
+    def lost_episodes(self) -> int:
+        """Thrown away so far, in training and tests, since their game failed."""
+        return self.trainer.rollout.env.lost_episodes + self.test_env.lost_episodes
+
+    @property
     def representation(self) -> TrainedRepresentation | None:
         """The representation behind its classes, as it is now."""
         return None if self.trainer.labels is None else self.trainer.labels.representation
@@ -263,6 +270,7 @@ class _Run:
             "best_weights": self.best_weights,
             "best_representation": None if best is None else best.content(),
             "warned": sorted(self._warned),
+            "lost_tests": self.test_env.lost_episodes,
             **{name: getattr(self, name) for name in _MEASURED},
         }
 
@@ -285,6 +293,7 @@ class _Run:
         if best is not None:
             self.best_representation = TrainedRepresentation.of(best, self.trainer.device)
         self._warned = set(state["warned"])
+        self.test_env.lost_episodes = state["lost_tests"]
         for name in _MEASURED:
             setattr(self, name, state[name])
 
@@ -314,6 +323,8 @@ class _Run:
             played = Episodes.of(replay, slots)
             self._now()
             history.add("epsilon", trainer.epsilon)
+            if self.lost_episodes:
+                history.add("lost_episodes", self.lost_episodes)
             history.add_episodes("test", played, tasks)
             if self.recent:
                 trained = Episodes.concatenate(self.recent)

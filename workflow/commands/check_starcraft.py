@@ -1,0 +1,33 @@
+"""Check StarCraft II on this machine: versions, maps, and the speed of one game."""
+
+from command import one_message, parser, read_config
+from trama.errors import TramaError
+from trama.runtime import configure_process
+
+
+def main() -> None:
+    """Print what is installed, and how a game with the settings of the configuration goes."""
+    chosen = parser(__doc__ or "").parse_args()
+    configure_process(1)
+    with one_message():
+        _check(chosen.preset)
+
+
+def _check(preset: str | None) -> None:
+    from trama.stages.check_starcraft import lines, played
+
+    config = read_config(preset)
+    playable = [
+        problem
+        for name in (*config.study.problems, *config.problems)
+        if isinstance(problem := config.problems[name], config.env.smacv2.plays)
+        and config.env.smacv2.refuses(problem) is None
+    ]
+    if not playable:
+        raise TramaError("config/config.yaml: backend smacv2 can play no problem that it defines.")
+    for line in lines(played(playable[0], config.env)):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
