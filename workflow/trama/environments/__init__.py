@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from trama.config.model import Env, Problem
+from trama.config.model import Env, Problem, ScenarioProblem, UnitProblem
 from trama.environments.base import EnvSpec, Observation, Step, VectorEnv
 from trama.environments.jax_runtime import configure_jax
 from trama.tasks import Task, tasks_of
@@ -16,10 +16,22 @@ def _smax(
     configure_jax(env.device, threads)
     from trama.environments.smax import SmaxVectorEnv
 
+    assert isinstance(problem, UnitProblem), "the configuration lets no other kind pass"
     return SmaxVectorEnv(problem, env.smax, n_envs, tasks)
 
 
-BACKENDS: dict[str, Callable[[Problem, Env, int, int, Sequence[Task]], VectorEnv]] = {"smax": _smax}
+def _mpe(problem: Problem, env: Env, n_envs: int, threads: int, tasks: Sequence[Task]) -> VectorEnv:
+    configure_jax(env.device, threads)
+    from trama.environments.mpe import MpeVectorEnv
+
+    assert isinstance(problem, ScenarioProblem), "the configuration lets no other kind pass"
+    return MpeVectorEnv(problem, env.mpe, n_envs, tasks)
+
+
+BACKENDS: dict[str, Callable[[Problem, Env, int, int, Sequence[Task]], VectorEnv]] = {
+    "smax": _smax,
+    "mpe": _mpe,
+}
 """What makes the environments of each value of `env.backend`; a new one is added here and there."""
 
 
@@ -34,7 +46,7 @@ def make_env(
 
     Args:
         problem: its size of teams, and the unit types of `env`, decide the sizes of observations,
-            states and actions.
+            states and actions; of particle scenarios, the largest ones.
         env: settings of the environment, `env.backend` among them.
         n_envs: N, how many step together.
         threads: threads of the simulation; the first call in a process decides.
@@ -43,8 +55,8 @@ def make_env(
             number of other tasks compiles nothing anew.
 
     Raises:
-        TramaError: if the backend is not installed, on an unknown unit, or on a team that is larger
-            than the problem's.
+        TramaError: if the backend is not installed, on an unknown unit, or on a team, or scenario,
+            that is larger than the problem's.
     """
     chosen = tasks_of(problem) if tasks is None else tasks
     return BACKENDS[env.backend](problem, env, n_envs, threads, chosen)
