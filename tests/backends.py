@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
-from trama.config.model import Env, Problem, UnitProblem, UnitTaskSet
+from trama.config.model import (
+    Env,
+    Problem,
+    ScenarioProblem,
+    ScenarioTaskSet,
+    UnitProblem,
+    UnitTaskSet,
+)
 from trama.environments import Observation, Step, VectorEnv, make_env
 from trama.tasks import Task, tasks_of
 
@@ -47,8 +54,16 @@ SMAX = Subject(
     n_steps=110,
 )
 
+MPE = Subject(
+    problem=ScenarioProblem.model_validate(CONFIG["problems"]["Particles"]),
+    env=Env.model_validate(CONFIG["env"] | {"backend": "mpe"}),
+    others=tasks_of(ScenarioTaskSet(scenarios=("spread_3", "tag_1", "tag_4", "spread_4_line"))),
+    n_envs=8,
+    n_steps=60,
+)
+
 # A further backend is a further entry here; `marks` say where it cannot be tried.
-BACKENDS = [pytest.param(SMAX, id="smax")]
+BACKENDS = [pytest.param(SMAX, id="smax"), pytest.param(MPE, id="mpe")]
 
 
 def random_actions(rng: np.random.Generator, observation: Observation) -> np.ndarray:

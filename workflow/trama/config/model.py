@@ -573,9 +573,9 @@ class RewardScales(Section):
     spread: float = Field(
         default=1.0, gt=0, description="Of spread, whose reward is taken per landmark."
     )
-    reference: float = Field(default=1.0, gt=0, description="Of reference.")
+    reference: float = Field(default=0.5, gt=0, description="Of reference.")
     tag: float = Field(
-        default=0.1, gt=0, description="Of tag, which gives 10 for each agent that touches prey."
+        default=0.5, gt=0, description="Of tag, which gives 10 for each agent that touches prey."
     )
 
 
@@ -601,7 +601,7 @@ class Mpe(Backend):
         "reference, each to its own. The world is 2 wide.",
     )
     catches: int = Field(
-        default=3, ge=1, description="Steps in which prey must be touched, to win tag."
+        default=1, ge=1, description="Steps in which the prey must be touched, to win tag."
     )
     reward_scale: RewardScales = Field(
         default=RewardScales(), description="Factors on the scenarios' team rewards."
