@@ -20,6 +20,7 @@ OUTPUT ?=
 EPISODES ?=
 UNITS ?=
 STARTS ?=
+SCENARIOS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -65,7 +66,8 @@ replay: venv  ## draw an episode of a trained policy (MODEL=file; TASK='3s2z sur
 
 evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, UNITS='5s 5z', STARTS=reflected)
 	$(COMMANDS)/evaluate.py $(POLICY) $(if $(EPISODES),--episodes "$(EPISODES)") \
-	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS))
+	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS)) \
+	    $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit
