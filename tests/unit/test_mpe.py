@@ -86,7 +86,9 @@ def test_names_say_what_a_scenario_consists_of() -> None:
 
 def test_what_is_no_scenario_of_the_problem_is_refused() -> None:
     for name in ("spread", "spread_0", "spread_12", "tag_2_line", "reference_2", "3s2z surrounded"):
-        with pytest.raises(TramaError, match=f"scenarios: '{name}' must be a scenario: spread_3,"):
+        with pytest.raises(
+            TramaError, match=f"scenarios: '{name}' must be a scenario: reference, or"
+        ):
             task_named(PROBLEM, name)
     with pytest.raises(TramaError, match="units: the policy's problem has particle scenarios"):
         tasks_named(PROBLEM, units=["3s2z"])

@@ -121,7 +121,11 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     ),
     "variants.<name>.train": ("variants={qmix: {train: {gamma: 0.9}}}", QMIX),
     "env.backend": (
-        ["env={backend: mpe}", "study={problems: [Particles]}", "evaluate={task_sets: []}"],
+        [
+            "env={backend: mpe}",
+            "study={problems: [Particles]}",
+            "evaluate={task_sets: [other_numbers]}",
+        ],
         ALL,
     ),
     "env.device": ("env={device: cuda}", ALL),

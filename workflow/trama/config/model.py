@@ -47,7 +47,10 @@ UnitCombination = Annotated[
 ScenarioName = Annotated[
     str,
     Field(pattern=PATTERN),
-    Words("a scenario: spread_3, spread_3_line, spread_3_circle, reference or tag_3, any digit"),
+    Words(
+        "a scenario: reference, or spread_3, spread_3_line, spread_3_circle or tag_3 with any "
+        "number from 1 to 9"
+    ),
 ]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 EnvSteps = Annotated[int, Field(le=10**12)]

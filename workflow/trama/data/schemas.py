@@ -406,8 +406,8 @@ KINDS: dict[str, FileKind] = {
                 _column(
                     "episode_return",
                     pa.float64(),
-                    "undiscounted sum of the scaled team rewards; damage counts as a share of a "
-                    "whole team's health, so it is worth less where units are missing",
+                    "undiscounted sum of the scaled team rewards; in SMAX, damage counts as a "
+                    "share of a whole team's health, so it is worth less where units are missing",
                 ),
                 _column("length", pa.int32(), "time steps of the episode"),
                 _column("won", pa.bool_(), "the team won, or succeeded as the backend defines it"),

@@ -36,7 +36,7 @@ _UNIT = 0.06
 """Size of a unit's mark as a share of the panel."""
 
 _DARK, _FAINT, _FALLEN = "#404040", "#C8C8C8", "#8C8C8C"
-_PARTICLES = {"agent": "", "prey": "#FFFFFF", "landmark": _FAINT}
+_PARTICLES = {"agent": "", "prey": _FALLEN, "landmark": _FAINT}
 """Kinds of particles, and the colour of those that are no agents."""
 _TEAM = style.PALETTE[5]
 """Colour of agents that predict no class."""
