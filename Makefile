@@ -23,6 +23,7 @@ STARTS ?=
 # Folder of SMACv2's sources, for its tests; and a Python with the packages of envs/smacv2.yaml.
 SMACV2_SRC ?=
 SMACV2_PYTHON ?= python3
+SCENARIOS ?=
 
 VENV := .venv
 SMACV2_VENV := .venv-smacv2
@@ -73,7 +74,8 @@ replay: venv  ## draw an episode of a trained policy (MODEL=file; TASK='3s2z sur
 
 evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, UNITS='5s 5z', STARTS=reflected)
 	$(COMMANDS)/evaluate.py $(POLICY) $(if $(EPISODES),--episodes "$(EPISODES)") \
-	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS))
+	    $(if $(UNITS),--units $(UNITS)) $(if $(STARTS),--starts $(STARTS)) \
+	    $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
 check-starcraft:  ## check StarCraft II on this machine: versions, maps, env steps per second (SMACV2_PYTHON=python)
 	$(SMACV2_PYTHON) workflow/commands/check_starcraft.py $(WITH_PRESET)

@@ -14,7 +14,14 @@ import pytest
 import yaml
 
 from standin import StandIn
-from trama.config.model import Env, Problem, UnitProblem, UnitTaskSet
+from trama.config.model import (
+    Env,
+    Problem,
+    ScenarioProblem,
+    ScenarioTaskSet,
+    UnitProblem,
+    UnitTaskSet,
+)
 from trama.environments import Observation, Step, VectorEnv, make_env
 from trama.tasks import Task, tasks_of
 
@@ -68,6 +75,14 @@ SMAX = Subject(
     n_steps=110,
 )
 
+MPE = Subject(
+    problem=ScenarioProblem.model_validate(CONFIG["problems"]["Particles"]),
+    env=Env.model_validate(CONFIG["env"] | {"backend": "mpe"}),
+    others=tasks_of(ScenarioTaskSet(scenarios=("spread_3", "tag_1", "tag_4", "spread_4_line"))),
+    n_envs=8,
+    n_steps=60,
+)
+
 SMACV2 = Subject(
     problem=PROBLEM,
     env=Env.model_validate(
@@ -87,6 +102,7 @@ NO_SMACV2 = pytest.mark.skipif(
 # A further backend is a further entry here; `marks` say where it cannot be tried.
 BACKENDS = [
     pytest.param(SMAX, id="smax"),
+    pytest.param(MPE, id="mpe"),
     pytest.param(SMACV2, id="smacv2", marks=NO_SMACV2),
 ]
 

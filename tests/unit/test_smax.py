@@ -62,19 +62,19 @@ def feature(env: VectorEnv, state: np.ndarray, name: str) -> np.ndarray:
 
 def change(env: Any, **fields: Any) -> None:
     """Overwrite fields of SMAX's state in every environment."""
-    battle = env.running.battle
+    battle = env.running.game
     units = battle.state
     fields = {
         name: np.broadcast_to(value, getattr(units, name).shape).astype(getattr(units, name).dtype)
         for name, value in fields.items()
     }
-    env.running = env.running._replace(battle=battle.replace(state=units.replace(**fields)))
+    env.running = env.running._replace(game=battle.replace(state=units.replace(**fields)))
 
 
 def apart(env: Any, *, allies: bool = False, enemies: bool = False) -> np.ndarray:
     """Positions of teams out of sight; those named stand behind a wall and die within the step."""
     n_agents = env.spec.n_agents
-    positions = np.array(env.running.battle.state.unit_positions)
+    positions = np.array(env.running.game.state.unit_positions)
     positions[:, :n_agents] = [8, 16]
     positions[:, n_agents:] = [24, 16]
     positions[:, :, 1] += np.tile(np.arange(-4, 6, 2), 2)
@@ -291,12 +291,12 @@ def test_missing_units_stay_dead_and_where_they_are_until_the_others_decide() ->
     with make(tasks=FEWER) as env:
         rng = np.random.default_rng(4)
         observation = env.reset(4)
-        units = env.running.battle.state
+        units = env.running.game.state
         missing, places = ~np.asarray(units.unit_alive), np.asarray(units.unit_positions)
         returns, n_ended = np.zeros(N), 0
         for _ in range(120):
             step = env.step(random_actions(rng, observation))
-            observation, units = step.observation, env.running.battle.state
+            observation, units = step.observation, env.running.game.state
             health = feature(env, step.last.state, "health")
             assert not health[missing].any()
             decided = [(side == 0).all(axis=1) for side in np.split(health, 2, axis=1)]
@@ -322,7 +322,7 @@ def test_a_smaller_battle_is_decided_by_those_who_are_there(
 ) -> None:
     with make(tasks=FEWER) as env:
         env.reset(1)
-        living = np.asarray(env.running.battle.state.unit_alive)[:, :5]
+        living = np.asarray(env.running.game.state.unit_alive)[:, :5]
         assert set(living.sum(1)) == {1, 3, 4}
         positions = apart(env, **dead)
         if won is None:  # missing enemies stand where the allies are
@@ -356,7 +356,7 @@ def test_time_limit_is_a_truncation_at_the_episode_limit(env: Any) -> None:
         assert not step.terminated.any() and not step.truncated.any()
     step = stop(env)
     assert step.truncated.all() and not step.terminated.any() and not step.won.any()
-    assert np.array_equal(env.running.battle.state.step, np.zeros(N))
+    assert np.array_equal(env.running.game.state.step, np.zeros(N))
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_undecided_episode_goes_on(env: Any) -> None:
     change(env, unit_positions=apart(env))
     step = stop(env)
     assert not step.terminated.any() and not step.truncated.any() and not step.won.any()
-    assert np.array_equal(env.running.battle.state.step, np.ones(N))
+    assert np.array_equal(env.running.game.state.step, np.ones(N))
 
 
 def test_reward_is_scaled() -> None:
@@ -479,7 +479,7 @@ def test_the_dead_have_one_action_and_the_living_more(env: VectorEnv) -> None:
 
 def test_state_features_are_named_and_agents_find_their_own(env: Any) -> None:
     *_, (_, step) = play(env, 6, 12)
-    units = env.running.battle.state
+    units = env.running.game.state
     state = step.observation.state
     assert state.shape == (N, env.spec.state_size) == (N, len(env.spec.state_features))
     alive = np.asarray(units.unit_alive)
@@ -509,9 +509,9 @@ def test_moves_go_where_their_names_say(env: Any) -> None:
     for action, expected in enumerate(moves.values()):
         env.reset(0)
         change(env, unit_positions=apart(env))
-        before = np.array(env.running.battle.state.unit_positions[:, :5])
+        before = np.array(env.running.game.state.unit_positions[:, :5])
         env.step(np.full((N, 5), action))
-        moved = np.array(env.running.battle.state.unit_positions[:, :5]) - before
+        moved = np.array(env.running.game.state.unit_positions[:, :5]) - before
         assert np.all(np.sign(moved.round(3)) == expected)
 
 

@@ -120,3 +120,49 @@ def test_a_state_without_positions_is_refused() -> None:
     features = tuple(name.replace("ally_1_y", "ally_1_height") for name in SPEC.state_features)
     with pytest.raises(TramaError, match="has no feature 'ally_1_y': its episodes cannot be drawn"):
         played(replace(SPEC, state_features=features), None)
+
+
+def particles(position: float) -> Episode:
+    """An episode of one step: agent 0 at `position`, agent 1 missing, prey, a landmark."""
+    rows: dict[str, list[tuple[float, float, float]]] = {
+        "prey_0": [(0.05, 0, 0), (0.05, 0, 0.1)],
+        "agent_0": [(0.15, 0, -1), (0.15, position, position)],
+        "agent_1": [(0, 0, 0), (0, 0, 0)],
+        "landmark_0": [(0.2, 1, 1), (0.2, 1, 1)],
+    }
+    features = tuple(f"{name}_{own}" for name in rows for own in ("radius", "x", "y"))
+    spec = replace(
+        make_spec(2, 1, len(features), 2, episode_limit=1, n_tasks=1),
+        tasks=("tag_1",),
+        state_features=features,
+        actions=("stay", "west"),
+    )
+    replay = ReplayBuffer(spec, capacity=1, n_running=1)
+    states = np.array([np.ravel([row[t] for row in rows.values()]) for t in range(2)], np.float32)
+    first, last = (
+        Observation(np.zeros((1, 2, 1), np.float32), state[None], np.ones((1, 2, 2), np.bool_))
+        for state in states
+    )
+    zeros = np.zeros((1, 2), np.int64)
+    replay.write(first, zeros, zeros, np.array([1.0]))
+    flags = np.array([False]), np.array([False]), np.array([0])
+    (slot,) = replay.finish(np.array([0]), last, *flags)
+    return Episode.of(replay, int(slot), spec, {}, "a policy", np.full((1, 2, 3), 1 / 3))
+
+
+def test_particles_are_read_and_drawn_too(tmp_path: Path) -> None:
+    episode = particles(0.5)
+    assert [unit.name for unit in episode.units] == ["agent_0", "agent_1", "prey_0", "landmark_0"]
+    assert [unit.name for unit in episode.agents] == ["agent_0", "agent_1"]
+    assert [unit.radius for unit in episode.units] == pytest.approx([0.15, 0, 0.05, 0.2])
+    assert [unit.living.all() for unit in episode.units] == [True, False, True, True]
+    assert episode.units[0].position.tolist() == [[0, -1], [0.5, 0.5]]
+    assert (episode.outcome, episode.target.tolist()) == ("time is up", [[-1, -1]])
+    pictures = []
+    for position in (0.5, -0.5):
+        write_gif(particles(position), tmp_path / "a.gif")
+        write_contact_sheet(particles(position), tmp_path / "a.png")
+        with Image.open(tmp_path / "a.gif") as gif:
+            assert sum(1 for _ in ImageSequence.Iterator(gif)) == 2
+        pictures.append((tmp_path / "a.png").read_bytes())
+    assert pictures[0] != pictures[1]

@@ -30,7 +30,7 @@ from tiny_jobs import (
     each,
     trained,
 )
-from trama.config.describe import choices, place_at, sections_of
+from trama.config.describe import sections_of
 from trama.config.model import Config
 
 pytestmark = pytest.mark.end_to_end
@@ -65,8 +65,8 @@ SMACV2 = {
 }
 
 # The value that each key is changed to, as a word of --config (or the words that go with it), and
-# the jobs that this plans. No word: the key has one value only.
-KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
+# the jobs that this plans.
+KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     # Another study's folder, which has two seeds.
     "preset": ("preset=laptop", {job: 1 if job in FIGURES | TABLES else 2 for job in ALL}),
     "device": ("device=cpu", ALL),
@@ -90,6 +90,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
         each("table_ablations", "table_numbers", "table_findings", "figure_aggregates"),
     ),
     "problems.<name>.units": ("problems={SurComb3: {units: [3s2z, 2c3z, 1c4s]}}", ALL),
+    "problems.<name>.scenarios": ("problems={Particles: {scenarios: [tag_2]}}", NOTHING),
     "problems.<name>.starts": ("problems={SurComb3: {starts: [reflected]}}", ALL),
     # The study has no random teams.
     "problems.<name>.unit_weights": ("problems={zerg_5_vs_5: {unit_weights: {g: 0.5}}}", NOTHING),
@@ -97,6 +98,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "problems.<name>.excluded_teams": ("problems={zerg_5_vs_5: {excluded_teams: []}}", NOTHING),
     # For evaluation alone.
     "task_sets.<name>.units": ("task_sets={tiny_units: {units: [2s3z]}}", EVALUATE),
+    "task_sets.<name>.scenarios": ("task_sets={other_numbers: {scenarios: [tag_2]}}", NOTHING),
     "task_sets.<name>.starts": ("task_sets={tiny_units: {starts: [reflected]}}", EVALUATE),
     "representations.<name>.embedding": (
         Edit(
@@ -167,6 +169,23 @@ KEYS: dict[str, tuple[str | list[str] | Edit | None, Jobs]] = {
     "env.smax.roster.<name>.radius": ("env={smax: {roster: {zealot: {radius: 0.6}}}}", ALL),
     "env.smax.roster.<name>.health": ("env={smax: {roster: {zealot: {health: 151}}}}", ALL),
     "env.smax.roster.<name>.cooldown": ("env={smax: {roster: {zealot: {cooldown: 0.9}}}}", ALL),
+    # Of a backend that the study does not use.
+    **{
+        f"env.mpe.{key}": (f"env={{mpe: {{{key}: {value}}}}}", NOTHING)
+        for key, value in (
+            ("max_steps", 20),
+            ("words", 5),
+            ("success_distance", 0.2),
+            ("catches", 2),
+        )
+    },
+    **{
+        f"env.mpe.reward_scale.{family}": (
+            f"env={{mpe: {{reward_scale: {{{family}: 2.0}}}}}}",
+            NOTHING,
+        )
+        for family in ("spread", "reference", "tag")
+    },
     "collect.n_envs": ("collect={n_envs: 4}", ALL),
     "collect.network": ("collect={network: entities}", ALL),
     "collect.batch_size": ("collect={batch_size: 8}", ALL),
@@ -350,10 +369,3 @@ def test_an_edited_definition_plans_its_jobs(key: str, copied_study: Path) -> No
     assert text.count(edit.old) == 1
     config.write_text(text.replace(edit.old, edit.new))
     assert named_jobs(dry_runs(copied_study, [["--config", "preset=tiny"]])[0]) == jobs
-
-
-@pytest.mark.parametrize("key", [key for key, (change, _) in KEYS.items() if change is None])
-def test_a_key_that_has_no_row_has_one_value(key: str) -> None:
-    place = place_at(tuple(key.split(".")))
-    assert place is not None
-    assert len(choices(place)) == 1

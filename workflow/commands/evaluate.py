@@ -29,14 +29,21 @@ def main() -> None:
     options.add_argument("--episodes", type=int, default=default, help="per task (%(default)s)")
     options.add_argument("--units", nargs="+", help="unit combinations, else those it trained on")
     options.add_argument("--starts", nargs="+", help="start positions, else those it trained from")
+    options.add_argument(
+        "--scenarios", nargs="+", help="particle scenarios, else those of training"
+    )
     chosen = options.parse_args()
     configure_process(THREADS)
     with one_message():
-        _evaluate(chosen.model, chosen.episodes, chosen.units, chosen.starts)
+        _evaluate(chosen.model, chosen.episodes, chosen.units, chosen.starts, chosen.scenarios)
 
 
 def _evaluate(
-    path: Path, n_episodes: int, units: Sequence[str] | None, starts: Sequence[str] | None
+    path: Path,
+    n_episodes: int,
+    units: Sequence[str] | None,
+    starts: Sequence[str] | None,
+    scenarios: Sequence[str] | None = None,
 ) -> None:
     # Threads have to be settled before these are imported.
     from trama.environments import make_env
@@ -49,8 +56,8 @@ def _evaluate(
     model = TrainedModel.load(path, device)
     if n_episodes < 1:
         raise TramaError(f"episodes: {n_episodes} must be at least 1.")
-    tasks = tasks_named(model.problem, units, starts)
-    # Units that cannot be played end in an error before the first row.
+    tasks = tasks_named(model.problem, units, starts, scenarios)
+    # What cannot be played ends in an error before the first row.
     make_env(model.problem, model.env, 1, THREADS, tasks).close()
     n_classes = model.policy.sizes.n_classes or 0
     print(

@@ -1,4 +1,4 @@
-"""Tasks of a problem: for one, which units fight, and from where (SMACv2's scenarios)."""
+"""Tasks of a problem: which units fight, and from where (SMACv2's scenarios); or scenarios."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from trama.config.describe import place_at, plain
-from trama.config.model import Problem, RandomTeams, TaskSet, UnitTaskSet, unit_counts
+from trama.config.model import (
+    Problem,
+    RandomTeams,
+    ScenarioTasks,
+    ScenarioTaskSet,
+    TaskSet,
+    UnitProblem,
+    UnitTaskSet,
+    unit_counts,
+)
+from trama.config.particles import Scenario, parse_scenario
 from trama.config.relations import TRAINED
 from trama.errors import TramaError
 
@@ -61,6 +71,16 @@ class RandomTeamsTask(Task):
     start: str
 
 
+@dataclass(frozen=True)
+class ScenarioTask(Task):
+    """A particle scenario, by its name."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """What it consists of."""
+        return parse_scenario(self.name)
+
+
 class Likeness(NamedTuple):
     """How like the tasks of a problem a task is, by its definition; None without units.
 
@@ -77,10 +97,12 @@ def tasks_of(problem: Problem | TaskSet) -> tuple[Task, ...]:
     """Return the tasks of a problem: every unit combination with every start, in config order.
 
     A task's position in the tuple is its task id. Combinations are equally probable, and so are
-    starts; hence so are tasks. Of random teams each start is a task.
+    starts; hence so are tasks. Of random teams each start is a task; particle scenarios are tasks.
     """
     if isinstance(problem, RandomTeams):
         return tuple(RandomTeamsTask(f"{RANDOM} {start}", start) for start in problem.starts)
+    if isinstance(problem, ScenarioTasks):
+        return tuple(ScenarioTask(name) for name in problem.scenarios)
     return tuple(
         UnitTask(f"{units} {start}", units, start)
         for units in problem.units
@@ -101,26 +123,52 @@ def unit_tasks(tasks: Sequence[Task]) -> list[UnitTask]:
     return found
 
 
-def tasks_named(
-    problem: Problem, units: Sequence[str] | None = None, starts: Sequence[str] | None = None
-) -> tuple[Task, ...]:
-    """Return the tasks of unit combinations and starts that someone wrote down.
-
-    Args:
-        problem: whose units, or starts, they have where someone wrote none.
-        units: unit combinations.
-        starts: start positions.
+def scenario_tasks(tasks: Sequence[Task]) -> list[ScenarioTask]:
+    """Return the tasks as what a backend of particle scenarios plays.
 
     Raises:
-        TramaError: one that is none, or stands there twice.
+        TramaError: one is no scenario.
     """
-    kind: type[RandomTeams | UnitTaskSet] = UnitTaskSet
-    given: dict[str, Any] = {"units": units}
-    if not units and isinstance(problem, RandomTeams):
+    found = [task for task in tasks if isinstance(task, ScenarioTask)]
+    for task in tasks:
+        if task not in found:
+            raise TramaError(f"Task {task.name!r} is no scenario: this backend cannot play it.")
+    return found
+
+
+def tasks_named(
+    problem: Problem,
+    units: Sequence[str] | None = None,
+    starts: Sequence[str] | None = None,
+    scenarios: Sequence[str] | None = None,
+) -> tuple[Task, ...]:
+    """Return the tasks that someone wrote down: unit combinations and starts, or scenarios.
+
+    Args:
+        problem: whose units, starts or scenarios they have where someone wrote none.
+        units: unit combinations.
+        starts: start positions.
+        scenarios: particle scenarios.
+
+    Raises:
+        TramaError: one that is none, or stands there twice, or is of another kind than the
+            problem.
+    """
+    written = {"units": units, "starts": starts, "scenarios": scenarios}
+    for key, values in written.items():
+        fits = key in type(problem).model_fields or (
+            key == "units" and isinstance(problem, RandomTeams)
+        )
+        if values and not fits:
+            raise TramaError(f"{key}: the policy's problem has {problem.kind}: leave them out.")
+    kind: type[ScenarioTaskSet | RandomTeams | UnitTaskSet] = UnitTaskSet
+    given: dict[str, Any] = {}
+    if isinstance(problem, ScenarioTasks):
+        kind = ScenarioTaskSet
+    elif isinstance(problem, RandomTeams) and not units:
         kind, given = RandomTeams, problem.model_dump()
-    elif not units:
-        given = problem.model_dump()
-    given["starts"] = list(starts or problem.starts)
+    for key in kind.model_fields.keys() & written.keys():
+        given[key] = list(written[key] or getattr(problem, key))
     try:
         return tasks_of(kind.model_validate(given))
     except ValidationError as error:
@@ -138,6 +186,9 @@ def task_named(problem: Problem, name: str) -> Task:
     Raises:
         TramaError: it is the name of none.
     """
+    if isinstance(problem, ScenarioTasks):
+        (scenario,) = tasks_named(problem, scenarios=[name])
+        return scenario
     words = name.split()
     if len(words) != 2:
         raise TramaError(
@@ -168,12 +219,10 @@ def evaluation_tasks(
 
 def likeness(task: Task, problem: Problem) -> Likeness:
     """Return how like the tasks of a problem a task is."""
-    if isinstance(task, UnitTask):
-        changed = None
-        if not isinstance(problem, RandomTeams):
-            changed = units_changed(task.units, problem.units)
+    if isinstance(task, UnitTask) and isinstance(problem, UnitProblem):
+        changed = units_changed(task.units, problem.units)
         return Likeness(changed, task.start in problem.starts)
-    if isinstance(task, RandomTeamsTask):
+    if isinstance(task, UnitTask | RandomTeamsTask) and not isinstance(problem, ScenarioTasks):
         return Likeness(None, task.start in problem.starts)
     return Likeness(None, None)
 

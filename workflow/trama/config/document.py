@@ -71,6 +71,10 @@ task_sets:
   three_others: {units: [1s2z, 2c1z, 2s], starts: [surrounded, surrounding]}
 evaluate: {task_sets: [three_others]}
 ```
+
+Problems and task sets are of several kinds, which their keys tell apart: unit combinations for
+backend smax, particle scenarios for backend mpe. `--configfile config/mpe.yaml` switches a study to
+the latter; `docs/backends.md` describes them.
 """
 
 

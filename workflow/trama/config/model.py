@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from trama.config.particles import PATTERN, Room, Scenario, parse_scenario
 from trama.config.races import UNARMED, race_of, unit_names
 from trama.config.relations import broken_relations
 from trama.config.trees import KeyPath, deep_merge
@@ -37,6 +38,14 @@ UnitCombination = Annotated[
     str,
     Field(pattern=r"^([1-9][0-9]*[a-z])+$"),
     Words("counts and unit symbols such as 3s2z"),
+]
+ScenarioName = Annotated[
+    str,
+    Field(pattern=PATTERN),
+    Words(
+        "a scenario: reference, or spread_3, spread_3_line, spread_3_circle or tag_3 with any "
+        "number from 1 to 9"
+    ),
 ]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 EnvSteps = Annotated[int, Field(le=10**12)]
@@ -307,9 +316,66 @@ class RandomTeams(Tasks):
         return task_set.beyond(set(self.unit_weights), self.team_size)
 
 
+class ScenarioTasks(Tasks):
+    """Particle scenarios, each a task."""
+
+    kind = "particle scenarios"
+    told_by = "scenarios"
+
+    scenarios: tuple[ScenarioName, ...]
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        report("scenarios", duplicates(("scenarios",), self.scenarios))
+        return self
+
+    @property
+    def parsed(self) -> list[Scenario]:
+        """What each scenario consists of."""
+        return [parse_scenario(name) for name in self.scenarios]
+
+
+class ScenarioProblem(ScenarioTasks):
+    """A mixture of particle scenarios, each drawn with equal chance."""
+
+    scenarios: tuple[ScenarioName, ...] = _list(
+        ...,
+        "Scenarios: spread_<n>, n agents that cover n landmarks, which lie anywhere or, with _line "
+        "or _circle, evenly on one; reference, two agents that tell each other where to go; "
+        "tag_<n>, n agents that catch a scripted prey.",
+    )
+
+    @property
+    def room(self) -> Room:
+        """What its environments have room for."""
+        return Room.of(self.parsed)
+
+    def unplayable(self, task_set: Tasks) -> tuple[KeyPath, str] | None:
+        """See `Tasks`."""
+        if not isinstance(task_set, ScenarioTasks):
+            return (), f"has {task_set.kind}"
+        for i, (name, scenario) in enumerate(zip(task_set.scenarios, task_set.parsed, strict=True)):
+            reason = self.room.lacks(scenario)
+            if reason is not None:
+                return ("scenarios", i), f"{name!r} {reason}"
+        return None
+
+
+class ScenarioTaskSet(ScenarioTasks):
+    """Scenarios that trained policies are evaluated on; those of the problem are left out."""
+
+    scenarios: tuple[ScenarioName, ...] = _list(
+        ...,
+        "Scenarios as in `problems`, with no more agents, landmarks or prey than the problem has, "
+        "and speech only if it has speech.",
+    )
+
+
 # A further kind is a further member of both lines.
-Problem = Annotated[UnitProblem | RandomTeams, one_of(UnitProblem, RandomTeams)]
-TaskSet = Annotated[UnitTaskSet, one_of(UnitTaskSet)]
+Problem = Annotated[
+    UnitProblem | RandomTeams | ScenarioProblem, one_of(UnitProblem, RandomTeams, ScenarioProblem)
+]
+TaskSet = Annotated[UnitTaskSet | ScenarioTaskSet, one_of(UnitTaskSet, ScenarioTaskSet)]
 
 
 class Representation(Section):
@@ -767,12 +833,70 @@ class Smacv2(Backend):
         return None
 
 
+class RewardScales(Section):
+    """Factors on the team rewards of the particle scenarios, by family."""
+
+    spread: float = Field(
+        default=1.0, gt=0, description="Of spread, whose reward is taken per landmark."
+    )
+    reference: float = Field(default=0.5, gt=0, description="Of reference.")
+    tag: float = Field(
+        default=0.5, gt=0, description="Of tag, which gives 10 for each agent that touches prey."
+    )
+
+
+class Mpe(Backend):
+    """Backend mpe: particle environments of JaxMARL."""
+
+    plays = (ScenarioTasks,)
+
+    max_steps: int = Field(
+        default=25, ge=1, le=10_000, description="Length of every episode, env steps (JaxMARL: 25)."
+    )
+    words: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="Words that the agents of reference can say (JaxMARL: 10).",
+    )
+    success_distance: float = Field(
+        default=0.25,
+        gt=0,
+        le=4,
+        description="How near an agent must be at the end: to each landmark of spread, one; in "
+        "reference, each to its own. The world is 2 wide.",
+    )
+    catches: int = Field(
+        default=1, ge=1, description="Steps in which the prey must be touched, to win tag."
+    )
+    reward_scale: RewardScales = Field(
+        default=RewardScales(), description="Factors on the scenarios' team rewards."
+    )
+
+    @property
+    def episode_limit(self) -> int:
+        """See `Backend`."""
+        return self.max_steps
+
+    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
+        """See `Backend`."""
+        if not isinstance(problem, ScenarioProblem):
+            return set()
+        unused = set()
+        if not problem.room.speech:
+            unused |= {("words",), ("reward_scale", "reference")}
+        if not problem.room.n_prey:
+            unused |= {("catches",), ("reward_scale", "tag")}
+        return unused
+
+
 class Env(Section):
     """The environment: what all backends share, and a section of each."""
 
-    backend: Literal["smax", "smacv2"] = Field(
+    backend: Literal["smax", "smacv2", "mpe"] = Field(
         default="smax",
-        description="Environment: SMAX of JaxMARL, or SMACv2 on StarCraft II (docs/starcraft.md).",
+        description="Environment: SMAX of JaxMARL, SMACv2 on StarCraft II (docs/starcraft.md), or "
+        "particle environments of JaxMARL.",
     )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
@@ -781,6 +905,7 @@ class Env(Section):
     )
     smax: Smax = Field(default=Smax(), description="Backend smax.")
     smacv2: Smacv2 = Field(default=Smacv2(), description="Backend smacv2.")
+    mpe: Mpe = Field(default=Mpe(), description="Backend mpe.")
 
     @property
     def backends(self) -> dict[str, Backend]:

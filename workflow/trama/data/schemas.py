@@ -226,7 +226,7 @@ KINDS: dict[str, FileKind] = {
                     pa.float32(),
                     "team reward of the step, scaled by the backend's reward_scale",
                 ),
-                _column("terminated", pa.bool_(), "the episode was won or lost at this step"),
+                _column("terminated", pa.bool_(), "the episode was decided at this step"),
                 _column("truncated", pa.bool_(), "the time limit cut the episode after this step"),
                 _column("won", pa.bool_(), "the team won at this step"),
             ]
@@ -415,11 +415,11 @@ KINDS: dict[str, FileKind] = {
                 _column(
                     "episode_return",
                     pa.float64(),
-                    "undiscounted sum of the scaled team rewards; damage counts as a share of a "
-                    "whole team's health, so it is worth less where units are missing",
+                    "undiscounted sum of the scaled team rewards; in SMAX, damage counts as a "
+                    "share of a whole team's health, so it is worth less where units are missing",
                 ),
                 _column("length", pa.int32(), "time steps of the episode"),
-                _column("won", pa.bool_(), "the team won"),
+                _column("won", pa.bool_(), "the team won, or succeeded as the backend defines it"),
                 _column(
                     "class",
                     pa.int32(),

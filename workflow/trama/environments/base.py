@@ -24,7 +24,7 @@ class Observation(NamedTuple):
         obs: [N, A, O] each agent's own observation. Agents get it rounded to half precision
             (11 significant bits, at most 65504): scale large values down.
         state: [N, S] the global state, for centralised training only.
-        available_actions: [N, A, U]; a dead agent has exactly one, a living one more.
+        available_actions: [N, A, U]; a dead or missing agent has exactly one, others have more.
     """
 
     obs: Float
@@ -41,9 +41,10 @@ class Step(NamedTuple):
         last: what followed the action, before any reset. This is the one to store. It equals
             `observation` where the episode goes on.
         reward: [N] the team's reward, scaled.
-        terminated: [N] the episode was won or lost (or both teams died): no bootstrapping.
+        terminated: [N] the episode was decided, as by the death of a team: no bootstrapping.
         truncated: [N] the time limit ended an undecided episode: bootstrap from `last`.
-        won: [N] the enemies are dead and at least one agent lives.
+        won: [N] the episode ended in what the backend calls success: in SMAX, the enemies are dead
+            and at least one agent lives.
         task: [N] true task id of the episode that this step belongs to. For measuring only.
     """
 
@@ -67,10 +68,11 @@ class EnvSpec:
         n_actions: U, actions of each agent.
         episode_limit: the most steps that an episode can have.
         tasks: name of each task; the position is the task id.
-        state_features: name of each entry of the state. What is drawn of an episode goes by them:
-            agent i is `ally_<i>` and its enemies `enemy_<i>`, of which the state has
+        state_features: name of each entry of the state. What is drawn of an episode goes by them.
+            In battles, agent i is `ally_<i>` and its enemies `enemy_<i>`, of which the state has
             `ally_<i>_health` (share of full health), `_x`, `_y` and, for each type of unit,
-            `_is_<type>`; all of them are 0 of the dead.
+            `_is_<type>`; all of them are 0 of the dead. Else agent i is `agent_<i>`, beside
+            `prey_<i>` and `landmark_<i>`, with `_radius`, `_x` and `_y`, 0 of what is missing.
         agent_features: [A, F] where the state holds each agent's own features.
         actions: name of each action; `attack_<unit>` is one on that unit of the state.
         obs_features: name of each entry of an agent's observation. Entities that it describes are

@@ -27,7 +27,7 @@ def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
     for package in ("jax", "jaxmarl"):
         if importlib.util.find_spec(package) is None:
             raise TramaError(
-                f"env.backend: smax needs the package {package!r}, which is not installed. "
+                f"This env.backend needs the package {package!r}, which is not installed. "
                 "Run `make` in the repository, or install jax and jaxmarl in the versions that "
                 "pyproject.toml pins."
             )

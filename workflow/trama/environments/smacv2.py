@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trama.config.model import Problem, RandomTeams, Smacv2
+from trama.config.model import RandomTeams, Smacv2, UnitProblem
 from trama.config.races import RACES, race_of
 from trama.environments.base import EnvSpec, Int
 from trama.environments.processes import (
@@ -95,7 +95,7 @@ class Plan:
 
 
 def make_smacv2(
-    problem: Problem, settings: Smacv2, n_envs: int, tasks: Sequence[Task]
+    problem: UnitProblem | RandomTeams, settings: Smacv2, n_envs: int, tasks: Sequence[Task]
 ) -> ProcessVectorEnv:
     """See `trama.environments.make_env`; games start at the first reset.
 
@@ -109,7 +109,7 @@ def make_smacv2(
     return ProcessVectorEnv(spec, n_envs, partial(SmacGame, plan), settings.patience)
 
 
-def plan_of(problem: Problem, settings: Smacv2, tasks: Sequence[Task]) -> Plan:
+def plan_of(problem: UnitProblem | RandomTeams, settings: Smacv2, tasks: Sequence[Task]) -> Plan:
     """What processes have to know to play these tasks in the world of a problem.
 
     Raises:

@@ -12,8 +12,8 @@ team. To the game they are like units that fell: they see, do and get nothing, a
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from collections.abc import Sequence
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,15 +22,16 @@ from jax import Array
 from numpy.typing import NDArray
 
 from trama.config.model import Smax, StartPosition, UnitProblem
-from trama.environments.base import (
-    EnvSpec,
-    Int,
-    Observation,
-    Step,
-    VectorEnv,
-    checked_actions,
-)
+from trama.environments.base import EnvSpec
 from trama.environments.deferred import defer_package, skip_init
+from trama.environments.jax_batch import (
+    JaxVectorEnv,
+    Outcome,
+    Seen,
+    Simulation,
+    log_chances,
+    strongly_typed,
+)
 from trama.errors import TramaError
 from trama.tasks import Task, parse_units, unit_tasks
 
@@ -83,45 +84,6 @@ class Mixture(NamedTuple):
     shown: Array | NDArray[np.float32]
 
 
-class Running(NamedTuple):
-    """N episodes under way: [N] random keys, SMAX's states, and task ids."""
-
-    keys: Array
-    battle: Battle
-    task: Array
-
-
-class Start(NamedTuple):
-    """Where random streams begin.
-
-    Attributes:
-        seed: [2] low and high 32 bits.
-        stream: [N] number of each environment's stream.
-        now: whether all episodes start anew, from these streams.
-    """
-
-    seed: Array | NDArray[np.uint32]
-    stream: Array | NDArray[np.int32]
-    now: Array | NDArray[np.bool_]
-
-
-class Seen(NamedTuple):
-    """An `Observation` on JAX's device."""
-
-    obs: Array
-    state: Array
-    available_actions: Array
-
-
-class Outcome(NamedTuple):
-    """The fields of the same names of `Step`, on JAX's device."""
-
-    reward: Array
-    terminated: Array
-    truncated: Array
-    won: Array
-
-
 def place_surrounded(key: Array, team_size: int, dist_ratio: Array | np.float32) -> Array:
     """Return start positions [2A, 2]: allies at the centre, enemies around them, jittered.
 
@@ -153,15 +115,12 @@ def place_reflected(key: Array, team_size: int, dist_ratio: Array | np.float32) 
     return jnp.concatenate([allies, allies.at[:, 0].set(MAP_SIZE - allies[:, 0])])
 
 
-class Simulation:
-    """The compiled program of one roster, team size and time limit; any N, any mixture.
-
-    Half of the time to a first step went into tracing. Episodes therefore start in the program that
-    also steps, and what it uses twice is a program of its own within it, which is traced once.
-    """
+class Battles(Simulation[Mixture, Battle]):
+    """The battles of one roster, team size and time limit."""
 
     def __init__(self, roster: Roster, team_size: int, max_steps: int) -> None:
-        """Set up the game; the program is compiled at the first call for each N."""
+        """Set up the game; see `Simulation`."""
+        super().__init__()
         names, symbols, *numbers = zip(*roster, strict=True)
         speed, damage, attack_range, sight, radius, health, cooldown = (
             jnp.array(values, dtype=jnp.float32) for values in numbers
@@ -184,9 +143,6 @@ class Simulation:
         )
         self.team_size = team_size
         self.health = health
-        self.advance = jax.jit(self._advance)
-        self._start = jax.jit(jax.vmap(self._start_one, (None, 0)))
-        self._observe = jax.jit(jax.vmap(self._observe_one, (None, 0)))
 
     def spec(self, tasks: tuple[str, ...], episode_limit: int) -> EnvSpec:
         """Return sizes and names (see `EnvSpec`) for these tasks."""
@@ -226,73 +182,32 @@ class Simulation:
         hidden += [False] * len(self.game.own_features)
         return 1 - np.array(hidden, np.float32)
 
-    def blank(self, mixture: Mixture, n_envs: int) -> Running:
-        """Return zeros to start from: what `advance` takes and ignores at the start."""
-        keys: Any = jax.ShapeDtypeStruct((n_envs, 2), np.uint32)
-        running = Running(keys, *jax.eval_shape(self._start, mixture, keys))
-        zeros: Running = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), running)
-        return zeros
-
-    def _advance(
-        self,
-        mixture: Mixture,
-        running: Running,
-        actions: Array | NDArray[np.int32],
-        start: Start,
-    ) -> tuple[Running, Seen, Seen, Outcome]:
-        """Take the joint actions [N, A]; return episodes, next and last observation, outcome.
-
-        Where all episodes `start` anew, only the episodes and the next observation have a meaning.
-        """
-        root = jax.random.fold_in(jax.random.PRNGKey(start.seed[0]), start.seed[1])
-        streams = jax.vmap(jax.random.fold_in, (None, 0))(root, start.stream)
-        step_keys, two, three = _split(jnp.where(start.now, streams, running.keys), 3)
-        start_keys = jnp.where(start.now, step_keys, two)  # nothing is stepped then
-        keys = jnp.where(start.now, two, three)
-        by_agent = {agent: actions[:, i] for i, agent in enumerate(self.game.agents)}
-        _, battle, reward, done, _ = jax.vmap(self.game.step_env)(
-            step_keys, running.battle, by_agent
-        )
-        last = self._observe(mixture, battle)
-        ended = done["__all__"] | start.now
+    def step_one(
+        self, mixture: Mixture, key: Array, game: Battle, task: Array, actions: Array
+    ) -> tuple[Battle, Outcome]:
+        """See `Simulation`."""
+        by_agent = {agent: actions[i] for i, agent in enumerate(self.game.agents)}
+        _, battle, reward, done, _ = self.game.step_env(key, game, by_agent)
         alive = battle.state.unit_alive
-        allies_live = alive[:, : self.team_size].any(axis=1)
-        enemies_live = alive[:, self.team_size :].any(axis=1)
+        allies_live = alive[: self.team_size].any()
+        enemies_live = alive[self.team_size :].any()
         decided = ~(allies_live & enemies_live)
-        lost = self._health_lost(running.battle.state, battle.state)
+        lost = self._health_lost(game.state, battle.state)
         earned = reward[self.game.agents[0]] - mixture.ally_loss_scale * lost
         outcome = Outcome(
             reward=earned * mixture.reward_scale,
             terminated=decided,
-            truncated=ended & ~decided,
+            truncated=done["__all__"] & ~decided,
             won=allies_live & ~enemies_live,
         )
-
-        def restart() -> tuple[Battle, Array, Seen]:
-            fresh, task = self._start(mixture, start_keys)
-            seen = self._observe(mixture, fresh)
-
-            def choose(new: Array, old: Array) -> Array:
-                return jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), new, old)
-
-            chosen: tuple[Battle, Array, Seen] = jax.tree.map(
-                choose, (fresh, task, seen), (battle, running.task, last)
-            )
-            return chosen
-
-        # Most steps end no episode: skip drawing N new ones then.
-        battle, task, observation = jax.lax.cond(
-            ended.any(), restart, lambda: (battle, running.task, last)
-        )
-        return Running(keys, battle, task), observation, last, outcome
+        return battle, outcome
 
     def _health_lost(self, before: Units, after: Units) -> Array:
-        """Health that the team lost in a step, [N], as a share of a whole team's."""
-        team = slice(self.team_size)
+        """Health that the team lost in a step, as a share of a whole team's."""
         lost = (before.unit_health - after.unit_health) / self.health[after.unit_types]
-        return lost[:, team].sum(1) / self.team_size
+        return lost[: self.team_size].sum() / self.team_size
 
-    def _start_one(self, mixture: Mixture, key: Array) -> tuple[Battle, Array]:
+    def start_one(self, mixture: Mixture, key: Array) -> tuple[Battle, Array]:
         """Draw one episode's task, team order and positions."""
         task_key, order_key, place_key, enemy_key = jax.random.split(key, 4)
         task = jax.random.categorical(task_key, mixture.log_probability)
@@ -315,7 +230,7 @@ class Simulation:
             state=self.game._push_units_away(units),
             enemy_policy_state=self.game.get_enemy_policy_initial_state(enemy_key),
         )
-        return jax.tree.map(_strongly_typed, battle), task.astype(jnp.int32)
+        return strongly_typed(battle), task.astype(jnp.int32)
 
     def _place(self, key: Array, mixture: Mixture, task: Array) -> Array:
         """Return start positions [2A, 2] of a task."""
@@ -328,96 +243,34 @@ class Simulation:
         start = jnp.asarray(mixture.start)[task]
         return jnp.select([start == i for i in range(len(STARTS))], [placed[s] for s in STARTS])
 
-    def _observe_one(self, mixture: Mixture, battle: Battle) -> Seen:
-        obs = self.game.get_obs(battle)
-        available = self.game.get_avail_actions(battle)
+    def observe_one(self, mixture: Mixture, game: Battle, task: Array) -> Seen:
+        """See `Simulation`."""
+        obs = self.game.get_obs(game)
+        available = self.game.get_avail_actions(game)
         agents = self.game.agents
         return Seen(
             obs=jnp.stack([obs[agent] for agent in agents]) * mixture.shown,
-            state=self.game.get_world_state(battle),
+            state=self.game.get_world_state(game),
             available_actions=jnp.stack([available[agent] for agent in agents]).astype(jnp.bool_),
         )
 
 
-class SmaxVectorEnv(VectorEnv):
-    """N SMAX battles, simulated as one batch on JAX's default device.
-
-    Attributes:
-        running: the episodes under way; None before the first reset and after `close`.
-    """
-
-    running: Running | None
+class SmaxVectorEnv(JaxVectorEnv[Mixture, Battle]):
+    """N SMAX battles; see `JaxVectorEnv`."""
 
     def __init__(
         self, problem: UnitProblem, settings: Smax, n_envs: int, tasks: Sequence[Task]
     ) -> None:
         """See `trama.environments.make_env`."""
-        roster = _as_tuples(settings)
-        self._simulation = _simulation(roster, problem.team_size, settings.max_steps)
-        shown = self._simulation.shown(hide_unit_types=settings.hide_unit_types)
-        self._mixture = _mixture(problem, settings, tasks, shown)
-        names = tuple(task.name for task in tasks)
-        self.spec = self._simulation.spec(names, settings.episode_limit)
-        self.n_envs = n_envs
-        self._go_on = _start(0, n_envs, now=False)
-        self.running = None
-
-    def reset(self, seed: int) -> Observation:
-        """See `VectorEnv.reset`."""
-        nothing = np.zeros((self.n_envs, self.spec.n_agents), np.int32)
-        blank = self._simulation.blank(self._mixture, self.n_envs)
-        self.running, seen, _, _ = self._simulation.advance(
-            self._mixture, blank, nothing, _start(seed, self.n_envs, now=True)
-        )
-        observation = _observation(seen)
-        self._available = observation.available_actions
-        return observation
-
-    def step(self, actions: NDArray[np.integer]) -> Step:
-        """See `VectorEnv.step`."""
-        if self.running is None:
-            raise TramaError("The environment was stepped before it was reset: call reset(seed).")
-        task = self.task
-        self.running, seen, seen_last, outcome = self._simulation.advance(
-            self._mixture, self.running, checked_actions(actions, self._available), self._go_on
-        )
-        reward, terminated, truncated, won = map(np.asarray, outcome)
-        last = _observation(seen_last)
-        observation = _observation(seen) if (terminated | truncated).any() else last
-        self._available = observation.available_actions
-        return Step(observation, last, reward, terminated, truncated, won, task)
-
-    @property
-    def task(self) -> Int:
-        """See `VectorEnv.task`."""
-        if self.running is None:
-            raise TramaError("No episode is running: call reset(seed) first.")
-        return np.asarray(self.running.task)
-
-    def snapshot(self) -> dict[str, NDArray[Any]]:
-        """See `VectorEnv.snapshot`."""
-        if self.running is None:
-            raise TramaError("No episode is running: call reset(seed) first.")
-        leaves, _ = jax.tree_util.tree_flatten_with_path(self.running)
-        parts = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-        return {**parts, "available_actions": self._available}
-
-    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
-        """See `VectorEnv.restore`."""
-        blank = self._simulation.blank(self._mixture, self.n_envs)
-        leaves, tree = jax.tree_util.tree_flatten_with_path(blank)
-        parts = [snapshot[jax.tree_util.keystr(path)] for path, _ in leaves]
-        self.running = jax.tree_util.tree_unflatten(tree, parts)
-        self._available = snapshot["available_actions"]
-
-    def close(self) -> None:
-        """See `VectorEnv.close`."""
-        self.running = None
+        battles = _battles(_as_tuples(settings), problem.team_size, settings.max_steps)
+        spec = battles.spec(tuple(task.name for task in tasks), settings.episode_limit)
+        shown = battles.shown(hide_unit_types=settings.hide_unit_types)
+        super().__init__(battles, _mixture(problem, settings, tasks, shown), spec, n_envs)
 
 
 @functools.cache
-def _simulation(roster: Roster, team_size: int, max_steps: int) -> Simulation:
-    return Simulation(roster, team_size, max_steps)
+def _battles(roster: Roster, team_size: int, max_steps: int) -> Battles:
+    return Battles(roster, team_size, max_steps)
 
 
 def _as_tuples(settings: Smax) -> Roster:
@@ -456,7 +309,7 @@ def _mixture(
         types=types,
         alive=alive,
         start=np.array([STARTS.index(task.start) for task in battles], np.int32),
-        log_probability=np.log(np.full(len(tasks), 1 / len(tasks)), dtype=np.float32),
+        log_probability=log_chances(len(tasks)),
         dist_ratio=np.float32(settings.dist_ratio),
         reward_scale=np.float32(settings.reward_scale),
         ally_loss_scale=np.float32(settings.ally_loss_scale),
@@ -466,22 +319,3 @@ def _mixture(
 
 def _extent(dist_ratio: Array | np.float32) -> Array:
     return jnp.minimum(dist_ratio * CENTRE, CENTRE - MARGIN)
-
-
-def _start(seed: int, n_envs: int, *, now: bool) -> Start:
-    words = np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint32)
-    return Start(words, np.arange(n_envs, dtype=np.int32), np.array(now))
-
-
-def _split(keys: Array, parts: int) -> tuple[Array, ...]:
-    split = jax.vmap(lambda key: jax.random.split(key, parts))(keys)
-    return tuple(split[:, part] for part in range(parts))
-
-
-def _strongly_typed(value: Array) -> Array:
-    # JaxMARL's constants are weakly typed at the start and not after a step: one type, one program.
-    return jax.lax.convert_element_type(value, value.dtype)
-
-
-def _observation(seen: Seen) -> Observation:
-    return Observation(*map(np.asarray, seen))

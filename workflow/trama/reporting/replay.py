@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Circle, Patch
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
@@ -36,6 +36,8 @@ _UNIT = 0.06
 """Size of a unit's mark as a share of the panel."""
 
 _DARK, _FAINT, _FALLEN = "#404040", "#C8C8C8", "#8C8C8C"
+_PARTICLES = {"agent": "", "prey": _FALLEN, "landmark": _FAINT}
+"""Kinds of particles, and the colour of those that are no agents."""
 _TEAM = style.PALETTE[5]
 """Colour of agents that predict no class."""
 _STRIP = 0.8
@@ -43,19 +45,22 @@ _STRIP = 0.8
 
 
 class Unit(NamedTuple):
-    """A unit in the T + 1 states of an episode.
+    """A unit, or a particle, in the T + 1 states of an episode.
 
     Attributes:
-        name: as in the names of the state's features; agent i is `ally_<i>`.
-        symbol: letter of its type; empty if it never lived.
-        health: [T + 1] as a share, 0 of the dead.
+        name: as in the names of the state's features; agent i is `ally_<i>`, or `agent_<i>` among
+            particles.
+        symbol: letter of its type; empty if it never lived, and of particles.
+        health: [T + 1] as a share, 0 of the dead; 1 of particles that there are, 0 of others.
         position: [T + 1, 2]; of the dead, where they lived last.
+        radius: of a particle; 0 of a unit, which is drawn as a mark of one size.
     """
 
     name: str
     symbol: str
     health: np.ndarray
     position: np.ndarray
+    radius: float = 0.0
 
     @property
     def living(self) -> np.ndarray:
@@ -72,7 +77,7 @@ class Episode:
         task: its name.
         player: who plays, in a few words.
         outcome: in a few words.
-        units: the agents in their order, then their enemies.
+        units: the agents in their order, then their enemies, or prey and landmarks.
         types: names of the unit types that take part, by their letters.
         reward: [T] of the step that begins in a state.
         target: [T, A] place in `units` of the unit that an agent attacks, -1 if none.
@@ -145,6 +150,11 @@ class Episode:
         """The A agents."""
         return self.units[: self.target.shape[1]]
 
+    @property
+    def of_particles(self) -> bool:
+        """Whether particles are shown, not units."""
+        return self.units[0].radius > 0
+
 
 def units_of(state: np.ndarray, spec: EnvSpec, symbols: Mapping[str, str]) -> tuple[Unit, ...]:
     """Find the units in the states [T + 1, S] of an episode by the names of the state's features.
@@ -155,12 +165,15 @@ def units_of(state: np.ndarray, spec: EnvSpec, symbols: Mapping[str, str]) -> tu
         symbols: letters of the unit types by their names.
 
     Returns:
-        The agents in their order, then their enemies by their numbers.
+        The agents in their order, then their enemies by their numbers; or all particles.
 
     Raises:
         TramaError: the state does not have what is shown of a unit.
     """
     columns = dict(zip(spec.state_features, state.T, strict=True))
+    particles = [name.removesuffix("_radius") for name in columns if name.endswith("_radius")]
+    if particles:
+        return tuple(_particle(name, columns) for name in sorted(particles, key=_order))
     found = [re.fullmatch(r"enemy_(\d+)_health", name) for name in spec.state_features]
     enemies = sorted(int(match[1]) for match in found if match)
     names = [f"ally_{i}" for i in range(spec.n_agents)] + [f"enemy_{i}" for i in enemies]
@@ -170,6 +183,18 @@ def units_of(state: np.ndarray, spec: EnvSpec, symbols: Mapping[str, str]) -> tu
         raise TramaError(
             f"The state of this environment has no feature {error}: its episodes cannot be drawn."
         ) from error
+
+
+def _order(name: str) -> tuple[int, int]:
+    """Where a particle stands among all: agents come first."""
+    kind, _, number = name.partition("_")
+    return list(_PARTICLES).index(kind), int(number)
+
+
+def _particle(name: str, columns: Mapping[str, np.ndarray]) -> Unit:
+    radius = columns[f"{name}_radius"]
+    position = np.stack([columns[f"{name}_x"], columns[f"{name}_y"]], axis=1)
+    return Unit(name, "", np.sign(radius), position, float(radius.max()))
 
 
 def _unit(name: str, columns: Mapping[str, np.ndarray], symbols: Mapping[str, str]) -> Unit:
@@ -279,7 +304,8 @@ def _draw_state(axes: Axes, episode: Episode, step: int, panel_size: float) -> N
             used, colour = _letter(number), colours[number]
         _draw_unit(axes, unit, step, size, _Look("o", colour, f"{unit.symbol}{agent}", used))
     for unit in episode.units[len(episode.agents) :]:
-        _draw_unit(axes, unit, step, size, _Look("s", "#FFFFFF", unit.symbol, ""))
+        colour = _PARTICLES.get(unit.name.partition("_")[0], "#FFFFFF")
+        _draw_unit(axes, unit, step, size, _Look("s", colour, unit.symbol, ""))
     axes.tick_params(labelbottom=False, labelleft=False, length=0)
     axes.spines[["top", "right"]].set_visible(True)
     so_far = episode.reward[:step].sum()
@@ -293,6 +319,16 @@ def _draw_unit(axes: Axes, unit: Unit, step: int, size: tuple[float, float], loo
         return
     (x, y), (on_map, points) = unit.position[step], size
     centred: dict[str, Any] = {"ha": "center", "va": "center_baseline"}
+    beside = x + 0.75 * on_map, y - 0.5 * on_map
+    bold: dict[str, Any] = {"fontsize": 0.55 * points, "fontweight": "bold", "zorder": 5}
+    if unit.radius > 0:
+        # The smaller ones on top.
+        circle = Circle((x, y), unit.radius, facecolor=look.colour, edgecolor=_DARK)
+        circle.set_zorder(3 - unit.radius)
+        axes.add_patch(circle)
+        axes.text(x, y, look.label, color=_on(look.colour), fontsize=points / 2, **centred)
+        axes.text(beside[0], beside[1], look.used, **bold, **centred)
+        return
     mark: dict[str, Any] = {"marker": look.marker, "markersize": points}
     if not unit.living[step]:
         axes.plot(x, y, color="none", markeredgecolor=_FAINT, zorder=2, **mark)
@@ -300,8 +336,7 @@ def _draw_unit(axes: Axes, unit: Unit, step: int, size: tuple[float, float], loo
         return
     axes.plot(x, y, color=look.colour, markeredgecolor=_DARK, zorder=3, **mark)
     axes.text(x, y, look.label, color=_on(look.colour), fontsize=points / 2, **centred)
-    beside = x + 0.75 * on_map, y - 0.5 * on_map
-    axes.text(*beside, look.used, fontsize=0.55 * points, fontweight="bold", zorder=5, **centred)
+    axes.text(beside[0], beside[1], look.used, **bold, **centred)
     for share, colour in ((1.0, _FAINT), (unit.health[step], "#000000")):
         axes.plot(
             [x - on_map / 2, x - on_map / 2 + share * on_map],
@@ -364,11 +399,18 @@ def _legend(episode: Episode) -> list[Line2D | Patch]:
         look: dict[str, Any] = {"color": colour, "markeredgecolor": edge, "markersize": 7}
         return Line2D([], [], linestyle="none", marker=marker, label=label, **look)
 
+    agent = mark("o", "agent", "#FFFFFF" if episode.probabilities is not None else _TEAM, _DARK)
+    if episode.of_particles:
+        others = [mark("o", kind, colour, _DARK) for kind, colour in _PARTICLES.items() if colour]
+    else:
+        others = [
+            mark("s", "enemy", "#FFFFFF", _DARK),
+            mark("s", "fallen", "#FFFFFF", _FAINT),
+            Line2D([], [], color=_DARK, linewidth=1, label="attacks"),
+        ]
     return [
-        mark("o", "agent", "#FFFFFF" if episode.probabilities is not None else _TEAM, _DARK),
-        mark("s", "enemy", "#FFFFFF", _DARK),
-        mark("s", "fallen", "#FFFFFF", _FAINT),
-        Line2D([], [], color=_DARK, linewidth=1, label="attacks"),
+        agent,
+        *others,
         *(
             mark(f"$\\mathrm{{{symbol}}}$", name, "#000000", "none")
             for symbol, name in episode.types.items()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trama.config.model import Env, Problem
+from trama.config.model import Env, Problem, ScenarioProblem
 from trama.config.params import CheckStarcraftParams, RunSettings
 from trama.environments.smacv2 import find_game, make_smacv2
 from trama.errors import TramaError
@@ -45,6 +45,7 @@ def played(problem: Problem, env: Env) -> dict[str, Any]:
     Raises:
         TramaError: something is missing, or the game fails.
     """
+    assert not isinstance(problem, ScenarioProblem), "the configuration lets no such kind pass"
     settings = env.smacv2
     tasks = tasks_of(problem)
     rng = np.random.default_rng(0)
