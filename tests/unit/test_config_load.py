@@ -335,7 +335,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "train: {predictor: {n_codes: 3}}",
         ["train.predictor.n_codes = 3", "of this name is representations.<name>.n_codes."],
     ),
-    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, batch_size,", " and 23 more."]),
+    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 23 more."]),
     (
         "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
         ["line 3", "train stands twice", "line 1"],
