@@ -19,7 +19,7 @@ class Trap:
 sys.meta_path.insert(0, Trap())
 import trama
 
-needs_more = {"trama.environments.smax", "trama.environments.starcraft"}
+needs_more = {f"trama.environments.{name}" for name in ("jax_batch", "mpe", "smax", "starcraft")}
 for module in pkgutil.walk_packages(trama.__path__, "trama."):
     if module.name not in needs_more:
         importlib.import_module(module.name)

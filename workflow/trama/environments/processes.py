@@ -161,6 +161,9 @@ class Worker:
         try:
             kind, content = self.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
+            # A process closes its end a moment before it has ended.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1.0)
             code = self._process.poll()
             raise GameFailed(
                 "the process died" + ("" if code is None else f" (exit status {code})")
