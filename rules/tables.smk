@@ -8,6 +8,7 @@ localrules:
     table_class_use,
     table_label_consistency,
     table_ablations,
+    table_claims,
     table_hyperparameters,
     table_compute,
     table_numbers,

@@ -550,6 +550,7 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
     table = table_of("claims", study, config)
     frame = _csv(table)
     assert set(frame["variant"]) == {"trama"}
+    assert table.latex("").count(r"\\") == len(table.rows) + 1 == len(frame) + 1
     accuracy, over_majority, kept = (
         _where(frame, metric=metric).iloc[0]
         for metric in (

@@ -86,7 +86,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
     problems = " and ".join(dict.fromkeys(episodes["problem"]))
     policy = params.tables.policy
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
-    in_words = "; ".join(f"{CLAIMS[claim]}: {verdict}" for claim, verdict in verdicts.items())
+    in_words = "; ".join(f"{name} ({CLAIMS[name]}): {found}" for name, found in verdicts.items())
     return Table(
         title=f"Study {study}: the claims of the paper",
         caption=[
@@ -101,10 +101,10 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"{interval_words(len(params.seeds))}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
-        align="wwwrw",
+        align="lwlrl",
         rows=[
             [
-                CLAIMS[each.claim],
+                each.claim,
                 each.words,
                 each.paper,
                 interval_text(*each.found[:3], params.tables.decimals),
