@@ -52,7 +52,7 @@ class Edit(NamedTuple):
 
 # Another value of each key of the backend that the study does not play on.
 SMACV2 = {
-    **{"max_steps": 100, "dist_ratio": 0.4, "difficulty": "'6'", "game_version": "4.10.0"},
+    **{"max_steps": 100, "dist_ratio": 0.4, "difficulty": 6, "game_version": "4.10.0"},
     **{"step_mul": 4, "move_amount": 1.5, "use_unit_ranges": "false", "min_attack_range": 1.5},
     **{"conic_fov": "true", "num_fov_actions": 6, "fully_observable": "true"},
     **{"prob_obs_enemy": 0.5, "action_mask": "false", "obs_all_health": "false"},

@@ -680,8 +680,11 @@ class Smacv2(Backend):
         "half map, in problems of unit combinations (published: 0.5). Random teams start on the "
         "whole map, as SMACv2 has it.",
     )
-    difficulty: Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "A"] = Field(
-        default="7", description="Difficulty of the game's AI, in quotes (published: 7)."
+    difficulty: int = Field(
+        default=7,
+        ge=1,
+        le=10,
+        description="Difficulty of the game's AI; 10 is SMACv2's A (published: 7).",
     )
     game_version: str | None = Field(
         default=None,

@@ -135,6 +135,7 @@ def plan_of(problem: UnitProblem | RandomTeams, settings: Smacv2, tasks: Sequenc
         starts = tuple(task.start for task in battles)
     random = isinstance(problem, RandomTeams)
     options = settings.model_dump(exclude=_OWN_KEYS)
+    options["difficulty"] = "A" if settings.difficulty == 10 else str(settings.difficulty)
     positive = settings.reward_only_positive
     return Plan(
         race=race,
