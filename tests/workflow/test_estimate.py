@@ -8,7 +8,6 @@ import pytest
 
 from tiny_jobs import FIGURES, TABLES
 
-
 SHOWN = len(FIGURES) + len(TABLES)
 
 
