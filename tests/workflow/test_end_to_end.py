@@ -281,13 +281,13 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     rules += [*(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in tables)]
     written = {path: path.stat().st_mtime_ns for path in before}
     result = run_snakemake(
-        copied_study, "--cores", "1", "--config", "preset=tiny", "--forcerun", *rules
+        copied_study, "--cores", "2", "--config", "preset=tiny", "--forcerun", *rules
     )
     assert result.returncode == 0, result.stdout
     assert content() == before
     # Figures and tables have a file of their caption and one of their sources, too; the findings
     # have the latter.
-    assert len(before) == 6 + (2 + 2) * len(FIGURES) + (4 + 2) * len(tables) + 2
+    assert len(before) == 3 * len(VARIANTS) + (2 + 2) * len(FIGURES) + (4 + 2) * len(tables) + 2
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 
@@ -296,7 +296,8 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished_study: Path) -> None:
     jobs = {
         path.relative_to(results / "logs").with_suffix("") for path in results.glob("logs/**/*.log")
     }
-    assert len(jobs) == 30
+    of_runs = 3 + 2 * len(VARIANTS)
+    assert len(jobs) == of_runs + len(tiny_jobs.FIGURES) + len(tiny_jobs.TABLES)
     measured = results.glob("benchmarks/**/*.tsv")
     assert {path.relative_to(results / "benchmarks").with_suffix("") for path in measured} == jobs
 
