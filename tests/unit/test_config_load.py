@@ -274,10 +274,10 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["first_env_steps = 40000", "train.env_steps (30000)", "before it clusters again"],
     ),
     (
-        "variants: {trama: {train: {clustering: {first_env_steps: 240001}}}}",
+        "variants: {trama: {train: {clustering: {first_env_steps: 200001}}}}",
         [
-            "variants.trama.train.clustering.first_env_steps = 240001",
-            "than train.env_steps (240000)",
+            "variants.trama.train.clustering.first_env_steps = 200001",
+            "than train.env_steps (200000)",
         ],
     ),
     (
