@@ -161,6 +161,7 @@ def run_evaluate(folder: Path, episodes: Path, **job: object) -> None:
         episodes=episodes,
         predictions=episodes.with_name(f"{episodes.stem}_predictions.parquet"),
         given_classes=episodes.with_name(f"{episodes.stem}_given_classes.parquet"),
+        run_settings=RUN_SETTINGS,
         threads=1,
     )
 

@@ -25,6 +25,14 @@ def test_entities_are_found_by_their_names() -> None:
     )
 
 
+def test_an_entity_has_the_action_of_its_number_wherever_that_stands() -> None:
+    features = ("enemy_1_x", "enemy_0_x")
+    grouping = group_entities(features, ("attack_enemy_0", "stop", "attack_enemy_1"))
+    assert grouping.groups == (Group(((0,), (1,)), (2, 0)),)
+    # Without an action on each of them there is none on any.
+    assert group_entities(features, ("stop", "attack_enemy_1")).untargeted == (0, 1)
+
+
 def test_an_observation_without_entities_is_one_vector() -> None:
     assert group_entities(("a", "b_x"), ("stop",)) == Grouping((), (0, 1), (0,))
 

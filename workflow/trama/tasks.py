@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -81,6 +81,9 @@ class ScenarioTask(Task):
         return parse_scenario(self.name)
 
 
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
 class Likeness(NamedTuple):
     """How like the tasks of a problem a task is, by its definition; None without units.
 
@@ -116,11 +119,7 @@ def unit_tasks(tasks: Sequence[Task]) -> list[UnitTask]:
     Raises:
         TramaError: one has no units.
     """
-    found = [task for task in tasks if isinstance(task, UnitTask)]
-    for task in tasks:
-        if task not in found:
-            raise TramaError(f"Task {task.name!r} has no units: this backend cannot play it.")
-    return found
+    return _all_of(UnitTask, tasks, "has no units")
 
 
 def scenario_tasks(tasks: Sequence[Task]) -> list[ScenarioTask]:
@@ -129,10 +128,14 @@ def scenario_tasks(tasks: Sequence[Task]) -> list[ScenarioTask]:
     Raises:
         TramaError: one is no scenario.
     """
-    found = [task for task in tasks if isinstance(task, ScenarioTask)]
+    return _all_of(ScenarioTask, tasks, "is no scenario")
+
+
+def _all_of(kind: type[AnyTask], tasks: Sequence[Task], otherwise: str) -> list[AnyTask]:
+    found = [task for task in tasks if isinstance(task, kind)]
     for task in tasks:
-        if task not in found:
-            raise TramaError(f"Task {task.name!r} is no scenario: this backend cannot play it.")
+        if not isinstance(task, kind):
+            raise TramaError(f"Task {task.name!r} {otherwise}: this backend cannot play it.")
     return found
 
 

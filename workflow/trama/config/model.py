@@ -50,7 +50,7 @@ ScenarioName = Annotated[
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 EnvSteps = Annotated[int, Field(le=10**12)]
 MAP_SIDE = 32
-"""Side of SMAX's map, cells: what no unit needs to see, reach or cross in a second."""
+"""Side of the map, cells, in SMAX and SMACv2: what no unit need see, reach or cross in a second."""
 MOST_UNITS = 20
 """Units of the largest team."""
 

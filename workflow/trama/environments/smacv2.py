@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trama.config.model import RandomTeams, Smacv2, UnitProblem
+from trama.config.model import MAP_SIDE, RandomTeams, Smacv2, UnitProblem
 from trama.config.races import RACES, race_of
 from trama.environments.base import EnvSpec, Int
 from trama.environments.processes import (
@@ -28,8 +28,6 @@ from trama.environments.scenarios import STARTS, TEAMS, seed_episode
 from trama.errors import TramaError
 from trama.tasks import RandomTeamsTask, Task, parse_units, unit_tasks
 
-MAP_SIDE = 32
-"""Side of SMACv2's map, cells."""
 _OWN_KEYS = {
     "max_steps",
     "dist_ratio",

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.model import Smax, StartPosition, UnitProblem
+from trama.config.model import MAP_SIDE, Smax, StartPosition, UnitProblem
 from trama.environments.base import EnvSpec
 from trama.environments.deferred import defer_package, skip_init
 from trama.environments.jax_batch import (
@@ -32,6 +32,7 @@ from trama.environments.jax_batch import (
     log_chances,
     strongly_typed,
 )
+from trama.environments.scenarios import NEAREST_GROUP, REFLECTED_GAP
 from trama.errors import TramaError
 from trama.tasks import Task, parse_units, unit_tasks
 
@@ -43,12 +44,8 @@ with skip_init("flax"):
     from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle
     from jaxmarl.environments.smax.smax_env import State as Units
 
-MAP_SIZE = 32.0
+MAP_SIZE = float(MAP_SIDE)
 CENTRE = MAP_SIZE / 2
-NEAREST_GROUP = 2.0
-"""Closest that a surrounding group comes to the centre, in x and in y."""
-REFLECTED_GAP = 1.0
-"""Closest that reflected units come to the line x = CENTRE."""
 JITTER = 0.5
 MARGIN = 3.0
 """Least distance to the walls, jitter and push aside: SMAX kills what touches a wall."""

@@ -1,6 +1,5 @@
 """A trained policy with all that is needed to play, evaluate and show it: one file."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +10,12 @@ from pydantic import TypeAdapter
 from trama.config.model import Env, Problem
 from trama.errors import TramaError
 from trama.learning.policy import Policy, PolicySizes
-from trama.learning.representation import TrainedRepresentation, plain, weights_of
+from trama.learning.representation import (
+    TrainedRepresentation,
+    own_texts,
+    plain,
+    weights_of,
+)
 
 _PLAIN = ("problem_name", "variant_name", "seed", "study_seed", "test_win_rate")
 
@@ -50,13 +54,12 @@ class TrainedModel:
         """Write plain data and tensors on the CPU; equal models give equal bytes."""
         representation = None if self.representation is None else self.representation.content()
         content = {
-            "sizes": json.loads(json.dumps(asdict(self.policy.sizes))),  # see `plain`
+            "sizes": own_texts(asdict(self.policy.sizes)),
             "weights": weights_of(self.policy),
             "problem": plain(self.problem),
             "env": plain(self.env, exclude=["device", *self.env.unchosen]),
             "representation": representation,
-            # Texts of its own; see `plain`.
-            "class_of_task": json.loads(json.dumps(self.class_of_task)),
+            "class_of_task": own_texts(self.class_of_task),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         torch.save(content, path)

@@ -94,6 +94,12 @@ def plain(section: Section, exclude: Collection[str] = ()) -> dict[str, Any]:
     return data
 
 
+def own_texts(data: dict[str, Any]) -> dict[str, Any]:
+    """A copy of plain data whose texts are objects of their own; see `plain`."""
+    copy: dict[str, Any] = json.loads(json.dumps(data))
+    return copy
+
+
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """A module's weights and buffers on the CPU, by name."""
     return {name: tensor.cpu() for name, tensor in module.state_dict().items()}

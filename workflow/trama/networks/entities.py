@@ -58,16 +58,20 @@ def group_entities(obs_features: Sequence[str], actions: Sequence[str]) -> Group
         else:
             kind, number, feature = match.groups()
             found.setdefault(kind, {}).setdefault(int(number), {})[feature] = entry
-    groups, targeted = [], set()
+    number_of = {name: number for number, name in enumerate(actions)}
+    groups = []
     for kind, entities in found.items():
         features = list(next(iter(entities.values())))
         if any(list(own) != features for own in entities.values()):
             raise ValueError(f"entities `{kind}` have different features in an observation")
-        numbers = {f"attack_{kind}_{number}" for number in entities}
-        acted_on = tuple(i for i, action in enumerate(actions) if action in numbers)
-        targeted |= set(acted_on)
-        entries = tuple(tuple(own.values()) for own in entities.values())
-        groups.append(Group(entries, acted_on if len(acted_on) == len(entities) else ()))
+        attacks = [f"attack_{kind}_{number}" for number in entities]
+        acted_on = all(name in number_of for name in attacks)
+        groups.append(
+            Group(
+                entries=tuple(tuple(own.values()) for own in entities.values()),
+                actions=tuple(number_of[name] for name in attacks) if acted_on else (),
+            )
+        )
     targeted = {action for group in groups for action in group.actions}
     untargeted = tuple(action for action in range(len(actions)) if action not in targeted)
     return Grouping(tuple(groups), tuple(others), untargeted)

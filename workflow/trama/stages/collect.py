@@ -144,11 +144,12 @@ class _Statistics:
 
     def rows(self, source: str) -> list[dict[str, Any]]:
         """Rows of the file, of everything that was added."""
+        results = {states: found.result() for states, found in self._found.items()}
         return [
             {"feature": feature, "states": states, "mean": mean, "std": std, "source": source}
-            for states, found in self._found.items()
+            for states, found in results.items()
             for feature, mean, std in zip(
-                self._features[states], found.result().mean, found.result().std, strict=True
+                self._features[states], found.mean, found.std, strict=True
             )
         ]
 

@@ -40,15 +40,15 @@ def evaluate(
     episodes: Path,
     predictions: Path,
     given_classes: Path,
+    run_settings: RunSettings,
     threads: int,
-    run_settings: RunSettings | None = None,
 ) -> None:
     """Write one row per episode, what agents predicted over time, and episodes of given classes.
 
     A task's episodes start alike for all variants and seeds, and whatever class is given.
     """
     device = torch_device(params.device)
-    env = (run_settings or RunSettings()).of(params.env)
+    env = run_settings.of(params.env)
     n_episodes = params.evaluate.episodes
     paths = {"last": policy_last, "best": policy_best}
     named = {name: params.task_sets[name] for name in params.evaluate.task_sets}

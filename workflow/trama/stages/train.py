@@ -206,17 +206,15 @@ def _labels(
     definition = params.representation
     statistics = read_statistics(state_statistics, definition.states)
     embedding = make_embedding(statistics, definition, params.pretrain or Pretrain(), device)
-    network = Classifier(embedding.size, definition.n_classes, params.cluster.classifier)
+    network = Classifier(embedding.size, definition.n_classes, params.cluster.classifier).to(device)
     known: tuple[np.ndarray | None, float] = (None, 0.0)
     if params.train.warm_start:
         assert centroids is not None and classifier is not None
         if vqvae is not None:
             load_weights(embedding, vqvae, "pretrain", device)
-        load_weights(network.to(device), classifier, "cluster", device)
+        load_weights(network, classifier, "cluster", device)
         known = read_centroids(centroids)
-    return ClusterLabels(
-        embedding, network.to(device), *known, definition, params.cluster, params.train, seed
-    )
+    return ClusterLabels(embedding, network, *known, definition, params.cluster, params.train, seed)
 
 
 class _Run:

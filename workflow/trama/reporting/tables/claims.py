@@ -1,6 +1,6 @@
 """The claims of the paper, each beside what the study measured of it, with a verdict."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,13 @@ from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics, words
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files, Inputs
-from trama.reporting.tables.measured import METRICS, interval_text, interval_words, tidy
+from trama.reporting.tables.measured import (
+    METRICS,
+    Measured,
+    interval_text,
+    interval_words,
+    tidy,
+)
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
 
@@ -157,9 +163,8 @@ def _above_zero(found: Estimate) -> bool:
     return found.low is not None and found.low > 0
 
 
-def _estimate(scores: np.ndarray, params: TableParams) -> Estimate:
-    seed = statistics.bootstrap_seed(params.study_seed)
-    return estimates.estimate(scores, estimates.mean, seed)
+def _mean(scores: np.ndarray, params: TableParams) -> Estimate:
+    return Measured({"": scores}, params).estimate("", "mean")
 
 
 def _over_problems(
@@ -191,7 +196,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "",
         "right predictions of the class, all steps and agents",
         f"{ACCURACY:.2f} to 0.95",
-        _estimate(accuracy, params),
+        _mean(accuracy, params),
         _at_least(ACCURACY),
     )
     yield Measurement(
@@ -201,7 +206,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "",
         "right predictions, minus those of guessing the largest class",
         "above 0",
-        _estimate(accuracy - final("majority_rate"), params),
+        _mean(accuracy - final("majority_rate"), params),
         _above_zero,
     )
 
@@ -227,13 +232,16 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
         "",
         "labels kept from one clustering to the next",
         f"{CONSISTENCY:.2f} to 0.90",
-        _estimate(own, params),
+        _mean(own, params),
         _at_least(CONSISTENCY),
     )
-    seed = statistics.bootstrap_seed(params.study_seed)
     for variant, initialisation in params.initialisations.items():
         other = kept(variant) if initialisation == "random" else None
         if other is not None:
+            gain = Measured({reference: own, variant: other}, params).gain(
+                reference, variant, "mean"
+            )
+            assert gain is not None  # there is another one
             yield Measurement(
                 "labels",
                 "label_consistency_difference",
@@ -241,49 +249,51 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
                 variant,
                 f"the same, minus those of {variant}, which starts anew",
                 "above 0",
-                estimates.difference(own, other, estimates.mean, seed),
+                gain,
                 _above_zero,
             )
 
 
 def _gain(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
-    for over in params.without_classes:
-        for metric in METRICS:
-            yield _difference("gain", episodes, TRAINED, metric, over, "", params)
+    yield from _differences("gain", episodes, TRAINED, tuple(METRICS), "", params)
 
 
 def _transfer(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
     """Gain on tasks that differ from a trained one in a single unit, from a trained start."""
-    policy = params.tables.policy
-    sets = statistics.played_sets(episodes, policy, params.task_sets)
+    sets = statistics.played_sets(episodes, params.tables.policy, params.task_sets)
     alike = (episodes["units_changed"] == 1) & episodes["start_trained"].eq(True)
     chosen = episodes[alike & episodes["task_set"].isin(sets)]
     played = [name for name in sets if name in set(chosen["task_set"])]
-    for over in params.without_classes if played else ():
-        yield _difference("transfer", chosen, played, "win_rate", over, "one unit changed", params)
+    if played:
+        where = ", one unit changed"
+        yield from _differences("transfer", chosen, played, ("win_rate",), where, params)
 
 
-def _difference(
+def _differences(
     claim: str,
     episodes: pd.DataFrame,
     task_set: str | list[str],
-    metric: str,
-    over: str,
+    metrics: Sequence[str],
     where: str,
     params: TableParams,
-) -> Measurement:
-    reference = _reference(params)
-    values = statistics.scores(episodes, params.tables.policy, metric, task_set).values
-    seed = statistics.bootstrap_seed(params.study_seed)
-    found = estimates.difference(values[reference], values[over], estimates.iqm, seed)
-    of_tasks = f", {where}" if where else ""
-    return Measurement(
-        claim,
-        f"{metric}_difference",
-        reference,
-        over,
-        f"{METRICS[metric].lower()} minus that of {over}{of_tasks}",
-        "above 0",
-        found,
-        _above_zero,
-    )
+) -> Iterator[Measurement]:
+    """What the reference has more than each variant without classes, of each metric."""
+    reference, policy = _reference(params), params.tables.policy
+    measured = {
+        metric: Measured(statistics.scores(episodes, policy, metric, task_set).values, params)
+        for metric in metrics
+    }
+    for over in params.without_classes:
+        for metric, of_metric in measured.items():
+            gain = of_metric.gain(reference, over, "iqm")
+            assert gain is not None  # there is another one
+            yield Measurement(
+                claim,
+                f"{metric}_difference",
+                reference,
+                over,
+                f"{METRICS[metric].lower()} minus that of {over}{where}",
+                "above 0",
+                gain,
+                _above_zero,
+            )
