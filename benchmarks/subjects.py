@@ -8,7 +8,9 @@ import torch
 import yaml
 
 from benchmarks.harness import ROOT, THREADS
-from trama.config.model import Cluster, Env, Pretrain, Representation, Train, UnitProblem
+from trama.config.backends import Env
+from trama.config.model import Cluster, Pretrain, Representation, Train
+from trama.config.problems import UnitProblem
 from trama.environments import EnvSpec, Observation, VectorEnv, make_env
 from trama.learning.build import build_learner
 from trama.learning.embedding import TrajectoryEmbedding

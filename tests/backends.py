@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from standin import StandIn
-from trama.config.model import (
-    Env,
+from trama.config.backends import Env
+from trama.config.problems import (
     Problem,
     ScenarioProblem,
     ScenarioTaskSet,

@@ -7,15 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fakes import RANDOM_SPEC, FakeEnv, Game, RandomGame, small_cluster, small_train
-from trama.config.model import (
-    Collect,
-    Env,
-    Evaluate,
-    Pretrain,
-    Representation,
-    UnitProblem,
-    UnitTaskSet,
-)
+from trama.config.backends import Env
+from trama.config.model import Collect, Evaluate, Pretrain, Representation
 from trama.config.params import (
     ClusterParams,
     CollectParams,
@@ -24,6 +17,7 @@ from trama.config.params import (
     RunSettings,
     TrainParams,
 )
+from trama.config.problems import UnitProblem, UnitTaskSet
 from trama.data.parquet import Provenance, read_table
 from trama.environments import Observation
 from trama.stages.cluster import cluster

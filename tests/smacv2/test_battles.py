@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from standin import StandIn, alive
-from trama.config.model import Env, RandomTeams, UnitProblem
+from trama.config.backends import Env
+from trama.config.problems import RandomTeams, UnitProblem
 from trama.environments import EnvSpec, Observation, Step, VectorEnv, make_env
 from trama.environments.processes import ProcessVectorEnv
 from trama.environments.smacv2 import open_battle, plan_of

@@ -10,13 +10,15 @@ import pyarrow.parquet as pq
 from chain import JOB, PROVENANCE, RUN_SETTINGS
 from fakes import CPU, small_train
 from standin import StandIn
-from trama.config.model import Collect, Env, Evaluate, UnitProblem
+from trama.config.backends import Env
+from trama.config.model import Collect, Evaluate
 from trama.config.params import (
     CheckStarcraftParams,
     CollectParams,
     EvaluateParams,
     TrainParams,
 )
+from trama.config.problems import UnitProblem
 from trama.learning.model import TrainedModel
 from trama.reporting.replay import Episode
 from trama.stages.check_starcraft import check_starcraft

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from chain import QUANTISED, ChainEnv, Report, UseEnv, honest, run_chain
-from trama.config.model import Env, Problem
+from trama.config.backends import Env
+from trama.config.problems import Problem
 from trama.tasks import Task
 
 

@@ -6,19 +6,11 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from trama.config.backends import Backend, Env, Smax
 from trama.config.describe import Place, field_place, fields_of, names, place_at, plain, sections_of
-from trama.config.model import (
-    Backend,
-    Config,
-    Env,
-    Smax,
-    Tasks,
-    UnitProblem,
-    UnitTasks,
-    UnitTaskSet,
-    one_of,
-)
+from trama.config.model import Config
 from trama.config.params import collect_params
+from trama.config.problems import Tasks, UnitProblem, UnitTasks, UnitTaskSet, one_of
 
 
 class Scenes(Tasks):

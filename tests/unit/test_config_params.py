@@ -12,7 +12,7 @@ import pytest
 from trama.config import figure_params
 from trama.config.figure_params import FigureParams, embeddings_params, learning_curves_params
 from trama.config.load import load_config
-from trama.config.model import Config, Section
+from trama.config.model import Config
 from trama.config.params import (
     SOURCES,
     ClusterParams,
@@ -28,6 +28,7 @@ from trama.config.params import (
     sources,
     train_params,
 )
+from trama.config.sections import Section
 from trama.config.table_params import (
     TableParams,
     ablations_params,

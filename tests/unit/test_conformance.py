@@ -9,7 +9,7 @@ import pytest
 
 from backends import BACKENDS, SMAX, Subject, parts_of, play, random_actions
 from trama import environments
-from trama.config.model import Env
+from trama.config.backends import Env
 from trama.environments import Step, VectorEnv
 from trama.errors import TramaError
 from trama.tasks import tasks_of

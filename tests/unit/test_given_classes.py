@@ -13,7 +13,9 @@ import torch
 
 from chain import PROBLEM, SPEC, UseEnv, honest, run_evaluate
 from fakes import CLASS_SPEC, CPU, ClassGame, FakeEnv
-from trama.config.model import Env, Evaluate, GivenClass, Problem, UnitProblem
+from trama.config.backends import Env
+from trama.config.model import Evaluate, GivenClass
+from trama.config.problems import Problem, UnitProblem
 from trama.data.parquet import read_table
 from trama.learning.model import TrainedModel
 from trama.learning.policy import Policy, PolicySizes

@@ -17,7 +17,9 @@ from fakes import (
     small_cluster,
     small_train,
 )
-from trama.config.model import Env, Representation, Smax, UnitProblem
+from trama.config.backends import Env, Smax
+from trama.config.model import Representation
+from trama.config.problems import UnitProblem
 from trama.environments.base import Observation
 from trama.errors import TramaError
 from trama.learning.embedding import TrajectoryEmbedding

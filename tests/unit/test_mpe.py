@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 
 from backends import CONFIG, MPE, play, random_actions
-from trama.config.model import Config, Env, ScenarioProblem, ScenarioTaskSet
+from trama.config.backends import Env
+from trama.config.model import Config
 from trama.config.params import collect_params
 from trama.config.particles import Room, Scenario, parse_scenario
+from trama.config.problems import ScenarioProblem, ScenarioTaskSet
 from trama.environments import Step, make_env
 from trama.errors import TramaError
 from trama.tasks import ScenarioTask, task_named, tasks_named

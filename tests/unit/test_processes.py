@@ -17,7 +17,7 @@ import torch
 
 from fake_games import SPEC, Fault, WalkGame
 from fakes import CPU, make_trainer, random_actions, small_train
-from trama.config.model import GamePatience
+from trama.config.backends import GamePatience
 from trama.environments.base import Observation, Step
 from trama.environments.processes import ProcessVectorEnv
 from trama.errors import TramaError
@@ -255,7 +255,7 @@ import sys, time
 from functools import partial
 from pathlib import Path
 from fake_games import SPEC, WalkGame
-from trama.config.model import GamePatience
+from trama.config.backends import GamePatience
 from trama.environments.processes import ProcessVectorEnv
 import numpy as np
 env = ProcessVectorEnv(SPEC, 2, partial(WalkGame, Path(sys.argv[1]), (), 0.05), GamePatience())

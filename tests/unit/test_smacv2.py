@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from fake_smacv2 import open_fake, opening
+from trama.config.backends import Env, GamePatience, Smacv2
 from trama.config.load import load_config
-from trama.config.model import Config, Env, GamePatience, RandomTeams, Smacv2, UnitProblem
+from trama.config.model import Config
 from trama.config.params import collect_params, run_settings
+from trama.config.problems import RandomTeams, UnitProblem
 from trama.environments import Step, make_env
 from trama.environments.processes import ProcessVectorEnv
 from trama.environments.scenarios import TaskStarts, TaskTeams, seed_episode

@@ -15,7 +15,8 @@ from scipy import stats
 
 from backends import CONFIG, SMAX, play, random_actions
 from trama import compilation
-from trama.config.model import Env, UnitProblem
+from trama.config.backends import Env
+from trama.config.problems import UnitProblem
 from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
 from trama.errors import TramaError
 from trama.tasks import Task, UnitTask, parse_units, tasks_of, unit_tasks
@@ -567,7 +568,8 @@ def test_jax_is_imported_late_quietly_and_with_the_given_threads() -> None:
 import contextlib, io, sys
 from pathlib import Path
 import trama.environments
-from trama.config.model import Env, UnitProblem
+from trama.config.backends import Env
+from trama.config.problems import UnitProblem
 assert not {"jax", "torch"} & set(sys.modules)
 caught = io.StringIO()
 with contextlib.redirect_stderr(caught):
@@ -610,7 +612,8 @@ def test_an_absent_gpu_is_named() -> None:
 def test_compiled_programs_are_kept_in_the_folder_of_the_cpu_model(tmp_path: Path) -> None:
     script = """
 import numpy as np
-from trama.config.model import Env, UnitProblem
+from trama.config.backends import Env
+from trama.config.problems import UnitProblem
 from trama.environments import make_env
 with make_env(UnitProblem(units=("1s",)), Env(), 1, threads=1) as env:
     env.reset(0)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from trama.config.model import Smax, UnitProblem, UnitTaskSet
+from trama.config.backends import Smax
+from trama.config.problems import UnitProblem, UnitTaskSet
 from trama.errors import TramaError
 from trama.tasks import (
     Task,

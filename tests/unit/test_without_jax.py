@@ -26,7 +26,7 @@ for module in pkgutil.walk_packages(trama.__path__, "trama."):
 
 from fake_games import SPEC, WalkGame
 from fakes import make_trainer, small_train
-from trama.config.model import GamePatience
+from trama.config.backends import GamePatience
 from trama.environments.processes import ProcessVectorEnv
 
 with ProcessVectorEnv(SPEC, 2, partial(WalkGame, Path(sys.argv[1])), GamePatience()) as env:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, model_validator
 from command import ROOT, one_message, parser, read_config
 from records import Record, Records
 from trama.archive import pack, sha256
-from trama.config.model import Name
+from trama.config.sections import Name
 from trama.errors import TramaError
 
 ALSO = ("logs", "benchmarks", "provenance")

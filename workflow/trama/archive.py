@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trama.config.model import Name
+from trama.config.sections import Name
 from trama.errors import TramaError
 
 FORMAT = "trama archive 1"

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from trama.config.describe import place_at, plain
-from trama.config.model import (
+from trama.config.particles import Scenario, parse_scenario
+from trama.config.problems import (
     Problem,
     RandomTeams,
     ScenarioTasks,
@@ -18,7 +19,6 @@ from trama.config.model import (
     UnitTaskSet,
     unit_counts,
 )
-from trama.config.particles import Scenario, parse_scenario
 from trama.config.relations import TRAINED
 from trama.errors import TramaError
 

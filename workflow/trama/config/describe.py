@@ -10,7 +10,8 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trama.config.model import Config, Train, Words
+from trama.config.model import Config, Train
+from trama.config.sections import Words
 from trama.config.trees import KeyPath
 
 _BOUNDS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trama.config.model import Config, Figures, Name, Seed
+from trama.config.model import Config, Figures
 from trama.config.params import (
     Names,
     Params,
@@ -20,6 +20,7 @@ from trama.config.params import (
     with_classes,
     with_clusterings,
 )
+from trama.config.sections import Name, Seed
 
 
 class FigureParams(ReportParams):

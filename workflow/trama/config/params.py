@@ -15,25 +15,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from trama.config.backends import Env, GamePatience
 from trama.config.model import (
     Classifier,
     Cluster,
     Collect,
     Config,
-    Env,
     Evaluate,
-    GamePatience,
-    Name,
     Pretrain,
-    Problem,
     Representation,
-    Section,
-    Seed,
-    TaskSet,
     Train,
     Variant,
 )
+from trama.config.problems import Problem, TaskSet
 from trama.config.relations import unused_optimiser_keys, unused_train_keys
+from trama.config.sections import Name, Section, Seed
 
 Params = dict[str, Any]
 

@@ -11,14 +11,8 @@ from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
 
 if TYPE_CHECKING:
-    from trama.config.model import (
-        RL,
-        Config,
-        Representation,
-        Tasks,
-        Train,
-        Variant,
-    )
+    from trama.config.model import RL, Config, Representation, Train, Variant
+    from trama.config.problems import Tasks
 
 TRAINED = "trained"
 """What the tasks of a problem itself are called beside the names of task sets."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trama.config.model import Config, Name, Section, Seed, Tables
+from trama.config.model import Config, Tables
 from trama.config.params import (
     Names,
     Params,
@@ -20,6 +20,7 @@ from trama.config.params import (
     with_classes,
     with_clusterings,
 )
+from trama.config.sections import Name, Section, Seed
 from trama.config.variants import changes, hyperparameters
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from trama.config.backends import Env
 from trama.config.describe import fields_of, published
 from trama.config.model import (
     Cluster,
     Collect,
     Config,
-    Env,
     Evaluate,
     Pretrain,
     Representation,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from trama.config.model import Env, Problem, ScenarioProblem, UnitProblem
+from trama.config.backends import Env
+from trama.config.problems import Problem, ScenarioProblem, UnitProblem
 from trama.environments.base import EnvSpec, Observation, Step, VectorEnv
 from trama.environments.jax_runtime import configure_jax
 from trama.tasks import Task, tasks_of

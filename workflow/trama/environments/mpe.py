@@ -20,8 +20,9 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.model import Mpe, ScenarioProblem
+from trama.config.backends import Mpe
 from trama.config.particles import FAMILIES, LAYOUTS, Room
+from trama.config.problems import ScenarioProblem
 from trama.environments.base import EnvSpec
 from trama.environments.deferred import defer_package, skip_init
 from trama.environments.jax_batch import (

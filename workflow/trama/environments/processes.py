@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trama.config.model import GamePatience
+from trama.config.backends import GamePatience
 from trama.environments.base import (
     Bool,
     EnvSpec,

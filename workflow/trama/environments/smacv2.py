@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from trama.config.model import MAP_SIDE, RandomTeams, Smacv2, UnitProblem
+from trama.config.backends import MAP_SIDE, Smacv2
+from trama.config.problems import RandomTeams, UnitProblem
 from trama.config.races import RACES, race_of
 from trama.environments.base import EnvSpec, Int
 from trama.environments.processes import (

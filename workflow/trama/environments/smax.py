@@ -21,7 +21,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.model import MAP_SIDE, Smax, StartPosition, UnitProblem
+from trama.config.backends import MAP_SIDE, Smax
+from trama.config.problems import StartPosition, UnitProblem
 from trama.environments.base import EnvSpec
 from trama.environments.deferred import defer_package, skip_init
 from trama.environments.jax_batch import (

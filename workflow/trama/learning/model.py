@@ -7,7 +7,8 @@ from typing import Any, Self
 import torch
 from pydantic import TypeAdapter
 
-from trama.config.model import Env, Problem
+from trama.config.backends import Env
+from trama.config.problems import Problem
 from trama.errors import TramaError
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.representation import (

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trama.config.model import Pretrain, Representation, Section
+from trama.config.model import Pretrain, Representation
+from trama.config.sections import Section
 from trama.learning.clustering import grain
 from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.replay import ReplayBuffer

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from trama.config.model import Env, Problem, ScenarioProblem
+from trama.config.backends import Env
 from trama.config.params import CheckStarcraftParams, RunSettings
+from trama.config.problems import Problem, ScenarioProblem
 from trama.environments.smacv2 import find_game, make_smacv2
 from trama.errors import TramaError
 from trama.tasks import tasks_of

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from trama.config.model import Env, GivenClass
+from trama.config.backends import Env
+from trama.config.model import GivenClass
 from trama.config.params import EvaluateParams, RunSettings
 from trama.config.relations import TRAINED
 from trama.data.parquet import Provenance, TableWriter
