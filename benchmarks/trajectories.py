@@ -36,6 +36,7 @@ import json, resource, sys, time
 from pathlib import Path
 sys.path.insert(0, "workflow")
 import numpy as np
+import pandas  # pyarrow's first array imports it, once in a process
 import pyarrow as pa
 import pyarrow.parquet as pq
 from trama.data.parquet import Provenance, TableWriter, iter_batches, read_table
@@ -76,6 +77,8 @@ def as_table():
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
+if action == "write":
+    path.unlink(missing_ok=True)  # of the repeat before: replacing it would wait for the disk
 before = resident()
 if action == "write" and who == "reference":
     table = as_table()
