@@ -80,7 +80,7 @@ def _config(change: dict[str, Any] | None = None) -> Config:
                 held[key] |= value
             else:
                 held[key] = value
-    return load_config(path / "config.yaml", path / "presets", [], overrides)
+    return load_config(path / "config.yaml", path, [], overrides)
 
 
 def _all_params(config: Config) -> dict[str, dict[str, Any]]:
