@@ -15,7 +15,7 @@ from trama.provenance import record_run
 try:
     CONFIG = load_config(
         Path("config/config.yaml"),
-        Path(workflow.basedir, "config", "presets"),
+        Path(workflow.basedir, "config"),
         workflow.config_settings.configfiles,
         workflow.config_settings.config,
     )
@@ -42,6 +42,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
+include: "rules/experiments.smk"
 
 
 localrules:

@@ -2,6 +2,7 @@
 
 import re
 
+from trama.config import experiments as measures
 from trama.config import figure_params
 from trama.config import params as stage_params
 from trama.config import table_params
@@ -10,6 +11,7 @@ STUDY = CONFIG.study.name
 PROBLEMS = CONFIG.study.problems
 VARIANTS = CONFIG.study.variants
 SEEDS = CONFIG.study.seeds
+EXPERIMENTS = CONFIG.playable_experiments
 # All variants that are defined: those that start from a representation, and the others.
 WITH_REPRESENTATION = [name for name, variant in CONFIG.variants.items() if variant.representation]
 WITHOUT_REPRESENTATION = [name for name in CONFIG.variants if name not in WITH_REPRESENTATION]
@@ -63,6 +65,7 @@ wildcard_constraints:
     problem=any_of(CONFIG.problems),
     representation=any_of(CONFIG.representations),
     variant=any_of(CONFIG.variants),
+    experiment=any_of(EXPERIMENTS),
     seed=r"0|[1-9]\d*",
 
 
@@ -135,6 +138,27 @@ def evaluate_settings(wildcards):
     )
 
 
+def compared_files(wildcards):
+    """What an experiment measures: files of its representations' or its variants' jobs, by kind."""
+    experiment = CONFIG.experiments[wildcards.experiment]
+    kinds = {
+        "cluster_metrics": ("representation", experiment.representations, measures.OF_CLUSTERS),
+        "history": ("train", experiment.variants, measures.OF_HISTORIES + measures.OF_CLUSTERS),
+        "timing": ("train", experiment.variants, measures.OF_TIMINGS),
+        "episodes": ("evaluate", experiment.variants, measures.OF_EPISODES),
+    }
+    return {
+        kind: [
+            f"results/{wildcards.study}/{problem}/{stage}/{name}/seed_{seed}/{kind}.parquet"
+            for problem in experiment.problems
+            for name in names
+            for seed in experiment.seeds
+        ]
+        for kind, (stage, names, known) in kinds.items()
+        if names and experiment.measures_any(known)
+    }
+
+
 def of_problem(params):
     """Params of a figure or table of a problem, by that function of trama.config."""
 
@@ -149,6 +173,15 @@ def of_study(params):
 
     def settings(wildcards):
         return params(CONFIG)
+
+    return settings
+
+
+def of_experiment(params):
+    """Params of the figure or table of an experiment, by that function."""
+
+    def settings(wildcards):
+        return params(CONFIG, wildcards.experiment)
 
     return settings
 
@@ -208,3 +241,16 @@ def figure_files(name, of="{problem}"):
 def table_files(name, of="{problem}"):
     """One table, in all formats."""
     return [in_report("table", name, suffix, of) for suffix in TABLE_FORMATS]
+
+
+def experiment_files(experiment):
+    """Figure and table of that experiment, in all formats, with what stands beside them."""
+    suffixes = {
+        "figure": [*CONFIG.figures.formats, *CAPTION, *SOURCES],
+        "table": [*TABLE_FORMATS, *CAPTION, *SOURCES],
+    }
+    return [
+        f"results/{STUDY}/{category}s/experiment_{experiment}.{suffix}"
+        for category in suffixes
+        for suffix in suffixes[category]
+    ]

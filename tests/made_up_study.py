@@ -64,7 +64,7 @@ _N_EPISODES = 20
 
 def study_config(**overrides: Any) -> Config:
     """The default configuration with the keys of some sections changed."""
-    return load_config(_CONFIG / "config.yaml", _CONFIG / "presets", [], overrides)
+    return load_config(_CONFIG / "config.yaml", _CONFIG, [], overrides)
 
 
 def write_study(folder: Path, config: Config) -> Path:

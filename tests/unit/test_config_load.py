@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from trama.config.load import load_config
 from trama.config.model import Config
@@ -14,7 +15,7 @@ from trama.errors import TramaError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "config.yaml"
-PRESETS = ROOT / "config" / "presets"
+SHIPPED = ROOT / "config"
 
 
 def _load(
@@ -28,7 +29,14 @@ def _load(
         assert tmp_path is not None
         extra = [tmp_path / "extra.yaml"]
         extra[0].write_text(text, encoding="utf-8")
-    return load_config(CONFIG, PRESETS, extra, overrides)
+    return load_config(CONFIG, SHIPPED, extra, overrides)
+
+
+def _shipped(folder: Path) -> Path:
+    """A folder in place of `SHIPPED`, without experiments and presets yet."""
+    (folder / "presets").mkdir()
+    (folder / "experiments.yaml").touch()
+    return folder
 
 
 @pytest.mark.parametrize("preset", ["laptop", "paper", "tiny"])
@@ -47,18 +55,17 @@ def test_paper_preset_is_published_scale() -> None:
 def test_precedence(tmp_path: Path) -> None:
     """Each source wins over those below it, and leaves keys that it does not set alone."""
     base = tmp_path / "config.yaml"
-    presets = tmp_path / "presets"
-    presets.mkdir()
+    preset = _shipped(tmp_path) / "presets/laptop.yaml"
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     needed = "study: {problems: [P], variants: [v]}\nproblems: {P: {units: [1s]}}\n"
     needed += "variants: {v: {mixer: vdn}}\n"
-    (presets / "laptop.yaml").write_text("pretrain: {updates: 1, vq_weight: 1, hidden_size: 1}")
+    preset.write_text("pretrain: {updates: 1, vq_weight: 1, hidden_size: 1}")
     keys = ("updates", "vq_weight", "hidden_size", "batch_size", "learning_rate", "coverage_weight")
     steps: list[tuple[str, list[float]]] = []
 
     def record(name: str, overrides: Mapping[str, Any]) -> None:
         extra = [path for path in (first, second) if path.exists()]
-        pretrain = load_config(base, presets, extra, overrides).pretrain
+        pretrain = load_config(base, tmp_path, extra, overrides).pretrain
         steps.append((name, [getattr(pretrain, key) for key in keys]))
 
     base.write_text(needed)
@@ -84,12 +91,12 @@ def test_preset_name_is_resolved_by_the_same_precedence(tmp_path: Path) -> None:
     live = CONFIG.read_text(encoding="utf-8").replace("preset: laptop", "")
     extra = tmp_path / "extra.yaml"
     base.write_text(live)
-    assert load_config(base, PRESETS).study.name == "laptop"
+    assert load_config(base, SHIPPED).study.name == "laptop"
     base.write_text(live + "\npreset: paper\n")
-    assert load_config(base, PRESETS).study.name == "paper"
+    assert load_config(base, SHIPPED).study.name == "paper"
     extra.write_text("preset: tiny")
-    assert load_config(base, PRESETS, [extra]).study.name == "tiny"
-    assert load_config(base, PRESETS, [extra], {"preset": "laptop"}).study.name == "laptop"
+    assert load_config(base, SHIPPED, [extra]).study.name == "tiny"
+    assert load_config(base, SHIPPED, [extra], {"preset": "laptop"}).study.name == "laptop"
 
 
 def test_lists_replace_and_mappings_merge(tmp_path: Path) -> None:
@@ -435,7 +442,7 @@ def test_error_names_the_source_that_decided() -> None:
     with pytest.raises(TramaError) as caught:
         _load(overrides={"train": {"buffer_size": "16"}})
     message = str(caught.value)
-    assert f"{PRESETS / 'laptop.yaml'}, line" in message  # n_envs is the preset's
+    assert f"{SHIPPED / 'presets/laptop.yaml'}, line" in message  # n_envs is the preset's
     assert "train.buffer_size = 16 in --config" in message
 
 
@@ -444,15 +451,15 @@ def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(
         TramaError, match=r"gone\.yaml: the configuration file cannot be read: No such"
     ):
-        load_config(CONFIG, PRESETS, [gone])
+        load_config(CONFIG, SHIPPED, [gone])
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"device: \xff")
     with pytest.raises(TramaError, match="not UTF-8"):
-        load_config(CONFIG, PRESETS, [latin])
+        load_config(CONFIG, SHIPPED, [latin])
 
 
 def test_preset_cannot_name_a_preset(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("preset: other")
+    (_shipped(tmp_path) / "presets/mine.yaml").write_text("preset: other")
     with pytest.raises(TramaError, match=r"mine.yaml, line 1: a preset must not set preset"):
         load_config(CONFIG, tmp_path, [], {"preset": "mine"})
 
@@ -462,7 +469,7 @@ def test_a_missing_key_belongs_in_config_yaml(study: str, tmp_path: Path) -> Non
     """And not in the preset, although that has a section study, too."""
     base = tmp_path / "config.yaml"
     base.write_text("variants: {v: {mixer: vdn}}" + study)
-    (tmp_path / "laptop.yaml").write_text("study: {name: laptop, seeds: [0]}")
+    (_shipped(tmp_path) / "presets/laptop.yaml").write_text("study: {name: laptop, seeds: [0]}")
     with pytest.raises(TramaError) as caught:
         load_config(base, tmp_path, [], {"study": {"seed": "3"}})
     message = str(caught.value)
@@ -474,6 +481,28 @@ def test_a_missing_key_belongs_in_config_yaml(study: str, tmp_path: Path) -> Non
 def test_a_missing_key_belongs_where_its_definition_is(tmp_path: Path) -> None:
     with pytest.raises(TramaError, match=r"extra\.yaml, line 1: variants\.own\.mixer is missing"):
         _load("variants: {own: {representation: vqvae}}", {"variants": {"own": {}}}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("variants: [trama, tramma]", "there is no variant of this name. Did you mean 'trama'?"),
+        ("variants: []", "compares either representations or variants"),
+        ("variants: [trama], representations: [vqvae]", "either representations or variants"),
+        (
+            "representations: [vqvae], measures: [ari, win_rate]",
+            'measures[1] = "win_rate": is measured of variants',
+        ),
+        ("variants: [trama], problems: [SurComb]", "there is no problem of this name"),
+        ("variants: [trama], seeds: [0, 0]", "seeds[1] = 0: stands in the list twice"),
+    ],
+)
+def test_experiments_are_checked(change: str, message: str, tmp_path: Path) -> None:
+    own = {"question": "Why?", "problems": ["SurComb3"], "measures": ["ari"]}
+    own |= yaml.safe_load("{" + change + "}")
+    with pytest.raises(TramaError) as caught:
+        _load(yaml.safe_dump({"experiments": {"own": own}}), None, tmp_path)
+    assert "experiments.own." in str(caught.value) and message in str(caught.value)
 
 
 def test_another_coverage_needs_no_other_change() -> None:
@@ -507,7 +536,7 @@ def test_loading_is_light() -> None:
     code = (
         "import sys; from pathlib import Path; from trama.config.load import load_config; "
         "from trama.config import params; "
-        f"load_config(Path({str(CONFIG)!r}), Path({str(PRESETS)!r})); "
+        f"load_config(Path({str(CONFIG)!r}), Path({str(SHIPPED)!r})); "
         "print([m for m in ('torch', 'jax', 'numpy', 'pandas', 'pyarrow') if m in sys.modules])"
     )
     env = {"PYTHONPATH": str(ROOT / "workflow")}

@@ -80,7 +80,7 @@ def _config(change: dict[str, Any] | None = None) -> Config:
                 held[key] |= value
             else:
                 held[key] = value
-    return load_config(path / "config.yaml", path / "presets", [], overrides)
+    return load_config(path / "config.yaml", path, [], overrides)
 
 
 def _all_params(config: Config) -> dict[str, dict[str, Any]]:
@@ -410,6 +410,8 @@ def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:
         "figures": [f"figures.{name.removeprefix('figure ')}" for name in sorted(FIGURES)],
         "tables": [f"tables.{n.removeprefix('table ')}" for n in sorted({*TABLES, *OF_STUDY})],
     }
+    for stage, names in modules.items():
+        names.append(f"{stage}.experiment")
     code = """
 import importlib, sys
 for name in sys.argv[1:]:

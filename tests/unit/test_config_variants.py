@@ -17,7 +17,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 
 def _config(**overrides: Any) -> Config:
-    return load_config(CONFIG / "config.yaml", CONFIG / "presets", [], overrides)
+    return load_config(CONFIG / "config.yaml", CONFIG, [], overrides)
 
 
 def test_changes_of_the_reference_in_words() -> None:

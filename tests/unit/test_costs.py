@@ -19,7 +19,7 @@ VARIANTS = ["vdn", "qmix", "qplex", "trama", "trama_mean_state", "trama_onehot",
 def config(**changes: Any) -> Config:
     study = {"variants": VARIANTS, "seeds": [0, 1]}
     overrides = {"study": study, **changes}
-    return load_config(ROOT / "config/config.yaml", ROOT / "config/presets", [], overrides)
+    return load_config(ROOT / "config/config.yaml", ROOT / "config", [], overrides)
 
 
 def jobs_of(settings: Config) -> list[Job]:

@@ -24,7 +24,7 @@ PROVENANCE = Provenance("small", "tables", "0123456789abcdef", None, "0.1.0", "f
 
 @pytest.fixture
 def config() -> Config:
-    return load_config(ROOT / "config/config.yaml", ROOT / "config/presets")
+    return load_config(ROOT / "config/config.yaml", ROOT / "config")
 
 
 def git(folder: Path, *arguments: str) -> str:

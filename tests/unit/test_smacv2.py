@@ -156,7 +156,7 @@ def test_published_settings_reach_smacv2() -> None:
 def test_params_have_no_patience_and_jobs_have_it() -> None:
     def study(**settings: object) -> Config:
         overrides = {"env": {"backend": "smacv2", "smacv2": settings}}
-        return load_config(ROOT / "config/config.yaml", ROOT / "config/presets", [], overrides)
+        return load_config(ROOT / "config/config.yaml", ROOT / "config", [], overrides)
 
     usual, patient = study(), study(patience={"attempts": 9})
     params = collect_params(usual, "SurComb3", 0)
@@ -171,7 +171,7 @@ def test_a_study_is_told_what_its_backend_cannot_play() -> None:
     def error(problem: str, **changes: object) -> str:
         overrides = {"study": {"problems": [problem]}, **changes}
         with pytest.raises(TramaError) as caught:
-            load_config(ROOT / "config/config.yaml", ROOT / "config/presets", [], overrides)
+            load_config(ROOT / "config/config.yaml", ROOT / "config", [], overrides)
         return str(caught.value)
 
     assert "set env.backend to smacv2" in error("zerg_5_vs_5")

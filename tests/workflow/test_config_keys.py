@@ -300,6 +300,16 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     },
     "evaluate.task_sets": ("evaluate={task_sets: [tiny_units]}", EVALUATE),
     "evaluate.given_classes": ("evaluate={given_classes: [wrong_class]}", EVALUATE_TRAMA),
+    # Of targets that are no part of `all`.
+    "experiments.<name>.question": ("experiments={labels: {question: Why?}}", NOTHING),
+    "experiments.<name>.problems": ("experiments={labels: {problems: [SurComb4]}}", NOTHING),
+    "experiments.<name>.seeds": ("experiments={labels: {seeds: [0]}}", NOTHING),
+    "experiments.<name>.representations": (
+        "experiments={clusters: {representations: [vqvae]}}",
+        NOTHING,
+    ),
+    "experiments.<name>.variants": ("experiments={labels: {variants: [trama]}}", NOTHING),
+    "experiments.<name>.measures": ("experiments={labels: {measures: [ari]}}", NOTHING),
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
     "figures.dpi": ("figures={dpi: 100}", FIGURES),
     "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),

@@ -158,7 +158,7 @@ def test_a_policy_is_played_from_its_file_alone(finished_study: Path, tmp_path: 
 def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
     config = load_config(
         finished_study / "config/config.yaml",
-        finished_study / "config/presets",
+        finished_study / "config",
         overrides={"preset": "tiny"},
     )
     by_variant = {"train": train_params, "evaluate": evaluate_params}
@@ -189,7 +189,7 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
 def test_the_study_says_what_ran(finished_study: Path) -> None:
     config = load_config(
         finished_study / "config/config.yaml",
-        finished_study / "config/presets",
+        finished_study / "config",
         overrides={"preset": "tiny"},
     )
     runs = sorted((finished_study / "results/tiny/provenance").iterdir())
@@ -262,7 +262,9 @@ def test_every_declared_output_exists(finished_study: Path) -> None:
     header = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
     rows = [line.split("\t") for line in lines[header + 1 :] if line.startswith("results/")]
     jobs = {path.stem for path in (finished_study / "workflow/scripts").glob("*_*.py")}
-    assert {row[2] for row in rows} == jobs - {"check_starcraft"}  # of another backend
+    # Of another backend, and of no target of the study.
+    others = {"check_starcraft", "figure_experiment", "table_experiment"}
+    assert {row[2] for row in rows} == jobs - others
     assert [row[0] for row in rows if not (finished_study / row[0]).is_file()] == []
 
 
@@ -329,7 +331,56 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
         assert (kept / own).read_bytes() == (copied_study / "results/tiny" / own).read_bytes()
     assert not list(kept.rglob("*.pt"))
     (copied_study / "results/tiny/tables/study_claims.md").unlink()
+    (copied_study / "results/tiny/tables/study_ablations.md").unlink()
     failed = subprocess.run(command, cwd=copied_study, capture_output=True, text=True)
-    assert (
-        failed.returncode == 1 and "tables/study_claims.md: there is no such file" in failed.stderr
+    assert failed.returncode == 1 and "there is neither study_claims.md nor" in failed.stderr
+
+
+def test_an_experiment_of_finished_runs_is_a_figure_and_a_table(
+    copied_study: Path, tmp_path: Path
+) -> None:
+    """It shows the numbers of the runs, in the order in which it names them."""
+    extra = tmp_path / "own.yaml"
+    extra.write_text(
+        "preset: tiny\nexperiments: {own: {question: Which one wins?, problems: [SurComb3], "
+        "seeds: [0], variants: [trama, qmix], measures: [win_rate, ari, train_minutes]}}"
     )
+    given = ("--configfile", str(extra))
+    planned = planned_jobs(copied_study, *given, "--", "experiment_own")
+    assert planned == {"figure_experiment": 1, "table_experiment": 1}
+    result = run_snakemake(copied_study, "--cores", "2", *given, "--", "experiment_own")
+    assert result.returncode == 0, result.stdout
+    results = copied_study / "results/tiny"
+    with (results / "tables/experiment_own.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = {
+        (row["name"], row["measure"]): float(row["value"])
+        for row in rows
+        if row["statistic"] == "mean"
+    }
+    assert set(shown) == {
+        *(
+            (name, measure)
+            for name in ("trama", "qmix")
+            for measure in ("win_rate", "train_minutes")
+        ),
+        ("trama", "ari"),
+    }
+    for name in ("trama", "qmix"):
+        run = results / f"SurComb3/evaluate/{name}/seed_0/episodes.parquet"
+        rows_of_run = read_table(run, "episodes").to_pandas()
+        last = rows_of_run.query("policy == 'last' and task_set == 'trained'")
+        assert shown[name, "win_rate"] == pytest.approx(last["won"].mean())
+        seconds = read_table(results / f"SurComb3/train/{name}/seed_0/timing.parquet", "timing")
+        minutes = seconds.to_pandas()["seconds"].sum() / 60
+        assert shown[name, "train_minutes"] == pytest.approx(minutes)
+    assert planned_jobs(copied_study, *given, "--", "experiment_own") == {}
+    changed = ("--config", "experiments={own: {measures: [win_rate]}}")
+    assert planned_jobs(copied_study, *given, *changed, "--", "experiment_own") == planned
+    assert "Which one wins?" in (results / "figures/experiment_own.caption.rst").read_text()
+    assert (results / "figures/experiment_own.pdf").read_bytes().startswith(b"%PDF-")
+    table = (results / "tables/experiment_own.md").read_text()
+    assert table.index("| trama |") < table.index("| qmix |")
+    recorded = [sys.executable, "workflow/commands/record.py", "--preset", "tiny"]
+    subprocess.run(recorded, cwd=copied_study, check=True, capture_output=True)
+    assert "Experiment own" in (copied_study / "docs/RESULTS.md").read_text()

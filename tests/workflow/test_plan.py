@@ -87,6 +87,27 @@ def test_an_oracle_has_a_predictor_and_no_representation(clone: Path) -> None:
     }
 
 
+def test_an_experiment_plans_its_own_runs_of_the_chain(clone: Path) -> None:
+    """Those of its seeds, and no evaluation where nothing is measured of episodes."""
+    planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_latent_space")
+    n_seeds, n_representations, n_with_codebook = 10, 9, 8
+    assert planned == {
+        "collect_problem": n_seeds,
+        "pretrain_representation": n_seeds * n_with_codebook,
+        "cluster_representation": n_seeds * n_representations,
+        "figure_experiment": 1,
+        "table_experiment": 1,
+    }
+    planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_cost")
+    assert planned["train_with_representation"] + planned["train_without_representation"] == 3 * 7
+    assert "evaluate_variant" not in planned
+
+
+def test_experiments_on_what_the_backend_does_not_play_are_no_targets(clone: Path) -> None:
+    given = ("-n", "--configfile", "config/mpe.yaml", "--", "experiments")
+    assert "Nothing to be done" in run_snakemake(clone, *given).stdout
+
+
 def test_sources_of_the_configuration_in_their_order(clone: Path) -> None:
     def n_seeds(*arguments: str) -> int:
         return planned_jobs(clone, *arguments, "--", "collect")["collect_problem"]

@@ -27,7 +27,7 @@ def parser(description: str) -> ArgumentParser:
 def read_config(preset: str | None) -> Config:
     """The configuration in force, as `make` runs it."""
     overrides = {} if preset is None else {"preset": preset}
-    return load_config(Path("config/config.yaml"), ROOT / "config/presets", [], overrides)
+    return load_config(Path("config/config.yaml"), ROOT / "config", [], overrides)
 
 
 @contextmanager

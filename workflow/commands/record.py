@@ -17,6 +17,7 @@ KEPT = (
     "tables/findings.rst",
     "provenance/*.json",
     "*/train/*/seed_*/history.parquet",
+    "*/train/*/seed_*/timing.parquet",
     "*/evaluate/*/seed_*/episodes.parquet",
     "*/representation/*/seed_*/cluster_metrics.parquet",
 )
@@ -24,7 +25,7 @@ KEPT = (
 
 PAGE = ROOT / "docs/RESULTS.md"
 RECORDED = ROOT / "docs/results"
-SHOWN = ("study_claims", "study_ablations")
+SHOWN = ("study_claims", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
 
 INTRODUCTION = """\
@@ -44,10 +45,11 @@ def main() -> None:
         study = read_config(chosen.preset).study.name
         source, target = Path("results", study), RECORDED / study
         files = sorted(file for pattern in KEPT for file in source.glob(pattern))
-        if not (source / "tables/study_claims.md").is_file():
+        if not any(list(source.glob(f"tables/{name}.md")) for name in SHOWN):
             raise TramaError(
-                f"{source}/tables/study_claims.md: there is no such file; run `make` first, with a "
-                "variant with classes and one without in study.variants"
+                f"{source}/tables: there is neither study_claims.md nor a table of an experiment; "
+                "run `make` first, with a variant with classes and one without in study.variants, "
+                "or the target of an experiment"
             )
         shutil.rmtree(target, ignore_errors=True)
         for file in files:
@@ -66,11 +68,8 @@ def page(recorded: Path) -> Iterator[str]:
     yield INTRODUCTION
     for study in sorted(folder for folder in recorded.iterdir() if folder.is_dir()):
         yield f"## Study {study.name}\n"
-        for name in SHOWN:
-            table = study / f"tables/{name}.md"
-            if table.is_file():
-                yield without_origin(table.read_text(encoding="utf-8"))
-                yield as_markdown(table.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+        for table in [file for name in SHOWN for file in sorted(study.glob(f"tables/{name}.md"))]:
+            yield as_markdown(without_origin(table.read_text(encoding="utf-8")))
         for figure in sorted((study / "figures").glob("*.png")):
             link = figure.relative_to(recorded.parent)
             yield f"![{figure.stem.replace('_', ' ')}]({link})\n"

@@ -108,8 +108,9 @@ def inputs(snakemake: Any) -> "Inputs":
 
 
 def of(snakemake: Any) -> str:
-    """Name of the problem that a rule's figure or table is of, else of the study."""
-    name: str = snakemake.wildcards.get("problem", snakemake.wildcards.study)
+    """Name of the problem or experiment that a rule's figure or table is of, else of the study."""
+    wildcards = snakemake.wildcards
+    name: str = wildcards.get("problem") or wildcards.get("experiment") or wildcards.study
     return name
 
 

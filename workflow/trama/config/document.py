@@ -28,11 +28,13 @@ a default, mostly the published value. The values in force are merged from these
 first:
 
 1. the defaults;
-2. the preset `presets/<preset>.yaml`, which sets the scale of a run: `laptop` (default), `paper`,
+2. `experiments.yaml`, which defines the experiments, and variants and representations that only
+   they need;
+3. the preset `presets/<preset>.yaml`, which sets the scale of a run: `laptop` (default), `paper`,
    or `tiny` for the tests;
-3. `config.yaml`; a key that is a comment there shows its default, which the preset may replace;
-4. each `--configfile more.yaml` of the command line;
-5. `--config` of the command line, such as `--config preset=paper 'train={gamma: 0.98}'`. A key in a
+4. `config.yaml`; a key that is a comment there shows its default, which the preset may replace;
+5. each `--configfile more.yaml` of the command line;
+6. `--config` of the command line, such as `--config preset=paper 'train={gamma: 0.98}'`. A key in a
    section is written in braces: Snakemake does not know `--config train.gamma=0.98` with a dot.
 
 Mappings are merged key by key; lists and all other values are replaced. The merged configuration

@@ -14,6 +14,7 @@ from trama.config.params import (
     Params,
     ReportParams,
     baselines,
+    compared,
     of_all,
     of_study,
     report_params,
@@ -29,13 +30,15 @@ class FigureParams(ReportParams):
     Attributes:
         names: all variants of the study where they have their own looks, else those shown.
         figures: of that section, the keys that it reads.
-        problems: of the study, in the order in which they are named.
+        problems: in the order in which they are named.
         study_seed: what its bootstraps derive their seed from.
         task_sets: sets of tasks beside the trained one, in the order in which they are shown.
         baselines: the variant over which each variant with classes has a gain.
         reference: the variant that the others are compared with.
         representations: of each variant that starts from one.
         test_episodes: episodes of a test during the training of each variant.
+        question: of an experiment.
+        measures: of an experiment, in the order in which they are shown.
     """
 
     figures: Figures
@@ -46,6 +49,8 @@ class FigureParams(ReportParams):
     reference: Name | None = None
     representations: dict[Name, Name] = Field(default={})
     test_episodes: dict[Name, int] = Field(default={})
+    question: str = ""
+    measures: Names = ()
 
 
 def learning_curves_params(config: Config, problem: str) -> Params:
@@ -115,6 +120,14 @@ def aggregates_params(config: Config) -> Params:
 def performance_profiles_params(config: Config) -> Params:
     """Params of the performance profiles over all problems."""
     return _over_problems("performance_profiles", config)
+
+
+def experiment_params(config: Config, experiment: str) -> Params:
+    """Params of the figure of an experiment."""
+    names = config.experiments[experiment].names
+    study = config.with_study_of(experiment)
+    upstream, more = compared(config, experiment)
+    return _figure("experiment", study, upstream, {"dpi", "policy"}, names, **more)
 
 
 def with_codebook(config: Config) -> list[str]:

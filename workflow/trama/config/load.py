@@ -1,4 +1,8 @@
-"""Read the configuration: defaults, preset, config.yaml, --configfile, --config, lowest first."""
+"""Read the configuration from its layers, lowest first.
+
+They are the defaults, the definitions of the experiments, the preset, config.yaml, --configfile and
+--config.
+"""
 
 import difflib
 import json
@@ -28,6 +32,9 @@ from trama.errors import TramaError
 
 COMMAND_LINE = "--config"
 
+_CONFIG_YAML = 2
+"""Place of config.yaml among the layers: after the experiments and the preset."""
+
 _LISTED = 8
 """Most valid names that a message shows."""
 
@@ -45,7 +52,7 @@ class Layer(NamedTuple):
 
 def load_config(
     base: Path,
-    presets_dir: Path,
+    shipped: Path,
     extra_files: Sequence[Path] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
@@ -53,7 +60,8 @@ def load_config(
 
     Args:
         base: the file that a user edits, config/config.yaml.
-        presets_dir: folder of the presets, `<preset>.yaml` each.
+        shipped: folder config of the repository, with `experiments.yaml`, and
+            `presets/<preset>.yaml`.
         extra_files: files given by --configfile, the last one wins.
         overrides: Snakemake's mapping of --config, in which nested values are still text.
 
@@ -64,7 +72,7 @@ def load_config(
     layers = [_read(base), *(_read(path) for path in extra_files)]
     layers.append(Layer(COMMAND_LINE, _typed(overrides or {}), {}))
     problems = list(_nulls(layers[-1].values))
-    layers.insert(0, _preset(layers, presets_dir))
+    layers[:0] = [_read(shipped / "experiments.yaml"), _preset(layers, shipped / "presets")]
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = deep_merge(merged, layer.values)
@@ -286,16 +294,17 @@ def _where(path: KeyPath, layers: Sequence[Layer]) -> str:
             if has_path(layer.values, path):
                 return _source(layer, path)
         path = path[:-1]
-    return layers[1].source  # config.yaml, where the key belongs
+    return layers[_CONFIG_YAML].source  # where the key belongs
 
 
 def _home(path: KeyPath, layers: Sequence[Layer]) -> str:
     """Where a key that is missing in `path` belongs: config.yaml, or where a definition begins."""
     in_definition = len(path) > 1
-    for layer in layers[1:] if in_definition else layers[1:2]:
+    config_yaml = layers[_CONFIG_YAML]
+    for layer in layers if in_definition else [config_yaml]:
         if path and has_path(layer.values, path):
             return _source(layer, path)
-    return layers[1].source
+    return config_yaml.source
 
 
 def _source(layer: Layer, path: KeyPath) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from trama.config.backends import Env
+from trama.config.experiments import Experiment
 from trama.config.problems import Problem, TaskSet
 from trama.config.relations import broken_relations
 from trama.config.sections import EnvSteps, Name, Section, Seed, listed
@@ -626,6 +627,9 @@ class Config(Section):
         default={}, description="Definitions of representations, by name."
     )
     variants: dict[Name, Variant] = Field(..., description="Definitions of variants, by name.")
+    experiments: dict[Name, Experiment] = Field(
+        default={}, description="Definitions of experiments, by name; each is a target of its own."
+    )
     env: Env = Field(default=Env(), description="The environment.")
     collect: Collect = Field(default=Collect(), description="Stage collect.")
     pretrain: Pretrain = Field(default=Pretrain(), description="Stage pretrain.")
@@ -655,6 +659,30 @@ class Config(Section):
         variants = self.study.variants
         with_classes = [name for name in variants if self.variants[name].has_classes]
         return self.study.reference or (with_classes or variants)[0]
+
+    @property
+    def playable_experiments(self) -> list[str]:
+        """Experiments on problems that the backend plays."""
+        return [
+            name
+            for name, experiment in self.experiments.items()
+            if all(
+                isinstance(self.problems[problem], self.env.settings.plays)
+                and self.env.settings.refuses(self.problems[problem]) is None
+                for problem in experiment.problems
+            )
+        ]
+
+    def with_study_of(self, experiment: str) -> "Config":
+        """The configuration whose study is what an experiment compares."""
+        compared = self.experiments[experiment]
+        changes = {
+            "problems": compared.problems,
+            "variants": compared.variants,
+            "seeds": compared.seeds,
+            "reference": None,
+        }
+        return self.model_copy(update={"study": self.study.model_copy(update=changes)})
 
     def baseline_of(self, variant: str) -> str | None:
         """The study's first variant without classes that has the mixer of a variant with classes.

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trama.config.backends import Env, GamePatience
+from trama.config.experiments import OF_CLUSTERS, OF_EPISODES, OF_HISTORIES, OF_TIMINGS
 from trama.config.model import (
     Classifier,
     Cluster,
@@ -52,11 +53,11 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "figures": (
-        *("captions", "estimates", "outputs", "statistics", "style", "words"),
+        *("captions", "estimates", "experiments", "outputs", "statistics", "style", "words"),
         *(f"figures/{module}" for module in ("clusterings", "drawing", "parts")),
     ),
     "tables": (
-        *("captions", "estimates", "outputs", "statistics", "words"),
+        *("captions", "estimates", "experiments", "outputs", "statistics", "words"),
         *("tables/measured", "tables/table"),
     ),
 }
@@ -359,6 +360,26 @@ def of_study(config: Config, **names: Sequence[str]) -> dict[str, str]:
         )
         for stage, of in names.items()
     }
+
+
+def compared(config: Config, experiment: str) -> tuple[dict[str, str], Params]:
+    """What the figure and the table of an experiment depend on: hashes of jobs, and params."""
+    definition = config.experiments[experiment]
+    study = config.with_study_of(experiment)
+    upstream: dict[str, str] = {}
+    if definition.representations:
+        upstream = of_study(study, cluster=definition.representations)
+    elif definition.measures_any((*OF_HISTORIES, *OF_CLUSTERS, *OF_TIMINGS)):
+        upstream |= of_study(study, train=definition.variants)
+    more: Params = {
+        "question": definition.question,
+        "problems": list(definition.problems),
+        "measures": list(definition.measures),
+    }
+    if definition.measures_any(OF_EPISODES):
+        upstream |= of_study(study, evaluate=definition.variants)
+        more["task_sets"] = list(config.evaluate.task_sets)
+    return upstream, more
 
 
 def with_classes(config: Config) -> list[str]:

@@ -34,6 +34,7 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         *_unit_rules(config),
         *_task_set_rules(config),
         *_representation_rules(config),
+        *_experiment_rules(config),
         *_report_rules(config),
     ]
     never_clustered: list[Broken] = []
@@ -174,10 +175,23 @@ def _task_set_rules(config: "Config") -> list[Broken]:
             problems.append(unknown(path, "task set", name, config.task_sets))
             continue
         if isinstance(config.task_sets[name], config.env.settings.plays):
-            for problem in config.study.problems:
-                if problem in config.problems:
-                    problems += _unsuitable(config, path, name, problem)
+            problems += [
+                broken
+                for problem in _played_problems(config)
+                for broken in _unsuitable(config, path, name, problem)
+            ]
     return problems
+
+
+def _played_problems(config: "Config") -> list[str]:
+    """Problems of the study, and of experiments that the backend plays."""
+    of_experiments = [e.problems for e in config.experiments.values()]
+    named = (name for names in (config.study.problems, *of_experiments) for name in names)
+    return [
+        name
+        for name in dict.fromkeys(named)
+        if isinstance(config.problems.get(name), config.env.settings.plays)
+    ]
 
 
 def _unsuitable(config: "Config", path: KeyPath, name: str, problem: str) -> list[Broken]:
@@ -224,6 +238,22 @@ def _representation_rules(config: "Config") -> list[Broken]:
                 )
             )
     return problems
+
+
+def _experiment_rules(config: "Config") -> list[Broken]:
+    """What experiments name is defined."""
+    definitions: dict[str, Iterable[str]] = {
+        "problem": config.problems,
+        "representation": config.representations,
+        "variant": config.variants,
+    }
+    return [
+        unknown(("experiments", name, f"{kind}s", i), kind, used, known)
+        for name, experiment in config.experiments.items()
+        for kind, known in definitions.items()
+        for i, used in enumerate(getattr(experiment, f"{kind}s"))
+        if used not in known
+    ]
 
 
 def _report_rules(config: "Config") -> list[Broken]:

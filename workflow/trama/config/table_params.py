@@ -14,6 +14,7 @@ from trama.config.params import (
     Params,
     ReportParams,
     baselines,
+    compared,
     of_all,
     of_study,
     report_params,
@@ -48,6 +49,8 @@ class TableParams(ReportParams):
         reference: the variant that the others are compared with.
         changes: what each variant changes of the reference, in words.
         hyperparameters: keys of the configuration with their values.
+        problems: of an experiment, in the order in which they are shown.
+        question, measures: of an experiment.
     """
 
     tables: Tables
@@ -61,6 +64,9 @@ class TableParams(ReportParams):
     reference: Name | None = None
     changes: dict[Name, list[str]] = Field(default={})
     hyperparameters: list[Hyperparameter] = Field(default=[])
+    problems: Names = ()
+    question: str = ""
+    measures: Names = ()
 
 
 def results_params(config: Config, problem: str) -> Params:
@@ -168,6 +174,15 @@ def findings_params(config: Config) -> Params:
     more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
     more["with_predictor"] = with_classes(config)
     return _table("findings", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def experiment_params(config: Config, experiment: str) -> Params:
+    """Params of the table of an experiment."""
+    names = config.experiments[experiment].names
+    study = config.with_study_of(experiment)
+    upstream, more = compared(config, experiment)
+    keys = {"decimals", "policy"}
+    return _table("experiment", study, upstream, names, keys, **_bootstrap(config), **more)
 
 
 def _table(

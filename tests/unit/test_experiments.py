@@ -1,0 +1,171 @@
+"""What experiments measure, and say, of made-up runs."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from made_up import PROVENANCE, write_cluster_metrics, write_history
+from made_up_study import study_config, write_study
+from trama.config import figure_params, table_params
+from trama.config.figure_params import FigureParams
+from trama.config.model import Config
+from trama.config.table_params import TableParams
+from trama.data.parquet import read_table, write_table
+from trama.reporting import experiments, style
+from trama.reporting.figures.experiment import experiment as figure_experiment
+from trama.reporting.statistics import Inputs
+from trama.reporting.tables.experiment import experiment as table_experiment
+
+VARIANTS = ["qmix", "trama", "trama_oracle"]
+MEASURES = ["win_rate", "unseen_win_rate", "predictor_accuracy", "label_consistency"]
+MEASURES += ["train_minutes", "classes_share"]
+PROBLEMS = ["SurComb3", "SurComb4"]
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    own = {"question": "Which one?", "problems": PROBLEMS, "seeds": [0, 1, 2]}
+    own |= {"variants": VARIANTS, "measures": MEASURES}
+    study = {"name": "made_up", "variants": VARIANTS, "seeds": [0, 1, 2], "problems": PROBLEMS}
+    sets = {"task_sets": ["one_changed"]}
+    return study_config(study=study, evaluate=sets, experiments={"own": own})
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Inputs:
+    study = write_study(tmp_path_factory.mktemp("study"), config)
+    stages = {"episodes": "evaluate", "history": "train", "timing": "train"}
+    return {
+        kind: [
+            study / problem / stage / variant / f"seed_{seed}" / f"{kind}.parquet"
+            for problem in PROBLEMS
+            for variant in VARIANTS
+            for seed in (0, 1, 2)
+        ]
+        for kind, stage in stages.items()
+    }
+
+
+def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
+    inputs: Inputs, config: Config
+) -> None:
+    params = TableParams.model_validate(table_params.experiment_params(config, "own"))
+    table = table_experiment(inputs, params, "own")
+    assert [row[:2] for row in table.rows] == [[p, v] for p in PROBLEMS for v in VARIANTS]
+    tidy = pd.read_csv(io.StringIO(table.csv("")))
+    means = tidy[tidy["statistic"] == "mean"].set_index(["problem", "name", "measure"])["value"]
+    for path in inputs["episodes"]:
+        assert path.is_file()
+    for problem, variant in (("SurComb4", "qmix"), ("SurComb3", "trama")):
+        own = [p for p in inputs["episodes"] if {problem, variant} <= set(p.parts)]
+        rows = pd.concat(read_table(path, "episodes").to_pandas() for path in own)
+        rows = rows[rows["policy"] == "last"]
+        for measure, task_set in (("win_rate", "trained"), ("unseen_win_rate", "one_changed")):
+            of_set = rows[rows["task_set"] == task_set]
+            assert means[problem, variant, measure] == pytest.approx(of_set["won"].mean())
+        own = [p for p in inputs["timing"] if {problem, variant} <= set(p.parts)]
+        seconds = [
+            read_table(path, "timing").to_pandas().set_index("phase")["seconds"] for path in own
+        ]
+        minutes = np.mean([of.sum() / 60 for of in seconds])
+        share = np.mean([of[["label", "cluster", "vqvae"]].sum() / of.sum() for of in seconds])
+        assert means[problem, variant, "train_minutes"] == pytest.approx(minutes)
+        assert means[problem, variant, "classes_share"] == pytest.approx(share)
+    # A baseline has no predictor.
+    accuracy = 2 + MEASURES.index("predictor_accuracy")
+    assert [row[accuracy] == "n/a" for row in table.rows] == [True, False, False] * 2
+
+
+def test_of_a_history_a_series_counts_as_its_mean_and_the_rest_as_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "SurComb3/train/trama/seed_0/history.parquet"
+    rows = [
+        (steps, metric, None, None, value)
+        for steps, value in ((10, 0.2), (20, 0.6))
+        for metric in ("label_consistency", "ari")
+    ]
+    write_history(path, [*rows, (20, "ari", "3s2z surrounded", None, 0.9)])
+    found = experiments.measured({"history": [path]}, ["label_consistency", "ari"], "last", [])
+    scores = found["SurComb3"]
+    assert scores["label_consistency"]["trama"] == pytest.approx(np.array([[0.4]]))
+    assert scores["ari"]["trama"] == pytest.approx(np.array([[0.6]]))
+
+
+def test_representations_are_measured_by_their_clusters(tmp_path: Path) -> None:
+    paths = []
+    for name in ("vqvae", "mean_state"):
+        paths.append(tmp_path / f"SurComb3/representation/{name}/seed_0/cluster_metrics.parquet")
+        write_cluster_metrics(paths[-1], quantised=name == "vqvae")
+    found = experiments.measured({"cluster_metrics": paths}, ["ari", "codes_in_use"], "last", [])[
+        "SurComb3"
+    ]
+    assert set(found["ari"]) == {"vqvae", "mean_state"}
+    assert set(found["codes_in_use"]) == {"vqvae"}
+
+
+def test_findings_tell_apart_what_the_intervals_do() -> None:
+    noise = np.linspace(0, 0.02, 4)[:, None]
+    scores = {"P": {"win_rate": {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}}}
+    (sentence,) = experiments.findings(scores, ["a", "b", "c"], 0)
+    higher, apart = sentence.split("; ")
+    assert "minus that of ``a``: higher for ``b`` 0.20 [" in higher
+    assert apart.startswith("not told apart for ``c``")
+    assert (
+        experiments.findings({"P": {"ari": {"a": noise[:2], "b": noise[:2]}}}, ["a", "b"], 0) == []
+    )
+
+
+@pytest.mark.parametrize("n_problems", [1, 2])
+def test_a_figure_has_a_panel_for_each_measure(
+    inputs: Inputs, config: Config, n_problems: int
+) -> None:
+    """The longer list stands at the axis, the other one in the legend."""
+    params = FigureParams.model_validate(figure_params.experiment_params(config, "own"))
+    names = params.names[:n_problems]
+    params = params.model_copy(update={"names": names if n_problems == 1 else params.names})
+    with style.figure_style():
+        drawing = figure_experiment(inputs, params, "own")
+    shown = [axes for axes in drawing.figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == [experiments.TITLES[m] for m in MEASURES]
+    ticks = [label.get_text() for label in shown[0].get_yticklabels()]
+    assert ticks == (PROBLEMS if n_problems == 1 else VARIANTS)
+    assert "Which one?" in drawing.caption
+    legend = [text.get_text() for of in drawing.figure.legends for text in of.get_texts()]
+    assert legend == ([] if n_problems == 1 else PROBLEMS)
+
+
+def test_a_changed_run_makes_only_its_experiments_anew(config: Config) -> None:
+    def hashes(config: Config) -> dict[str, object]:
+        return {
+            name: table_params.experiment_params(config, name)["upstream"]
+            for name in config.experiments
+        }
+
+    before = hashes(config)
+    vqvae = config.representations["vqvae"].model_copy(update={"n_codes": 8})
+    changed = config.model_copy(
+        update={"representations": {**config.representations, "vqvae": vqvae}}
+    )
+    after = hashes(changed)
+    assert before["own"] != after["own"]
+    codes = config.experiments["latent_space"]
+    assert "vqvae" in codes.representations and before["latent_space"] != after["latent_space"]
+    only = config.experiments["own"].model_copy(update={"variants": ("qmix",)})
+    for one in (config, changed):
+        one.experiments["own"] = only
+    assert (
+        table_params.experiment_params(config, "own")["upstream"]
+        == table_params.experiment_params(changed, "own")["upstream"]
+    )
+
+
+def test_files_of_another_seed_than_all_have_leave_the_name_out(tmp_path: Path) -> None:
+    paths = []
+    for seed, metrics in ((0, ["ari", "nmi"]), (1, ["nmi"])):
+        paths.append(tmp_path / f"P/representation/r/seed_{seed}/cluster_metrics.parquet")
+        columns = {"metric": metrics, "class": [None] * len(metrics), "value": [0.5] * len(metrics)}
+        write_table(paths[-1], "cluster_metrics", columns, PROVENANCE)
+    found = experiments.measured({"cluster_metrics": paths}, ["ari", "nmi"], "last", [])["P"]
+    assert found["ari"] == {} and set(found["nmi"]) == {"r"}

@@ -1,0 +1,106 @@
+"""Experiments: what is compared, of what, and by which measures."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trama.config.sections import Name, Section, Seed, Words, listed
+from trama.config.validation import Broken, duplicates, report
+
+Measure = Literal[
+    "win_rate",
+    "return",
+    "unseen_win_rate",
+    "swap_actions",
+    "predictor_accuracy",
+    "predictor_balanced_accuracy",
+    "label_consistency",
+    "label_consistency_chance",
+    "ari",
+    "nmi",
+    "silhouette",
+    "codes_in_use",
+    "train_minutes",
+    "classes_share",
+]
+
+OF_EPISODES: tuple[Measure, ...] = ("win_rate", "return", "unseen_win_rate", "swap_actions")
+"""Measures of the episodes of stage evaluate."""
+OF_HISTORIES: tuple[Measure, ...] = (
+    "predictor_accuracy",
+    "predictor_balanced_accuracy",
+    "label_consistency",
+    "label_consistency_chance",
+)
+"""Measures of the histories of stage train."""
+OF_CLUSTERS: tuple[Measure, ...] = ("ari", "nmi", "silhouette", "codes_in_use")
+"""Measures of clusters: of a representation, those of stage cluster; of a variant, its last ones.
+"""
+OF_TIMINGS: tuple[Measure, ...] = ("train_minutes", "classes_share")
+"""Measures of the wall times of stage train."""
+
+
+class Experiment(Section):
+    """A comparison of its own: its runs are those of the chain, its end a figure and a table."""
+
+    question: Annotated[str, Words("a sentence")] = Field(
+        ..., min_length=1, description="What it is to answer, in a sentence; heads its caption."
+    )
+    problems: tuple[Name, ...] = listed(..., "Problems, by their name in `problems`.")
+    seeds: tuple[Seed, ...] = listed((0, 1, 2), "Seeds.")
+    representations: tuple[Name, ...] = listed(
+        (), "Representations that are compared, without any training.", min_length=0
+    )
+    variants: tuple[Name, ...] = listed(
+        (), "Variants that are compared, in place of representations.", min_length=0
+    )
+    measures: tuple[Measure, ...] = listed(
+        ...,
+        "What is measured: of the last policies' greedy episodes win rate, return, win rate on the "
+        "task sets, and greedy actions that another class would change; at the end of training the "
+        "predictor's accuracy, and the quality of the clusters (of representations: those of stage "
+        "cluster); over a training its labels' consistency, minutes, and the share of these that "
+        "classes took.",
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = [
+            broken
+            for key in ("problems", "seeds", "representations", "variants", "measures")
+            for broken in duplicates((key,), getattr(self, key))
+        ]
+        if bool(self.representations) == bool(self.variants):
+            problems.append(
+                Broken(
+                    ("variants",),
+                    "an experiment compares either representations or variants: name some of one "
+                    "kind, and none of the other",
+                    self.variants,
+                    others=(("representations",),),
+                )
+            )
+        elif self.representations:
+            problems += [
+                Broken(
+                    ("measures", i),
+                    "is measured of variants, and this experiment compares representations: remove "
+                    "it, or name variants instead",
+                    measure,
+                    valid=OF_CLUSTERS,
+                    others=(("representations",),),
+                )
+                for i, measure in enumerate(self.measures)
+                if measure not in OF_CLUSTERS
+            ]
+        report("experiment", problems)
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The representations or variants that are compared."""
+        return self.representations or self.variants
+
+    def measures_any(self, measures: tuple[Measure, ...]) -> bool:
+        """Whether it measures one of these."""
+        return not set(measures).isdisjoint(self.measures)

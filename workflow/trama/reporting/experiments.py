@@ -1,0 +1,182 @@
+"""What experiments measure: scores by problem, measure, and representation or variant."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trama.config.experiments import OF_CLUSTERS, OF_EPISODES, OF_HISTORIES, OF_TIMINGS
+from trama.config.relations import TRAINED
+from trama.data.parquet import read_table
+from trama.reporting import estimates, statistics, words
+from trama.reporting.estimates import Estimate
+from trama.reporting.statistics import Files, Inputs
+
+TITLES = {
+    "win_rate": "Win rate",
+    "return": "Return",
+    "unseen_win_rate": "Unseen win rate",
+    "swap_actions": "Swapped actions",
+    "predictor_accuracy": "Accuracy",
+    "predictor_balanced_accuracy": "Balanced accuracy",
+    "label_consistency": "Label consistency",
+    "label_consistency_chance": "Consistency by chance",
+    "ari": "ARI",
+    "nmi": "NMI",
+    "silhouette": "Silhouette",
+    "codes_in_use": "Codes in use",
+    "train_minutes": "Minutes",
+    "classes_share": "Classes' share",
+}
+"""What figures and tables call the measures."""
+
+EXPLANATIONS = {
+    "win_rate": "win rate and return: greedy episodes on the problem's own tasks",
+    "unseen_win_rate": "unseen win rate: on tasks that were not trained on",
+    "swap_actions": "swapped actions: share of the greedy actions that another class would change",
+    "predictor_accuracy": "accuracy, balanced accuracy: of the class predictor, last test",
+    "label_consistency": "label consistency: share of labels that a re-clustering keeps, mean of a "
+    "training, and the share that chance would keep",
+    "ari": "ARI, NMI: agreement of clusters with true tasks",
+    "train_minutes": "minutes: wall time of the training",
+    "classes_share": "classes' share: of that time, labels, clusterings and VQ-VAE updates",
+}
+"""Measures that need words in a caption; one stands for its neighbours too."""
+
+Scores = dict[str, dict[str, np.ndarray]]
+"""Scores [seeds, tasks] by measure and name, without the names that do not have the measure."""
+
+_SERIES = ("label_consistency", "label_consistency_chance")
+_CLASSES = ("label", "cluster", "vqvae")
+"""Phases of a training that only trajectory classes have."""
+
+
+def measured(
+    inputs: Inputs, measures: Sequence[str], policy: str, task_sets: Sequence[str]
+) -> dict[str, Scores]:
+    """Return the scores of an experiment by problem.
+
+    Args:
+        inputs: of each problem, seed and variant `episodes`, `history` and `timing`, as far as
+            something is measured of them, or of each representation `cluster_metrics`.
+        measures: some of `TITLES`.
+        policy: `last` or `best`; whose episodes count.
+        task_sets: the sets of tasks that were not trained on.
+
+    Raises:
+        TramaError: a file is missing or broken, or lacks what others of its name have.
+    """
+    found: dict[str, Scores] = {}
+    per_run: dict[str, tuple[Sequence[str], Callable[[Path], Mapping[str, float]]]] = {
+        "history": ((*OF_HISTORIES, *OF_CLUSTERS), _of_history),
+        "timing": (OF_TIMINGS, _of_timing),
+        "cluster_metrics": (OF_CLUSTERS, statistics.cluster_metrics),
+    }
+    for kind, (known, read) in per_run.items():
+        for problem, files in statistics.by_problem(inputs.get(kind, ())).items():
+            chosen = [measure for measure in measures if measure in known]
+            found.setdefault(problem, {}).update(_of_runs(files, chosen, read))
+    for problem, files in statistics.by_problem(inputs.get("episodes", ())).items():
+        paths = [path for seeds in files.values() for path in seeds.values()]
+        chosen = [measure for measure in measures if measure in OF_EPISODES]
+        found.setdefault(problem, {}).update(_of_episodes(paths, chosen, policy, task_sets))
+    return found
+
+
+def explained(measures: Sequence[str]) -> str:
+    """Say what the measures are, as far as their titles do not."""
+    words = [text for measure, text in EXPLANATIONS.items() if measure in measures]
+    return f" {'; '.join(words).capitalize()}." if words else ""
+
+
+def findings(scores: Mapping[str, Scores], names: Sequence[str], seed: int) -> list[str]:
+    """Say which names differ from the first one, by the 95 % interval of the IQMs' difference.
+
+    Args:
+        scores: by problem, as `measured` returns them.
+        names: what is compared.
+        seed: of the bootstrap.
+
+    Returns:
+        A sentence for each measure and problem in which there is something to compare, without
+        those of fewer than `estimates.MIN_SEEDS` seeds.
+    """
+    sentences = []
+    for problem, of_problem in scores.items():
+        for measure, by_name in of_problem.items():
+            if names[0] not in by_name:
+                continue
+            gaps = {
+                name: estimates.difference(by_name[name], by_name[names[0]], estimates.iqm, seed)
+                for name in names[1:]
+                if name in by_name
+            }
+            if any(gap.low is None for gap in gaps.values()) or not gaps:
+                continue
+            parts = [
+                f"{word} for {words.listed({n: words.estimate(gap, []) for n, gap in of.items()})}"
+                for word, of in _sides(gaps).items()
+                if of
+            ]
+            start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{names[0]}``: "
+            sentences.append(f"{start}{'; '.join(parts)}.")
+    return sentences
+
+
+def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
+    """Differences by what their intervals say."""
+    sides: dict[str, dict[str, Estimate]] = {"higher": {}, "lower": {}, "not told apart": {}}
+    for name, gap in gaps.items():
+        assert gap.low is not None and gap.high is not None
+        side = "higher" if gap.low > 0 else "lower" if gap.high < 0 else "not told apart"
+        sides[side][name] = gap
+    return sides
+
+
+def _of_runs(
+    files: Files, measures: Sequence[str], read: Callable[[Path], Mapping[str, float]]
+) -> Scores:
+    """Measures that a file of each run tells, of the names of which every seed has them."""
+    values = {name: [read(seeds[seed]) for seed in sorted(seeds)] for name, seeds in files.items()}
+    return {
+        measure: {
+            name: np.array([[of_run[measure]] for of_run in runs])
+            for name, runs in values.items()
+            if all(measure in of_run for of_run in runs)
+        }
+        for measure in measures
+    }
+
+
+def _of_history(path: Path) -> dict[str, float]:
+    """Last values of a training's metrics over all tasks; of `_SERIES` the means."""
+    table: pd.DataFrame = read_table(path, "history").to_pandas()
+    rows = table[table["task"].isna() & table["step"].isna()].sort_values("env_steps")
+    values = rows.groupby("metric")["value"]
+    means = values.mean()
+    return {**values.last(), **means[means.index.isin(_SERIES)]}
+
+
+def _of_timing(path: Path) -> dict[str, float]:
+    seconds = read_table(path, "timing").to_pandas().groupby("phase")["seconds"].sum()
+    of_classes = seconds[seconds.index.isin(_CLASSES)].sum()
+    return {
+        "train_minutes": float(seconds.sum()) / 60,
+        "classes_share": float(of_classes / seconds.sum()),
+    }
+
+
+def _of_episodes(
+    paths: Sequence[Path], measures: Sequence[str], policy: str, task_sets: Sequence[str]
+) -> Scores:
+    episodes = statistics.read_episodes(paths)
+    unseen = statistics.played_sets(episodes, policy, task_sets)
+    found: Scores = {}
+    for measure in measures:
+        of_unseen = measure == "unseen_win_rate"
+        if of_unseen and not unseen:
+            continue
+        metric, tasks = ("win_rate", unseen) if of_unseen else (measure, TRAINED)
+        found[measure] = statistics.scores(episodes, policy, metric, tasks).values
+    return found

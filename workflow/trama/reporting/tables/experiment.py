@@ -1,0 +1,54 @@
+"""What an experiment compares, by its measures."""
+
+from trama.config.table_params import TableParams
+from trama.reporting import experiments
+from trama.reporting.statistics import Inputs, bootstrap_seed
+from trama.reporting.tables.measured import Measured, interval_words, tidy
+from trama.reporting.tables.table import Table
+from trama.reporting.words import MISSING
+
+
+def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
+    """Return the table of an experiment.
+
+    Args:
+        inputs: as `experiments.measured` reads them.
+        params: of the table.
+        name: of the experiment.
+
+    Raises:
+        TramaError: as `experiments.measured`.
+    """
+    policy = params.tables.policy
+    scores = experiments.measured(inputs, params.measures, policy, params.task_sets)
+    measured = {
+        (problem, measure): Measured(by_name, params)
+        for problem, of_problem in scores.items()
+        for measure, by_name in of_problem.items()
+    }
+    cells, records = [], []
+    for problem in params.problems:
+        for compared in params.names:
+            row = [problem, compared]
+            for measure in params.measures:
+                found = measured.get((problem, measure))
+                row.append(MISSING if found is None else found.cell(compared, "iqm"))
+                if found is not None:
+                    keys = {"problem": problem, "name": compared, "measure": measure}
+                    records += found.rows(compared, **keys)
+            cells.append(row)
+    return Table(
+        title=f"Experiment {name}",
+        caption=[
+            params.question,
+            "Interquartile mean over seeds (of episodes: over seeds and tasks, the "
+            f"{policy} policies)."
+            f"{experiments.explained(params.measures)} {interval_words(len(params.seeds))}",
+            *experiments.findings(scores, params.names, bootstrap_seed(params.study_seed)),
+        ],
+        header=["Problem", "Name", *(experiments.TITLES[measure] for measure in params.measures)],
+        align="ll" + "r" * len(params.measures),
+        rows=cells,
+        tidy=tidy(records, experiment=name),
+        shown=f"measures {', '.join(params.measures)}; of episodes those of policy {policy}",
+    )
