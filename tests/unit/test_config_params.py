@@ -193,6 +193,14 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
     ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),
+    (
+        {"problems": {"SurComb3": {"env": {"smax": {"hide_unit_types": True}}}}},
+        {"collect", *TRAIN, *EVALUATE},
+    ),
+    ({"problems": {"SurComb4": {"env": {"smax": {"hide_unit_types": True}}}}}, set()),
+    # What it is anyway, and what is overridden at another problem.
+    ({"problems": {"SurComb3": {"env": {"smax": {"max_steps": 100, "dist_ratio": 0.5}}}}}, set()),
+    ({"problems": {"SurComb3": {"env": {"smax": {"roster": {"zealot": {"health": 150}}}}}}}, set()),
     ({"env": {"smax": {"roster": {"zealot": {"health": 151}}}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"env": {"smax": {"max_steps": 50}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"env": {"smax": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}}, set()),
@@ -402,6 +410,25 @@ def test_an_environment_has_the_unit_types_of_its_problem() -> None:
     params = CollectParams.model_validate(collect_params(config, "Two", 0))
     assert list(params.env.smax.roster) == ["stalker", "zealot"]  # in the roster's order
     assert params.env.smax.roster["zealot"] == config.env.smax.roster["zealot"]
+
+
+def test_params_hold_the_problems_own_environment() -> None:
+    env = {"smax": {"max_steps": 50, "roster": {"zealot": {"health": 90}}}}
+    config = _config({"problems": {"Two": {"units": ["3z1s", "2z2s"], "env": env}}})
+    plain = _config({"problems": {"Two": {"units": ["3z1s", "2z2s"]}}})
+    models: list[tuple[type[CollectParams | TrainParams | EvaluateParams], dict[str, Any]]] = [
+        (CollectParams, collect_params(config, "Two", 0)),
+        (TrainParams, train_params(config, "Two", "trama", 0)),
+        (EvaluateParams, evaluate_params(config, "Two", "trama", 0)),
+    ]
+    for model, params in models:
+        assert set(params["problem"]) == {"units", "starts"}
+        read = model.model_validate(params)
+        assert read.problem == plain.problems["Two"]
+        assert read.env.smax.max_steps == 50 and read.env.episode_limit == 51
+        assert read.env.smax.roster["zealot"].health == 90
+        assert list(read.env.smax.roster) == ["stalker", "zealot"]
+    assert collect_params(plain, "Two", 0)["problem"] == models[0][1]["problem"]
 
 
 def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:

@@ -100,6 +100,36 @@ def test_hyperparameters_have_a_value_for_each_variant_that_uses_them() -> None:
     assert not [key for section, key in rows if "roster" in key or "task_sets" in key]
 
 
+def test_hyperparameters_name_the_problems_where_these_differ() -> None:
+    hidden = {"units": ["3s2z", "2c3z"], "env": {"smax": {"hide_unit_types": True}}}
+    one_type = {"units": ["5s"], "env": {"smax": {"hide_unit_types": True, "max_steps": 100}}}
+    config = _config(
+        study={"problems": ["SurComb3", "Hidden", "One"]},
+        problems={"Hidden": hidden, "One": one_type},
+        evaluate={"task_sets": []},
+    )
+    rows = {(row["section"], row["key"]): row for row in hyperparameters(config)}
+    names = ("qmix", "qplex", "trama")
+    assert rows["env", "smax.hide_unit_types"]["values"] == dict.fromkeys(
+        names, "false on SurComb3; true on Hidden, One"
+    )
+    assert rows["env", "smax.max_steps"]["values"] == dict.fromkeys(names, "100")
+    assert not [key for section, key in rows if "roster" in key]
+
+
+def test_hyperparameters_that_one_problem_reads_name_it() -> None:
+    config = _config(
+        env={"backend": "mpe"},
+        study={"problems": ["Particles", "Spread"]},
+        problems={"Spread": {"scenarios": ["spread_2"]}},
+        evaluate={"task_sets": []},
+        collect={"env_steps": 40_000},
+    )
+    rows = {(row["section"], row["key"]): row for row in hyperparameters(config)}
+    assert set(rows["env", "mpe.words"]["values"].values()) == {"3 on Particles"}
+    assert set(rows["env", "mpe.max_steps"]["values"].values()) == {"25"}
+
+
 @pytest.mark.parametrize(
     ("names", "word"),
     [

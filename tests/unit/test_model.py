@@ -91,7 +91,9 @@ def test_file_round_trip(
     for each in (path, again):
         each.parent.mkdir()
     model.save(path)
-    assert _plain(torch.load(path, weights_only=True))
+    content = torch.load(path, weights_only=True)
+    assert _plain(content)
+    assert set(content["problem"]) == {"units", "starts"}  # its environment is in `env`
     other = TrainedModel.load(path, CPU)
     other.save(again)
     assert path.read_bytes() == again.read_bytes()

@@ -96,6 +96,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "problems.<name>.unit_weights": ("problems={zerg_5_vs_5: {unit_weights: {g: 0.5}}}", NOTHING),
     "problems.<name>.team_size": ("problems={zerg_5_vs_5: {team_size: 4}}", NOTHING),
     "problems.<name>.excluded_teams": ("problems={zerg_5_vs_5: {excluded_teams: []}}", NOTHING),
+    "problems.<name>.env": ("problems={SurComb3: {env: {smax: {max_steps: 90}}}}", ALL),
     # For evaluation alone.
     "task_sets.<name>.units": ("task_sets={tiny_units: {units: [2s3z]}}", EVALUATE),
     "task_sets.<name>.scenarios": ("task_sets={other_numbers: {scenarios: [tag_2]}}", NOTHING),

@@ -666,6 +666,17 @@ class Config(Section):
         alike = (n for n, v in others.items() if v.mixer == own.mixer and not v.has_classes)
         return next(alike, None) if own.has_classes else None
 
+    def env_for(self, problem: Problem | str) -> Env:
+        """Section env with the overrides of `problem` (a definition or its name) merged in.
+
+        Raises `ValidationError` for overrides that are not keys or values of section env.
+        """
+        if isinstance(problem, str):
+            problem = self.problems[problem]
+        if not problem.env:
+            return self.env
+        return type(self.env).model_validate(deep_merge(self.env.model_dump(), problem.env))
+
     def train_for(self, variant: Variant | str) -> Train:
         """Section train with the overrides of `variant` (a definition or its name) merged in.
 

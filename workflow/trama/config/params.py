@@ -400,11 +400,11 @@ def report_params(
 
 
 def _environment(config: Config, problem: str) -> Params:
-    """The problem, and of section env what its environments depend on."""
-    definition = config.problems[problem]
+    """The problem, and of section env, its overrides merged in, what its environments depend on."""
+    definition, env = config.problems[problem], config.env_for(problem)
     return {
-        "problem": _dump(definition),
-        "env": _dump(config.env, config.env.unused_keys(definition)),
+        "problem": _dump(definition, {("env",)}),
+        "env": _dump(env, env.unused_keys(definition)),
     }
 
 

@@ -89,6 +89,12 @@ def one_of(*kinds: type[Tasks]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+_ENV = (
+    "Overrides of keys of section `env`, in its own shape, for this problem. Backend, device and "
+    "patience are the same for all problems."
+)
+
+
 class UnitTasks(Tasks):
     """Each of some unit combinations from each of some starts."""
 
@@ -150,6 +156,7 @@ class UnitProblem(UnitTasks):
         "Start positions: enemies in groups around the team, mirrored at the map's middle, or the "
         "team in groups around the enemies.",
     )
+    env: dict[str, Any] = Field(default={}, description=_ENV)
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -215,6 +222,7 @@ class RandomTeams(Tasks):
     starts: tuple[StartPosition, ...] = listed(
         ("surrounded", "reflected"), "Start positions as with unit combinations; each is a task."
     )
+    env: dict[str, Any] = Field(default={}, description=_ENV)
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -271,6 +279,7 @@ class ScenarioProblem(ScenarioTasks):
         "or _circle, evenly on one; reference, two agents that tell each other where to go; "
         "tag_<n>, n agents that catch a scripted prey.",
     )
+    env: dict[str, Any] = Field(default={}, description=_ENV)
 
     @property
     def room(self) -> Room:

@@ -29,7 +29,7 @@ class TrainedModel:
         policy: the policy.
         test_win_rate: of the test at which this was the policy.
         problem_name: name of the problem in the config.
-        problem: that it was trained on.
+        problem: that it was trained on; its overrides of the environment are in `env`.
         env: settings of the environment, with the unit types of the problem; its device is `cpu`
             after loading, wherever the policy was trained.
         variant_name: name of the variant in the config.
@@ -57,7 +57,7 @@ class TrainedModel:
         content = {
             "sizes": own_texts(asdict(self.policy.sizes)),
             "weights": weights_of(self.policy),
-            "problem": plain(self.problem),
+            "problem": plain(self.problem, exclude=["env"]),
             "env": plain(self.env, exclude=["device", *self.env.unchosen]),
             "representation": representation,
             "class_of_task": own_texts(self.class_of_task),
