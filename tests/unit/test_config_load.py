@@ -411,6 +411,14 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ("env: {smax: {roster: {zealot: {sight: 33}}}}", ["zealot.sight = 33", "at most 32"]),
     ("env: {smax: {roster: {zealot: {range: 33}}}}", ["zealot.range = 33", "at most 32"]),
     ("env: {smax: {roster: {zealot: {speed: 33}}}}", ["zealot.speed = 33", "from 0 to 32"]),
+    (
+        "env: {smax: {noise: {enemy: 1.5, starts: 17}}}",
+        ["env.smax.noise.enemy = 1.5", "a number from 0 to 1", "starts = 17", "from 0 to 16"],
+    ),
+    (
+        "problems: {SurComb3: {env: {smax: {noise: {damage: -0.1}}}}}",
+        ["problems.SurComb3.env.smax.noise.damage = -0.1", "a number of at least 0"],
+    ),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",

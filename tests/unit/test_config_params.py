@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trama.config import figure_params
+from trama.config.backends import Noise
 from trama.config.figure_params import FigureParams, embeddings_params, learning_curves_params
 from trama.config.load import load_config
 from trama.config.model import Config
@@ -203,6 +204,9 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"problems": {"SurComb3": {"env": {"smax": {"roster": {"zealot": {"health": 150}}}}}}}, set()),
     ({"env": {"smax": {"roster": {"zealot": {"health": 151}}}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"env": {"smax": {"max_steps": 50}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"noise": {"damage": 0.1}}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"noise": {"damage": 0.0, "enemy": 0.0}}}}, set()),
+    ({"problems": {"SurComb3": {"env": {"smax": {"noise": {"enemy": 0.0}}}}}}, set()),
     ({"env": {"smax": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}}, set()),
     ({"collect": {"gamma": 0.9}}, {"collect"}),
     ({"collect": {"qplex": {"heads": 2}}}, {"collect"}),
@@ -429,6 +433,16 @@ def test_params_hold_the_problems_own_environment() -> None:
         assert read.env.smax.roster["zealot"].health == 90
         assert list(read.env.smax.roster) == ["stalker", "zealot"]
     assert collect_params(plain, "Two", 0)["problem"] == models[0][1]["problem"]
+
+
+def test_noise_is_in_the_params_where_there_is_some() -> None:
+    noise = {"damage": 0.2, "cooldown": 0.0, "starts": 0.0, "enemy": 0.0}
+    quiet = {"units": ["5s"], "env": {"smax": {"noise": {"damage": 0.0}}}}
+    config = _config({"env": {"smax": {"noise": noise}}, "problems": {"Quiet": quiet}})
+    assert collect_params(config, "SurComb3", 0)["env"]["smax"]["noise"] == noise
+    params = collect_params(config, "Quiet", 0)
+    assert "noise" not in params["env"]["smax"]
+    assert CollectParams.model_validate(params).env.smax.noise == Noise()
 
 
 def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_hyperparameters_have_a_value_for_each_variant_that_uses_them() -> None:
 
 def test_hyperparameters_name_the_problems_where_these_differ() -> None:
     hidden = {"units": ["3s2z", "2c3z"], "env": {"smax": {"hide_unit_types": True}}}
-    one_type = {"units": ["5s"], "env": {"smax": {"hide_unit_types": True, "max_steps": 100}}}
+    same = {"hide_unit_types": True, "max_steps": 100, "noise": {"damage": 0.2}}
+    one_type = {"units": ["5s"], "env": {"smax": same}}
     config = _config(
         study={"problems": ["SurComb3", "Hidden", "One"]},
         problems={"Hidden": hidden, "One": one_type},
@@ -114,6 +115,7 @@ def test_hyperparameters_name_the_problems_where_these_differ() -> None:
         names, "false on SurComb3; true on Hidden, One"
     )
     assert rows["env", "smax.max_steps"]["values"] == dict.fromkeys(names, "100")
+    assert rows["env", "smax.noise.damage"]["values"] == dict.fromkeys(names, "0.2 on One")
     assert not [key for section, key in rows if "roster" in key]
 
 

@@ -151,6 +151,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "env.smax.ally_loss_scale": ("env={smax: {ally_loss_scale: 0.5}}", ALL),
     "env.smax.hide_unit_types": ("env={smax: {hide_unit_types: true}}", ALL),
     "env.smax.dist_ratio": ("env={smax: {dist_ratio: 0.4}}", ALL),
+    "env.smax.noise.damage": ("env={smax: {noise: {damage: 0.1}}}", ALL),
+    "env.smax.noise.cooldown": ("env={smax: {noise: {cooldown: 0.1}}}", ALL),
+    "env.smax.noise.starts": ("env={smax: {noise: {starts: 1.0}}}", ALL),
+    "env.smax.noise.enemy": ("env={smax: {noise: {enemy: 0.1}}}", ALL),
     "env.smax.roster.<name>.symbol": (
         [
             "env={smax: {roster: {zealot: {symbol: q}}}}",

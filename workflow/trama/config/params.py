@@ -30,6 +30,7 @@ from trama.config.model import (
 from trama.config.problems import Problem, TaskSet
 from trama.config.relations import unused_optimiser_keys, unused_train_keys
 from trama.config.sections import Name, Section, Seed
+from trama.config.trees import without
 
 Params = dict[str, Any]
 
@@ -410,13 +411,7 @@ def _environment(config: Config, problem: str) -> Params:
 
 def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:
     """The section as plain data, without the key paths in `unused`."""
-    data: Params = section.model_dump(mode="json")
-    for *parents, key in unused:
-        node = data
-        for parent in parents:
-            node = node[parent]
-        del node[key]
-    return data
+    return without(section.model_dump(mode="json"), unused)
 
 
 def _representation(

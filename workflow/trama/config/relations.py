@@ -148,7 +148,8 @@ def _env_override_rules(
         if not isinstance(problem, settings.plays):
             unread.append(((backend,), f"{problem.kind}, which backend {backend} does not play"))
         else:
-            keys = sorted(settings.unused_keys(problem))
+            # What is idle may have been turned off here.
+            keys = sorted(settings.unused_keys(problem) - settings.idle_keys)
             unread += [((backend, *key), "this problem") for key in keys]
     problems = [
         Broken(
