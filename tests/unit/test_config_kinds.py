@@ -23,6 +23,11 @@ class Scenes(Tasks):
     starts: int = 1
     env: dict[str, Any] = Field(default={})
 
+    @property
+    def n_tasks(self) -> int:
+        """One by each name."""
+        return len(self.scenes)
+
 
 class Stage(Backend):
     """A backend without units."""

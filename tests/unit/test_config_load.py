@@ -419,6 +419,29 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "problems: {SurComb3: {env: {smax: {noise: {damage: -0.1}}}}}",
         ["problems.SurComb3.env.smax.noise.damage = -0.1", "a number of at least 0"],
     ),
+    ("train: {mixture_shift: {amount: 1.5}}", ["mixture_shift.amount = 1.5", "from 0 to 1"]),
+    (
+        "train: {mixture_shift: {amount: 0.5, interval_env_steps: 200000}}",
+        [
+            "train.mixture_shift.interval_env_steps = 200000",
+            "never shifts",
+            "[train.env_steps = 200000 in",
+        ],
+    ),
+    (
+        "study: {problems: [Mine]}\nproblems: {Mine: {units: [3s2z2c]}}\n"
+        "train: {mixture_shift: {amount: 0.5}}",
+        [
+            "train.mixture_shift.amount = 0.5",
+            "problem 'Mine' has one task",
+            '[study.problems[0] = "Mine" in',
+        ],
+    ),
+    (
+        "study: {problems: [Mine]}\nproblems: {Mine: {units: [3s2z2c]}}\n"
+        "variants: {trama: {train: {mixture_shift: {amount: 0.5}}}}",
+        ["variants.trama.train.mixture_shift.amount = 0.5", "problem 'Mine' has one task"],
+    ),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",
@@ -445,7 +468,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "train: {predictor: {n_codes: 3}}",
         ["train.predictor.n_codes = 3", "of this name is representations.<name>.n_codes."],
     ),
-    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 23 more."]),
+    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 24 more."]),
     (
         "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
         ["line 3", "train stands twice", "line 1"],

@@ -239,6 +239,8 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"cluster": {"max_trajectories": 600}}, CLUSTER | WITH_CLUSTERS),
     ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLUSTERS),
     ({"train": {"gamma": 0.9}}, TRAIN),
+    ({"train": {"mixture_shift": {"amount": 0.5}}}, TRAIN),
+    ({"train": {"mixture_shift": {"amount": 0.0, "interval_env_steps": 9}}}, set()),
     ({"train": {"test_episodes": 8}}, TRAIN | {"figure learning_curves"}),
     ({"train": {"qplex": {"heads": 2}}}, QPLEX),
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),

@@ -100,6 +100,23 @@ def test_hyperparameters_have_a_value_for_each_variant_that_uses_them() -> None:
     assert not [key for section, key in rows if "roster" in key or "task_sets" in key]
 
 
+def test_a_shift_of_the_mixture_stands_beside_those_without() -> None:
+    variants = {
+        "shifted": {"mixer": "qplex", "train": {"mixture_shift": {"amount": 0.5}}},
+        "same": {"mixer": "qplex", "train": {"mixture_shift": {"amount": 0.0}}},
+    }
+    config = _config(study={"variants": ["qplex", "shifted", "same"]}, variants=variants)
+    assert changes(config) == {
+        "qplex": [],
+        "shifted": ["mixture_shift.amount 0.5 instead of 0"],
+        "same": [],
+    }
+    rows = {row["key"]: row["values"] for row in hyperparameters(config)}
+    assert rows["mixture_shift.amount"] == {"qplex": "0", "shifted": "0.5", "same": "0"}
+    without = _config(study={"variants": ["qplex", "same"]}, variants=variants)
+    assert "mixture_shift.amount" not in {row["key"] for row in hyperparameters(without)}
+
+
 def test_hyperparameters_name_the_problems_where_these_differ() -> None:
     hidden = {"units": ["3s2z", "2c3z"], "env": {"smax": {"hide_unit_types": True}}}
     same = {"hide_unit_types": True, "max_steps": 100, "noise": {"damage": 0.2}}

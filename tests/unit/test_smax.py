@@ -129,6 +129,20 @@ def test_tasks_are_equally_frequent(episodes: tuple[UnitProblem, Any, Observatio
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_tasks_have_the_chances_that_they_are_given() -> None:
+    """And equal ones change nothing."""
+    n_envs, chances = 3000, np.array([0.5, 0, 0.25, 0.05, 0.1, 0, 0, 0.1])
+    with make(n_envs=n_envs) as env:
+        usual = env.reset(11).state
+        env.set_task_chances(chances)
+        env.reset(11)
+        counts = np.bincount(env.task, minlength=len(chances))
+        env.set_task_chances(np.full(len(chances), 1 / len(chances)))
+        assert np.array_equal(env.reset(11).state, usual)
+    assert not counts[chances == 0].any()
+    assert stats.chisquare(counts[chances > 0], n_envs * chances[chances > 0]).pvalue > 1e-3
+
+
 def test_teams_match_the_task_and_are_shuffled(
     episodes: tuple[UnitProblem, Any, Observation],
 ) -> None:
@@ -554,6 +568,7 @@ def test_step_is_compiled_once(env: VectorEnv, caplog: pytest.LogCaptureFixture)
         caplog.clear()
         other = changed(reward_scale=3.0, dist_ratio=0.7)
         with make(env=other, tasks=FEWER) as others:
+            others.set_task_chances(np.eye(len(FEWER))[2])
             for dtype in (np.int64, np.int32, np.uint8):
                 others.reset(2**40)
                 others.step(np.full((N, 5), STOP, dtype))

@@ -293,6 +293,15 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "train.clustering.interval_episodes": ("train={clustering: {interval_episodes: 9}}", TRAMA),
     "train.clustering.interval_env_steps": ("train={clustering: {interval_env_steps: 900}}", TRAMA),
     "train.clustering.initialisation": ("train={clustering: {initialisation: random}}", TRAMA),
+    "train.mixture_shift.amount": (
+        "train={mixture_shift: {amount: 0.5, interval_env_steps: 900}}",
+        TRAIN,
+    ),
+    # The mixture does not shift.
+    "train.mixture_shift.interval_env_steps": (
+        "train={mixture_shift: {interval_env_steps: 900}}",
+        NOTHING,
+    ),
     "evaluate.episodes": ("evaluate={episodes: 5}", EVALUATE),
     "evaluate.policies": ("evaluate={policies: [last]}", EVALUATE),
     **{

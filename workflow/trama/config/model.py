@@ -460,6 +460,22 @@ class Clustering(Section):
     )
 
 
+class MixtureShift(Section):
+    """A mixture of tasks that shifts during training: a stress test of labels over time."""
+
+    amount: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Total variation distance of the two mixtures that training plays in turn: 0 "
+        "is one uniform mixture, 1 is two halves that share no task. Tests and evaluation stay "
+        "uniform.",
+    )
+    interval_env_steps: EnvSteps = Field(
+        default=30_000, ge=1, description="Env steps after which the other mixture is played."
+    )
+
+
 class Train(RL):
     """Stage train."""
 
@@ -507,9 +523,21 @@ class Train(RL):
         default=VQVAEUpdates(), description="Online updates of the VQ-VAE."
     )
     clustering: Clustering = Field(default=Clustering(), description="Re-clustering.")
+    mixture_shift: MixtureShift = Field(
+        default=MixtureShift(), description="Shift of the mixture of tasks."
+    )
 
     def _broken(self) -> list[Broken]:
-        return [*super()._broken(), *at_most(self, "test_interval", "env_steps")]
+        problems = [*super()._broken(), *at_most(self, "test_interval", "env_steps")]
+        shift = self.mixture_shift
+        if shift.amount and shift.interval_env_steps >= self.env_steps:
+            message = (
+                f"interval_env_steps ({shift.interval_env_steps}) must be less than env_steps "
+                f"({self.env_steps}), or the mixture never shifts"
+            )
+            path, steps = ("mixture_shift", "interval_env_steps"), ("env_steps",)
+            problems.append(Broken(path, message, shift.interval_env_steps, others=(steps,)))
+        return problems
 
 
 Policy = Literal["last", "best"]

@@ -247,6 +247,8 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     train = config.train_for(variant)
     unused = {path for path, _ in unused_train_keys(definition, representation, train)}
     unused |= {(key,) for key in _RUN_KEYS}
+    if not train.mixture_shift.amount:
+        unused.add(("mixture_shift",))
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
     starts_warm = name is not None and train.warm_start
     if name is not None and starts_warm:

@@ -1,6 +1,7 @@
 """Kinds of problems, and of task sets: what is played (see `model`)."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -48,6 +49,11 @@ class Tasks(Section):
 
     kind: ClassVar[str]
     told_by: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def n_tasks(self) -> int:
+        """Number of tasks."""
 
     @property
     def symbols(self) -> list[tuple[KeyPath, str]]:
@@ -119,6 +125,11 @@ class UnitTasks(Tasks):
                 message = f"is a team of {size}: a team has at most {MOST_UNITS} units"
                 problems.append(Broken(("units", i), message, units))
         return problems
+
+    @property
+    def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.units) * len(self.starts)
 
     @property
     def teams(self) -> list[dict[str, int]]:
@@ -240,6 +251,11 @@ class RandomTeams(Tasks):
         return self
 
     @property
+    def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.starts)
+
+    @property
     def symbols(self) -> list[tuple[KeyPath, str]]:
         """See `Tasks`."""
         return [(("unit_weights",), symbol) for symbol in self.unit_weights]
@@ -263,6 +279,11 @@ class ScenarioTasks(Tasks):
     def _rules(self) -> Self:
         report("scenarios", duplicates(("scenarios",), self.scenarios))
         return self
+
+    @property
+    def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.scenarios)
 
     @property
     def parsed(self) -> list[Scenario]:

@@ -42,7 +42,7 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         *_representation_rules(config),
         *_report_rules(config),
     ]
-    never_clustered: list[Broken] = []
+    of_trainings: list[Broken] = []
     for name, variant in config.variants.items():
         problems += _variant_rules(config, name, variant)
         try:
@@ -52,9 +52,10 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         else:
             problems += _override_rules(config, name, variant, train)
             if name in config.study.variants:
-                never_clustered += _clustering_rules(config, name, variant, train)
+                of_trainings += _clustering_rules(config, name, variant, train)
+                of_trainings += _mixture_rules(config, name, variant, train)
     # Variants that share section train share the problem.
-    return problems + list(dict.fromkeys(never_clustered)), overrides
+    return problems + list(dict.fromkeys(of_trainings)), overrides
 
 
 def unused_train_keys(
@@ -375,8 +376,7 @@ def _clustering_rules(
         return []
 
     def place(*key: str) -> KeyPath:
-        own = ("variants", name) if has_path(variant.train, key) else ()
-        return (*own, "train", *key)
+        return _place_of_train(name, variant, *key)
 
     problems = []
     fewest = config.cluster.min_trajectories
@@ -397,6 +397,31 @@ def _clustering_rules(
         path = place("clustering", "first_env_steps")
         problems.append(Broken(path, message, first, others=(steps,)))
     return problems
+
+
+def _mixture_rules(config: "Config", name: str, variant: "Variant", train: "Train") -> list[Broken]:
+    """A mixture that shifts has tasks to shift between."""
+    amount = train.mixture_shift.amount
+    if not amount:
+        return []
+    path = _place_of_train(name, variant, "mixture_shift", "amount")
+    return [
+        Broken(
+            path,
+            f"problem {problem!r} has one task, and a mixture shifts between several: set it to 0, "
+            "or name other problems",
+            amount,
+            others=(("study", "problems", i),),
+        )
+        for i, problem in enumerate(config.study.problems)
+        if problem in config.problems and config.problems[problem].n_tasks == 1
+    ]
+
+
+def _place_of_train(name: str, variant: "Variant", *key: str) -> KeyPath:
+    """Where a key of section train is set for a variant."""
+    own = ("variants", name) if has_path(variant.train, key) else ()
+    return (*own, "train", *key)
 
 
 def _collect_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:

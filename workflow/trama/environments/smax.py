@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from trama.config.backends import MAP_SIDE, Noise, Smax
 from trama.config.problems import StartPosition, UnitProblem
-from trama.environments.base import EnvSpec
+from trama.environments.base import EnvSpec, equal_chances
 from trama.environments.deferred import defer_package, skip_init
 from trama.environments.jax_batch import (
     JaxVectorEnv,
@@ -409,7 +409,7 @@ def _mixture(
         types=types,
         alive=alive,
         start=np.array([STARTS.index(task.start) for task in battles], np.int32),
-        log_probability=log_chances(len(tasks)),
+        log_probability=log_chances(equal_chances(len(tasks))),
         dist_ratio=np.float32(settings.dist_ratio),
         reward_scale=np.float32(settings.reward_scale),
         ally_loss_scale=np.float32(settings.ally_loss_scale),
