@@ -75,6 +75,12 @@ SMAX = Subject(
     n_steps=110,
 )
 
+NOISY_SMAX = SMAX._replace(
+    env=Env.model_validate(
+        {"smax": {"noise": {"damage": 0.3, "cooldown": 0.3, "starts": 2.0, "enemy": 0.2}}}
+    )
+)
+
 MPE = Subject(
     problem=ScenarioProblem.model_validate(CONFIG["problems"]["Particles"]),
     env=Env.model_validate(CONFIG["env"] | {"backend": "mpe"}),
@@ -102,6 +108,7 @@ NO_SMACV2 = pytest.mark.skipif(
 # A further backend is a further entry here; `marks` say where it cannot be tried.
 BACKENDS = [
     pytest.param(SMAX, id="smax"),
+    pytest.param(NOISY_SMAX, id="smax with noise"),
     pytest.param(MPE, id="mpe"),
     pytest.param(SMACV2, id="smacv2", marks=NO_SMACV2),
 ]

@@ -10,7 +10,14 @@ import torch
 
 from trama.config.model import Classifier as ClassifierConfig
 from trama.config.model import Cluster, Pretrain, QMix, QPlex, Representation, Train
-from trama.environments.base import EnvSpec, Int, Observation, Step, VectorEnv
+from trama.environments.base import (
+    EnvSpec,
+    Int,
+    Observation,
+    Step,
+    VectorEnv,
+    checked_chances,
+)
 from trama.learning.build import build_learner
 from trama.learning.clustering import fit_clusters
 from trama.learning.embedding import TrajectoryEmbedding
@@ -78,10 +85,23 @@ class FakeEnv(VectorEnv):
     ):
         self.spec, self.n_envs = spec, n_envs
         self._new_game, self._report = new_game, report
+        self._chances: np.ndarray | None = None
+
+    def set_task_chances(self, chances: np.ndarray) -> None:
+        self._chances = checked_chances(chances, len(self.spec.tasks))
+
+    def _draw(self, rng: np.random.Generator) -> Game:
+        """A game; with chances of tasks, the first one of the task that these draw."""
+        game = self._new_game(rng)
+        if self._chances is not None:
+            task = rng.choice(len(self._chances), p=self._chances)
+            while game.task != task:
+                game = self._new_game(rng)
+        return game
 
     def reset(self, seed: int) -> Observation:
         self._rngs = [np.random.default_rng([seed, e]) for e in range(self.n_envs)]
-        self._games = [self._new_game(rng) for rng in self._rngs]
+        self._games = [self._draw(rng) for rng in self._rngs]
         self._number = 0
         return self._observe()
 
@@ -101,7 +121,7 @@ class FakeEnv(VectorEnv):
         last = self._observe()
         for e, (_, over, out_of_time, _) in enumerate(results):
             if over or out_of_time:
-                self._games[e] = self._new_game(self._rngs[e])
+                self._games[e] = self._draw(self._rngs[e])
                 self._number += 1
         return Step(
             self._observe(),
@@ -119,11 +139,13 @@ class FakeEnv(VectorEnv):
         return np.array(tasks, np.int32)
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        _SNAPSHOTS.append(copy.deepcopy((self._rngs, self._games, self._number)))
+        state = self._rngs, self._games, self._number, self._chances
+        _SNAPSHOTS.append(copy.deepcopy(state))
         return {"number": np.array(len(_SNAPSHOTS) - 1)}
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
-        self._rngs, self._games, self._number = copy.deepcopy(_SNAPSHOTS[int(snapshot["number"])])
+        state = copy.deepcopy(_SNAPSHOTS[int(snapshot["number"])])
+        self._rngs, self._games, self._number, self._chances = state
 
     def close(self) -> None:
         pass

@@ -127,6 +127,24 @@ def test_a_training_that_starts_cold_with_collected_episodes(
     assert files_of(folder) == whole
 
 
+def test_a_training_whose_mixture_shifts(
+    trained: Callable[[Representation], Path], stop_after: Callable[[int], None]
+) -> None:
+    """Stopped around the shifts, of which there is one in every 15 steps."""
+    folder = trained(QUANTISED)
+    _forget_training(folder)
+    shift = {"amount": 1.0, "interval_env_steps": 60}
+    run_train(folder, QUANTISED, mixture_shift=shift)
+    whole = _forget_training(folder)
+    for steps in (14, 1, 1, 14, 30):
+        stop_after(steps)
+        with pytest.raises(TramaError, match="stopped"):
+            run_train(folder, QUANTISED, mixture_shift=shift)
+    stop_after(0)
+    run_train(folder, QUANTISED, mixture_shift=shift)
+    assert files_of(folder) == whole
+
+
 @pytest.mark.parametrize("mixer_only", [True, False], ids=["baseline", "oracle"])
 def test_variants_without_a_representation(
     mixer_only: bool, trained: Callable[[Representation], Path], stop_after: Callable[[int], None]

@@ -21,6 +21,12 @@ class Scenes(Tasks):
 
     scenes: tuple[str, ...] = Field(..., strict=False)
     starts: int = 1
+    env: dict[str, Any] = Field(default={})
+
+    @property
+    def n_tasks(self) -> int:
+        """One by each name."""
+        return len(self.scenes)
 
 
 class Stage(Backend):
@@ -144,6 +150,17 @@ def test_params_hold_the_section_of_the_chosen_backend_alone() -> None:
     }
 
 
+def test_a_problem_of_another_kind_overrides_the_section_of_its_backend() -> None:
+    given = config("Scenes", backend="stage").model_dump()
+    given["problems"]["Scenes"]["env"] = {"stage": {"max_steps": 3}}
+    made = TwoKinds.model_validate(given)
+    assert isinstance(made.env_for("Scenes"), TwoBackends)
+    assert made.env_for("Scenes").episode_limit == 3
+    params = collect_params(made, "Scenes", 0)
+    assert params["env"]["stage"] == {"max_steps": 3, "speed": 1.0}
+    assert params["problem"] == {"scenes": ["one", "two"], "starts": 1}
+
+
 def test_the_episode_limit_is_that_of_the_chosen_backend() -> None:
     assert TwoBackends().episode_limit == 101
     assert TwoBackends(smax=Smax(max_steps=5)).episode_limit == 6
@@ -174,7 +191,7 @@ def test_all_kinds_are_described() -> None:
     assert sections_of(field) == (UnitProblem, Scenes)
     place = place_at(("problems", "Mine"), TwoKinds)
     assert place is not None
-    assert names(place) == ("units", "starts", "scenes")
+    assert names(place) == ("units", "starts", "env", "scenes")
     assert plain(place) == "a mapping of keys to values"
     assert place_at(("problems", "Mine", "scenes"), TwoKinds) == field_place(
         Scenes.model_fields["scenes"]

@@ -131,6 +131,52 @@ def test_overrides_of_a_variant_reach_its_training(tmp_path: Path) -> None:
     assert config.train_for("qplex") == config.train
 
 
+def test_overrides_of_a_problem_reach_its_environments(tmp_path: Path) -> None:
+    text = "problems: {SurComb4: {env: {smax: {max_steps: 50, roster: {zealot: {health: 90}}}}}}"
+    config = _load(text, None, tmp_path)
+    base, merged = config.env, config.env_for("SurComb4")
+    assert config.env_for("SurComb3") == base == _load().env
+    assert (base.smax.max_steps, merged.smax.max_steps) == (100, 50)
+    zealot = base.smax.roster["zealot"].model_copy(update={"health": 90})
+    assert merged.smax.roster == {**base.smax.roster, "zealot": zealot}
+    assert merged == base.model_copy(update={"smax": merged.smax})
+    commented = _load("problems: {SurComb4: {env: {smax: }}}", None, tmp_path)
+    assert commented.env_for("SurComb4") == base
+
+
+def test_only_problems_of_the_study_are_held_to_the_backend(tmp_path: Path) -> None:
+    """The others may be for another one; and one problem may be for both."""
+    both = "{smax: {max_steps: 60}, smacv2: {max_steps: 90}}"
+    other = "{smacv2: {max_steps: 90}}"
+    text = f"problems: {{SurComb4: {{env: {other}}}, SurComb3: {{env: {both}}}}}"
+    for backend in ("smax", "smacv2"):
+        config = _load(text, {"env": {"backend": backend}}, tmp_path)
+        assert config.env_for("SurComb3").settings.episode_limit == (
+            61 if backend == "smax" else 90
+        )
+
+
+MARINE = (
+    "{symbol: m, speed: 3, damage: 9, range: 5, sight: 9, radius: 0.4, health: 45, cooldown: 0.6}"
+)
+
+
+def test_units_are_those_of_the_problems_own_environment(tmp_path: Path) -> None:
+    marines = f"Marines: {{units: [3m2s, 5m], env: {{smax: {{roster: {{marine: {MARINE}}}}}}}}}"
+    base = {"study": {"problems": ["Marines"]}, "evaluate": {"task_sets": ["others"]}}
+    task_set = "task_sets: {others: {units: [4m1s]}}"
+    config = _load(f"problems: {{{marines}}}\n{task_set}", base, tmp_path)
+    assert config.env_for("Marines").smax.units["m"] == "marine"
+    with pytest.raises(TramaError) as caught:
+        _load(f"problems: {{{marines}, More: {{units: [5m]}}}}\n{task_set}", base, tmp_path)
+    assert "problems.More.units[0]" in str(caught.value)
+    both = {**base, "study": {"problems": ["SurComb3", "Marines"]}}
+    with pytest.raises(TramaError) as caught:
+        _load(f"problems: {{{marines}}}\n{task_set}", both, tmp_path)
+    (_, line) = str(caught.value).splitlines()
+    assert "does not suit problem 'SurComb3': '4m1s' has a unit type that the problem does" in line
+
+
 # A malformed --configfile, and what the message must hold besides the file's name.
 MALFORMED: list[tuple[str, list[str]]] = [
     ("tran: {gamma: 0.9}", ["line 1", "tran =", "no such key", "Did you mean 'train'?"]),
@@ -243,6 +289,62 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "evaluate: {task_sets: [own]}",
         ["evaluate.task_sets[0]", "'2s1z' is a team of 3, the problem has teams of 2"],
     ),
+    (
+        "problems: {SurComb3: {env: {smax: {max_stps: 9}}}}",
+        ["problems.SurComb3.env.smax.max_stps = 9", "no such key", "Did you mean 'max_steps'?"],
+    ),
+    (
+        "problems: {zerg_5_vs_5: {env: {smacv2: {difficulty: 11}}}}",
+        ["problems.zerg_5_vs_5.env.smacv2.difficulty = 11", "a whole number from 1 to 10"],
+    ),
+    ("problems: {SurComb3: {env: 3}}", ["problems.SurComb3.env = 3", "a mapping of keys"]),
+    (
+        "problems: {SurComb3: {env: {smax: {roster: {zealot: {symbol: s}}}}}}",
+        [
+            'problems.SurComb3.env.smax.roster.zealot.symbol = "s"',
+            "of 'stalker'",
+            '[env.smax.roster.stalker.symbol = "s" in',
+        ],
+    ),
+    (
+        "problems: {Particles: {env: {backend: mpe}}}",
+        [
+            'problems.Particles.env.backend = "mpe"',
+            "backend is the same for all problems: set it in section env",
+            '[env.backend = "smax" in',
+        ],
+    ),
+    (
+        "problems: {SurComb3: {env: {device: cuda, smax: {max_steps: 9}}}}",
+        ['problems.SurComb3.env.device = "cuda"', "device is the same for all problems"],
+    ),
+    (
+        "problems: {SurComb4: {env: {smacv2: {patience: {attempts: 9}}}}}",
+        ["problems.SurComb4.env.smacv2.patience = ", "patience is the same for all problems"],
+    ),
+    (
+        "problems: {SurComb3: {env: {mpe: {words: 4}}}}",
+        ["problems.SurComb3.env.mpe = ", "unit combinations, which backend mpe does not play"],
+    ),
+    (
+        "problems: {Two: {units: [3s2z], env: {smax: {roster: {colossus: {health: 300}}}}}}",
+        [
+            "problems.Two.env.smax.roster.colossus = ",
+            "smax.roster.colossus has no effect on this problem: remove it",
+        ],
+    ),
+    (
+        "problems: {SurComb3: {env: {smacv2: {max_steps: 90}}}}",
+        ["problems.SurComb3.env = ", "changes nothing on backend smax", "[env.backend = "],
+    ),
+    (
+        "problems: {SurComb3: {env: {smax: {max_steps: 2000}}}}",
+        [
+            "collect.env_steps = 40000",
+            "64032",
+            "[problems.SurComb3.env.smax.max_steps = 2000 in",
+        ],
+    ),
     ("study: {reference: tramma}", ["study.reference", "study.variants", "Did you mean 'trama'?"]),
     ("train: {learning_rate: 5e-4}", ["train.learning_rate", '"5e-4"', "write 5.0e-4"]),
     (
@@ -316,6 +418,37 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ("env: {smax: {roster: {zealot: {sight: 33}}}}", ["zealot.sight = 33", "at most 32"]),
     ("env: {smax: {roster: {zealot: {range: 33}}}}", ["zealot.range = 33", "at most 32"]),
     ("env: {smax: {roster: {zealot: {speed: 33}}}}", ["zealot.speed = 33", "from 0 to 32"]),
+    (
+        "env: {smax: {noise: {enemy: 1.5, starts: 17}}}",
+        ["env.smax.noise.enemy = 1.5", "a number from 0 to 1", "starts = 17", "from 0 to 16"],
+    ),
+    (
+        "problems: {SurComb3: {env: {smax: {noise: {damage: -0.1}}}}}",
+        ["problems.SurComb3.env.smax.noise.damage = -0.1", "a number of at least 0"],
+    ),
+    ("train: {mixture_shift: {amount: 1.5}}", ["mixture_shift.amount = 1.5", "from 0 to 1"]),
+    (
+        "train: {mixture_shift: {amount: 0.5, interval_env_steps: 200000}}",
+        [
+            "train.mixture_shift.interval_env_steps = 200000",
+            "never shifts",
+            "[train.env_steps = 200000 in",
+        ],
+    ),
+    (
+        "study: {problems: [Mine]}\nproblems: {Mine: {units: [3s2z2c]}}\n"
+        "train: {mixture_shift: {amount: 0.5}}",
+        [
+            "train.mixture_shift.amount = 0.5",
+            "problem 'Mine' has one task",
+            '[study.problems[0] = "Mine" in',
+        ],
+    ),
+    (
+        "study: {problems: [Mine]}\nproblems: {Mine: {units: [3s2z2c]}}\n"
+        "variants: {trama: {train: {mixture_shift: {amount: 0.5}}}}",
+        ["variants.trama.train.mixture_shift.amount = 0.5", "problem 'Mine' has one task"],
+    ),
     ("train: {test_interval: 999999}", ["train.test_interval = 999999", "train.env_steps"]),
     (
         "cluster: {min_trajectories: 9, max_trajectories: 8}",
@@ -342,7 +475,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "train: {predictor: {n_codes: 3}}",
         ["train.predictor.n_codes = 3", "of this name is representations.<name>.n_codes."],
     ),
-    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 23 more."]),
+    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 24 more."]),
     (
         "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
         ["line 3", "train stands twice", "line 1"],

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trama.config import figure_params
+from trama.config.backends import Noise
 from trama.config.figure_params import FigureParams, embeddings_params, learning_curves_params
 from trama.config.load import load_config
 from trama.config.model import Config
@@ -193,8 +194,19 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
     ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),
+    (
+        {"problems": {"SurComb3": {"env": {"smax": {"hide_unit_types": True}}}}},
+        {"collect", *TRAIN, *EVALUATE},
+    ),
+    ({"problems": {"SurComb4": {"env": {"smax": {"hide_unit_types": True}}}}}, set()),
+    # What it is anyway, and what is overridden at another problem.
+    ({"problems": {"SurComb3": {"env": {"smax": {"max_steps": 100, "dist_ratio": 0.5}}}}}, set()),
+    ({"problems": {"SurComb3": {"env": {"smax": {"roster": {"zealot": {"health": 150}}}}}}}, set()),
     ({"env": {"smax": {"roster": {"zealot": {"health": 151}}}}}, {"collect", *TRAIN, *EVALUATE}),
     ({"env": {"smax": {"max_steps": 50}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"noise": {"damage": 0.1}}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"noise": {"damage": 0.0, "enemy": 0.0}}}}, set()),
+    ({"problems": {"SurComb3": {"env": {"smax": {"noise": {"enemy": 0.0}}}}}}, set()),
     ({"env": {"smax": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}}, set()),
     ({"collect": {"gamma": 0.9}}, {"collect"}),
     ({"collect": {"qplex": {"heads": 2}}}, {"collect"}),
@@ -227,6 +239,8 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"cluster": {"max_trajectories": 600}}, CLUSTER | WITH_CLUSTERS),
     ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLUSTERS),
     ({"train": {"gamma": 0.9}}, TRAIN),
+    ({"train": {"mixture_shift": {"amount": 0.5}}}, TRAIN),
+    ({"train": {"mixture_shift": {"amount": 0.0, "interval_env_steps": 9}}}, set()),
     ({"train": {"test_episodes": 8}}, TRAIN | {"figure learning_curves"}),
     ({"train": {"qplex": {"heads": 2}}}, QPLEX),
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
@@ -402,6 +416,35 @@ def test_an_environment_has_the_unit_types_of_its_problem() -> None:
     params = CollectParams.model_validate(collect_params(config, "Two", 0))
     assert list(params.env.smax.roster) == ["stalker", "zealot"]  # in the roster's order
     assert params.env.smax.roster["zealot"] == config.env.smax.roster["zealot"]
+
+
+def test_params_hold_the_problems_own_environment() -> None:
+    env = {"smax": {"max_steps": 50, "roster": {"zealot": {"health": 90}}}}
+    config = _config({"problems": {"Two": {"units": ["3z1s", "2z2s"], "env": env}}})
+    plain = _config({"problems": {"Two": {"units": ["3z1s", "2z2s"]}}})
+    models: list[tuple[type[CollectParams | TrainParams | EvaluateParams], dict[str, Any]]] = [
+        (CollectParams, collect_params(config, "Two", 0)),
+        (TrainParams, train_params(config, "Two", "trama", 0)),
+        (EvaluateParams, evaluate_params(config, "Two", "trama", 0)),
+    ]
+    for model, params in models:
+        assert set(params["problem"]) == {"units", "starts"}
+        read = model.model_validate(params)
+        assert read.problem == plain.problems["Two"]
+        assert read.env.smax.max_steps == 50 and read.env.episode_limit == 51
+        assert read.env.smax.roster["zealot"].health == 90
+        assert list(read.env.smax.roster) == ["stalker", "zealot"]
+    assert collect_params(plain, "Two", 0)["problem"] == models[0][1]["problem"]
+
+
+def test_noise_is_in_the_params_where_there_is_some() -> None:
+    noise = {"damage": 0.2, "cooldown": 0.0, "starts": 0.0, "enemy": 0.0}
+    quiet = {"units": ["5s"], "env": {"smax": {"noise": {"damage": 0.0}}}}
+    config = _config({"env": {"smax": {"noise": noise}}, "problems": {"Quiet": quiet}})
+    assert collect_params(config, "SurComb3", 0)["env"]["smax"]["noise"] == noise
+    params = collect_params(config, "Quiet", 0)
+    assert "noise" not in params["env"]["smax"]
+    assert CollectParams.model_validate(params).env.smax.noise == Noise()
 
 
 def test_sources_are_all_modules_of_the_report(tmp_path: Path) -> None:

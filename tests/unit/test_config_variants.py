@@ -100,6 +100,55 @@ def test_hyperparameters_have_a_value_for_each_variant_that_uses_them() -> None:
     assert not [key for section, key in rows if "roster" in key or "task_sets" in key]
 
 
+def test_a_shift_of_the_mixture_stands_beside_those_without() -> None:
+    variants = {
+        "shifted": {"mixer": "qplex", "train": {"mixture_shift": {"amount": 0.5}}},
+        "same": {"mixer": "qplex", "train": {"mixture_shift": {"amount": 0.0}}},
+    }
+    config = _config(study={"variants": ["qplex", "shifted", "same"]}, variants=variants)
+    assert changes(config) == {
+        "qplex": [],
+        "shifted": ["mixture_shift.amount 0.5 instead of 0"],
+        "same": [],
+    }
+    rows = {row["key"]: row["values"] for row in hyperparameters(config)}
+    assert rows["mixture_shift.amount"] == {"qplex": "0", "shifted": "0.5", "same": "0"}
+    without = _config(study={"variants": ["qplex", "same"]}, variants=variants)
+    assert "mixture_shift.amount" not in {row["key"] for row in hyperparameters(without)}
+
+
+def test_hyperparameters_name_the_problems_where_these_differ() -> None:
+    hidden = {"units": ["3s2z", "2c3z"], "env": {"smax": {"hide_unit_types": True}}}
+    same = {"hide_unit_types": True, "max_steps": 100, "noise": {"damage": 0.2}}
+    one_type = {"units": ["5s"], "env": {"smax": same}}
+    config = _config(
+        study={"problems": ["SurComb3", "Hidden", "One"]},
+        problems={"Hidden": hidden, "One": one_type},
+        evaluate={"task_sets": []},
+    )
+    rows = {(row["section"], row["key"]): row for row in hyperparameters(config)}
+    names = ("qmix", "qplex", "trama")
+    assert rows["env", "smax.hide_unit_types"]["values"] == dict.fromkeys(
+        names, "false on SurComb3; true on Hidden, One"
+    )
+    assert rows["env", "smax.max_steps"]["values"] == dict.fromkeys(names, "100")
+    assert rows["env", "smax.noise.damage"]["values"] == dict.fromkeys(names, "0.2 on One")
+    assert not [key for section, key in rows if "roster" in key]
+
+
+def test_hyperparameters_that_one_problem_reads_name_it() -> None:
+    config = _config(
+        env={"backend": "mpe"},
+        study={"problems": ["Particles", "Spread"]},
+        problems={"Spread": {"scenarios": ["spread_2"]}},
+        evaluate={"task_sets": []},
+        collect={"env_steps": 40_000},
+    )
+    rows = {(row["section"], row["key"]): row for row in hyperparameters(config)}
+    assert set(rows["env", "mpe.words"]["values"].values()) == {"3 on Particles"}
+    assert set(rows["env", "mpe.max_steps"]["values"].values()) == {"25"}
+
+
 @pytest.mark.parametrize(
     ("names", "word"),
     [

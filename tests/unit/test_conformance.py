@@ -1,7 +1,7 @@
 """What every backend promises by the docstrings of `VectorEnv`, `EnvSpec` and `Step`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from backends import BACKENDS, SMAX, Subject, parts_of, play, random_actions
 from trama import environments
 from trama.config.backends import Env
 from trama.environments import Step, VectorEnv
+from trama.environments.base import equal_chances
 from trama.errors import TramaError
 from trama.tasks import tasks_of
 
@@ -54,7 +55,8 @@ def first_actions(env: VectorEnv, seed: int = 0) -> np.ndarray:
 def test_every_backend_of_the_config_can_be_made_and_is_tried_here() -> None:
     named = set(get_args(Env.model_fields["backend"].annotation))
     assert set(environments.BACKENDS) == set(Env().backends) == named
-    assert {parameter.id for parameter in BACKENDS} == named
+    tried: list[Any] = [parameter.values[0] for parameter in BACKENDS]
+    assert {subject.env.backend for subject in tried} == named
 
 
 def test_the_backend_of_the_config_is_the_one_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +163,80 @@ def test_given_tasks_are_played_under_their_names(subject: Subject, env: VectorE
             assert getattr(other.spec, name) == getattr(env.spec, name)
         step = other.step(first_actions(other))
         assert step.task.min() >= 0 and step.task.max() < len(subject.others)
+
+
+# --- chances of tasks ----------------------------------------------------------------------------
+
+
+def one_task(env: VectorEnv, number: int) -> np.ndarray:
+    """Chances of which this task has all."""
+    return np.eye(len(env.spec.tasks))[number]
+
+
+def test_chances_of_tasks_act_from_the_next_episode_on(subject: Subject, env: VectorEnv) -> None:
+    rng = np.random.default_rng(1)
+    seen, running = env.reset(6), env.task
+    with subject.make() as other:
+        assert np.array_equal(other.reset(6).state, seen.state)
+        last = len(other.spec.tasks) - 1
+        other.set_task_chances(one_task(other, last))
+        assert np.array_equal(other.task, running)  # it goes on
+        begun = np.zeros(other.n_envs, np.bool_)
+        for _ in range(subject.n_steps):
+            step = other.step(random_actions(rng, seen))
+            assert np.array_equal(step.task, np.where(begun, last, running))
+            begun |= step.terminated | step.truncated
+            assert np.array_equal(other.task, np.where(begun, last, running))
+            seen = step.observation
+        assert begun.all()
+        other.set_task_chances(one_task(other, 0).astype(np.float32))
+        other.reset(6)
+        assert not other.task.any()
+        other.reset(7)  # which they outlast
+        assert not other.task.any()
+
+
+def test_a_snapshot_has_the_chances_of_tasks(subject: Subject) -> None:
+    """Or none: then they are equal, whatever they were before in the environments."""
+    rng = np.random.default_rng(3)
+    with subject.make() as env, subject.make() as other:
+        seen = env.reset(5)
+        usual = {name: part.copy() for name, part in env.snapshot().items()}
+        env.set_task_chances(one_task(env, 1))
+        shifted = {name: part.copy() for name, part in env.snapshot().items()}
+        env.set_task_chances(one_task(env, 0))
+        for each in (env, other):
+            fresh = each.restore(shifted)
+        if fresh is not None:  # episodes that were lost, as these games cannot be saved
+            seen = fresh
+        for _ in range(subject.n_steps):
+            actions = random_actions(rng, seen)
+            step, same = env.step(actions), other.step(actions)
+            for one, two in zip(parts_of(step), parts_of(same), strict=True):
+                assert np.array_equal(one, two)
+            seen = step.observation
+        assert (env.task == 1).all() and (other.task == 1).all()
+        env.restore(usual)
+        with subject.make() as third:
+            assert np.array_equal(env.reset(8).state, third.reset(8).state)
+            assert np.array_equal(env.task, third.task)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda equal: equal[1:], "of shape"),
+        (lambda equal: equal[None], "of shape"),
+        (lambda equal: equal * 0.99, "sum 1"),
+        (lambda equal: equal - np.eye(len(equal))[0] + np.eye(len(equal))[1], "at least 0"),
+        (lambda equal: np.full(len(equal), np.nan), "at least 0"),
+    ],
+)
+def test_what_are_no_chances_of_tasks_is_refused(
+    env: VectorEnv, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    with pytest.raises(TramaError, match=f"chances must be .*{message}"):
+        env.set_task_chances(change(equal_chances(len(env.spec.tasks))))
 
 
 # --- seeds ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from fakes import (
     small_cluster,
     small_train,
 )
-from trama.config.backends import Env, Smax
+from trama.config.backends import Env, Noise, Smax
 from trama.config.model import Representation
 from trama.config.problems import UnitProblem
 from trama.environments.base import Observation
@@ -91,7 +91,10 @@ def test_file_round_trip(
     for each in (path, again):
         each.parent.mkdir()
     model.save(path)
-    assert _plain(torch.load(path, weights_only=True))
+    content = torch.load(path, weights_only=True)
+    assert _plain(content)
+    assert set(content["problem"]) == {"units", "starts"}  # its environment is in `env`
+    assert "noise" not in content["env"]["smax"]
     other = TrainedModel.load(path, CPU)
     other.save(again)
     assert path.read_bytes() == again.read_bytes()
@@ -114,6 +117,12 @@ def test_file_round_trip(
         found = model.representation.embed(replay, replay.finished)
         read = other.representation.embed(replay, replay.finished)
         assert all(map(np.array_equal, found, read))
+
+
+def test_a_model_keeps_the_noise_that_it_was_trained_in(tmp_path: Path) -> None:
+    env = Env(smax=Smax(noise=Noise(enemy=0.25)))
+    replace(_model(BASELINE), env=env).save(tmp_path / "policy.pt")
+    assert TrainedModel.load(tmp_path / "policy.pt", CPU).env == env
 
 
 def test_a_model_trained_on_a_gpu_plays_anywhere(tmp_path: Path) -> None:

@@ -237,6 +237,33 @@ def test_close_leaves_nothing_and_a_reset_starts_anew(games: Open, tmp_path: Pat
     assert _of(_play(env, 5, env.reset(4)), 0) == _of(first, 0)
 
 
+def test_tasks_have_the_chances_that_they_are_given(games: Open) -> None:
+    """From the next episode on; what else is random in an episode is the same."""
+    usual, env = games(2), games(2)
+    steps = _play(usual, 60, usual.reset(2))
+    seen = env.reset(2)
+    assert np.array_equal(env.task, usual.task)
+    first = env.task
+    env.set_task_chances(np.array([0.0, 0.3, 0.7]))
+    shifted = _play(env, 60, seen)
+    lengths = [[(s.terminated | s.truncated).tolist() for s in run] for run in (steps, shifted)]
+    assert lengths[0] == lengths[1]
+    tasks = np.array([step.task for step in shifted])
+    begun = np.cumsum([[False, False], *lengths[1][:-1]], axis=0) > 0
+    assert np.array_equal(tasks[~begun], np.broadcast_to(first, tasks.shape)[~begun])
+    assert set(tasks[begun]) == {1, 2}
+    env.set_task_chances(np.array([0.0, 1.0, 0.0]))
+    other = games(2)
+    other.restore(env.snapshot())
+    assert other.task.tolist() == [1, 1]
+    drawn = []
+    env.set_task_chances(np.array([0.0, 0.3, 0.7]))
+    for number in range(1000):
+        env._number[:] = number
+        drawn.append(env._episode(0)[0])
+    assert np.mean(drawn) == pytest.approx(1.7, abs=4.5 * np.sqrt(0.21 / 1000))
+
+
 def test_restore_begins_the_episodes_after_those_that_ran(games: Open) -> None:
     env, other = games(2), games(2)
     steps = _play(env, 30, env.reset(2))

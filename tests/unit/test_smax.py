@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from backends import CONFIG, SMAX, play, random_actions
+from backends import CONFIG, SMAX, parts_of, play, random_actions
 from trama import compilation
-from trama.config.backends import Env
+from trama.config.backends import Env, Noise
 from trama.config.problems import UnitProblem
 from trama.environments import Observation, Step, VectorEnv, jax_runtime, make_env
 from trama.errors import TramaError
@@ -35,7 +35,7 @@ TYPES = list(SETTINGS.roster)
 FEWER = unit_tasks(SMAX.others)
 
 
-def changed(**settings: float) -> Env:
+def changed(**settings: Any) -> Env:
     """ENV with other settings of SETTINGS."""
     return ENV.model_copy(update={"smax": SETTINGS.model_copy(update=settings)})
 
@@ -127,6 +127,20 @@ def test_tasks_are_equally_frequent(episodes: tuple[UnitProblem, Any, Observatio
     counts = np.bincount(env.task, minlength=len(env.spec.tasks))
     assert env.spec.tasks == tuple(task.name for task in tasks_of(problem))
     assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_tasks_have_the_chances_that_they_are_given() -> None:
+    """And equal ones change nothing."""
+    n_envs, chances = 3000, np.array([0.5, 0, 0.25, 0.05, 0.1, 0, 0, 0.1])
+    with make(n_envs=n_envs) as env:
+        usual = env.reset(11).state
+        env.set_task_chances(chances)
+        env.reset(11)
+        counts = np.bincount(env.task, minlength=len(chances))
+        env.set_task_chances(np.full(len(chances), 1 / len(chances)))
+        assert np.array_equal(env.reset(11).state, usual)
+    assert not counts[chances == 0].any()
+    assert stats.chisquare(counts[chances > 0], n_envs * chances[chances > 0]).pvalue > 1e-3
 
 
 def test_teams_match_the_task_and_are_shuffled(
@@ -228,8 +242,9 @@ def test_units_are_apart_and_off_the_walls_at_any_dist_ratio(
     episodes: tuple[UnitProblem, Any, Observation],
 ) -> None:
     problem, _, _ = episodes
-    for dist_ratio in (0.05, 0.5, 1.0):
-        env = make(problem, changed(dist_ratio=dist_ratio), n_envs=3000)
+    settings: list[dict[str, Any]] = [{"dist_ratio": ratio} for ratio in (0.05, 0.5, 1.0)]
+    for each in [*settings, {"dist_ratio": 1.0, "noise": Noise(starts=16)}]:
+        env = make(problem, changed(**each), n_envs=3000)
         state = env.reset(2).state
         positions = np.stack([feature(env, state, axis) for axis in "xy"], axis=-1)
         assert positions.min() > 0 and positions.max() < 32
@@ -553,11 +568,221 @@ def test_step_is_compiled_once(env: VectorEnv, caplog: pytest.LogCaptureFixture)
         caplog.clear()
         other = changed(reward_scale=3.0, dist_ratio=0.7)
         with make(env=other, tasks=FEWER) as others:
+            others.set_task_chances(np.eye(len(FEWER))[2])
             for dtype in (np.int64, np.int32, np.uint8):
                 others.reset(2**40)
                 others.step(np.full((N, 5), STOP, dtype))
                 others.step(np.full((N, 5), STOP, dtype))
         assert "Compiling" not in caplog.text
+
+
+# --- noise ---------------------------------------------------------------------------------------
+
+KINDS = tuple(Noise.model_fields)
+DUEL = UnitProblem(units=("1s",))
+STALKER = SETTINGS.roster["stalker"]
+
+
+def noisy(**levels: float) -> Env:
+    return changed(noise=Noise(**levels))
+
+
+def duel(env: Any) -> None:
+    """Let stalkers face each other in range of their attacks."""
+    env.reset(3)
+    change(env, unit_positions=np.array([[14, 16], [18, 16]]))
+
+
+def losses(env: Any, n_steps: int) -> np.ndarray:
+    """Health [steps, N, 2] that duellists lose, each of which attacks once in a step at most."""
+    duel(env)
+    health = [np.full((env.n_envs, 2), STALKER.health)]
+    for number in range(n_steps):
+        # The attack is not among the actions of the start that was overwritten.
+        step = env.step(np.full((env.n_envs, 1), 5 if number else STOP))
+        health.append(STALKER.health * feature(env, step.last.state, "health"))
+    return -np.diff(health, axis=0)
+
+
+def test_zero_noise_is_jaxmarls_own_game(env: Any, smax: Any) -> None:
+    """One that was made before serves for it, so that not even its program differs."""
+    with make(env=noisy(**dict.fromkeys(KINDS, 0.0))) as quiet:
+        assert quiet._simulation is env._simulation
+        assert type(quiet._simulation.game) is smax.HeuristicEnemySMAX
+
+
+def test_vanishing_noise_changes_nothing(env: Any) -> None:
+    with make(env=noisy(**dict.fromkeys(KINDS, 1e-12))) as other:
+        assert other._simulation is not env._simulation
+        n_ended = 0
+        for (_, one), (_, two) in zip(play(env, 4, 80), play(other, 4, 80), strict=True):
+            for part, same in zip(parts_of(one), parts_of(two), strict=True):
+                np.testing.assert_allclose(part, same, atol=1e-4)
+            n_ended += (one.terminated | one.truncated).sum()
+    assert n_ended >= N
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_noise_draws_for_itself_alone(kind: str, env: Any, smax: Any) -> None:
+    """Random numbers in the traced programs of a start and of a step."""
+    import jax
+
+    def draws(noise: Noise) -> tuple[int, int]:
+        game = smax._battles(smax._as_tuples(SETTINGS), 5, SETTINGS.max_steps, noise)
+        mixture, key = env._mixture, jax.random.PRNGKey(0)
+        battle, task = game.start_one(mixture, key)
+        actions = np.full(5, STOP)
+        traced = (
+            jax.make_jaxpr(game.start_one)(mixture, key),
+            jax.make_jaxpr(game.step_one)(mixture, key, battle, task, actions),
+        )
+        at_start, in_step = (str(program).count("random_bits") for program in traced)
+        return at_start, in_step
+
+    start, step = draws(Noise())
+    noisy_start, noisy_step = draws(Noise(**{kind: 0.5}))
+    assert start > 0 and step > 0
+    assert noisy_start - start == (2 if kind == "starts" else 0)
+    assert noisy_step - step == {"starts": 0, "enemy": 2}.get(kind, 1)
+
+
+def test_tasks_orders_and_unmoved_starts_are_the_same_at_every_level(env: Any) -> None:
+    level = {"damage": 0.5, "cooldown": 0.5, "enemy": 0.5}
+    seen = env.reset(7)
+    for levels in (level, {**level, "starts": 3.0}):
+        with make(env=noisy(**levels)) as other:
+            also = other.reset(7)
+            assert np.array_equal(other.task, env.task)
+            for name in ("type", "health", "team"):
+                same = feature(env, also.state, name)
+                assert np.array_equal(same, feature(env, seen.state, name))
+            assert np.array_equal(also.state, seen.state) == ("starts" not in levels)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2])
+def test_damage_of_a_hit_varies_around_that_of_its_type(level: float) -> None:
+    with make(DUEL, noisy(damage=level), n_envs=300) as env:
+        lost = losses(env, 15)
+    hits = lost[lost > 1e-3]
+    assert len(hits) > 300 * 2 * 4  # both sides
+    factors = hits / STALKER.damage
+    if level == 0:
+        np.testing.assert_allclose(factors, 1, atol=1e-4)
+        return
+    assert abs(factors.mean() - 1) < 4.5 * level / np.sqrt(len(hits))
+    assert stats.kstest((factors - 1) / level, "norm").pvalue > 1e-3
+    # Each attack has its own: hits of one step, and of one unit, are no more alike than others.
+    for rows in (lost[:1], lost[:, :1]):
+        own = rows[rows > 1e-3] / STALKER.damage
+        assert abs(own.std() - level) < 4.5 * level / np.sqrt(2 * len(own))
+
+
+def test_damage_is_never_negative() -> None:
+    with make(DUEL, noisy(damage=2.0), n_envs=2000) as env:
+        duel(env)
+        step = stop(env)
+    lost = STALKER.health * (1 - feature(env, step.last.state, "health")[:, 0])
+    assert lost.min() > -1e-3
+    # Normal factors of this deviation are negative with a chance of 0.31.
+    missed = (lost < 1e-3).mean()
+    assert abs(missed - stats.norm.cdf(-0.5)) < 4.5 * np.sqrt(0.31 * 0.69 / len(lost))
+    expected = stats.norm.cdf(0.5) + 2 * stats.norm.pdf(0.5)
+    assert lost.mean() / STALKER.damage == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.15])
+def test_cooldown_after_an_attack_varies_around_that_of_its_type(level: float) -> None:
+    with make(DUEL, noisy(cooldown=level), n_envs=3000) as env:
+        duel(env)
+        stop(env)
+        # Enemies attacked in the first of eight world steps, of 1/16 s each.
+        cooldown = np.asarray(env.running.game.state.unit_weapon_cooldowns)[:, 1] + 7 / 16
+        lost = STALKER.health - np.asarray(env.running.game.state.unit_health)[:, 0]
+    np.testing.assert_allclose(lost, STALKER.damage, atol=1e-4)
+    variance = (level * STALKER.cooldown) ** 2 + (3 / 16) ** 2 / 12  # SMAX's own is uniform
+    mean = STALKER.cooldown + 1 / 32
+    assert abs(cooldown.mean() - mean) < 4.5 * np.sqrt(variance / len(cooldown))
+    assert cooldown.std() == pytest.approx(np.sqrt(variance), rel=0.06)
+    assert (np.abs(cooldown - mean).max() < 0.1) == (level == 0)
+
+
+def test_displaced_units_are_anywhere_in_a_circle_and_on_the_map(smax: Any) -> None:
+    import jax
+
+    places = np.array([[16, 16], [16, 16], [2.5, 29.5]], np.float32)
+    keys = jax.random.split(jax.random.PRNGKey(3), 4000)
+    found = np.asarray(jax.vmap(lambda key: smax.displaced(key, places, 4.0))(keys))
+    x, y = np.moveaxis(found[:, 0] - 16, -1, 0)
+    assert stats.kstest((x**2 + y**2) / 16, "uniform").pvalue > 1e-3
+    assert stats.kstest(np.arctan2(y, x) / np.pi, stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(x, found[:, 1, 0])[0, 1]) < 4.5 / np.sqrt(len(x))  # each its own way
+    distance = np.linalg.norm(found - places, axis=-1)
+    assert distance.max() <= 4 + 1e-4
+    assert found[:, 2].min() >= 2.5 - 1e-4 and found[:, 2].max() <= 29.5 + 1e-4
+    assert len(np.unique(found[:, 2], axis=0)) == len(found)
+
+
+def test_units_start_displaced() -> None:
+    n_envs = 1000
+    with make(n_envs=n_envs) as still, make(env=noisy(starts=3.0), n_envs=n_envs) as moved:
+        before, after = still.reset(1).state, moved.reset(1).state
+        assert np.array_equal(still.task, moved.task)
+    by = np.stack([feature(still, after - before, axis) for axis in "xy"], axis=-1)
+    distance = np.linalg.norm(by, axis=-1)
+    # Of a circle, half lies within 0.71 of its radius; units that meet push each other.
+    assert np.median(distance) == pytest.approx(3 * np.sqrt(0.5), rel=0.1)
+    assert distance.max() < 3 + 3
+    assert np.abs(by.mean(axis=(0, 1))).max() < 0.1
+
+
+@pytest.mark.parametrize("chance", [0.3, 1.0])
+def test_enemies_take_random_available_actions(chance: float) -> None:
+    import jax
+
+    n_envs = 2000
+    taken = []
+    with make(n_envs=n_envs) as scripted, make(env=noisy(enemy=chance), n_envs=n_envs) as random:
+        for each in (scripted, random):
+            each.reset(5)
+            start = each.running.game.state
+            stop(each)
+            units = each.running.game.state
+            moves = np.asarray(units.prev_movement_actions)[:, 5:]
+            attacks = np.asarray(units.prev_attack_actions)[:, 5:]
+            walk = (moves @ np.array([[0, 1, 0, -1], [1, 0, -1, 0]])).argmax(-1)
+            walk = np.where(np.abs(moves).sum(-1) > 0.5, walk, STOP)
+            taken.append(np.where(attacks > 0, attacks, walk))
+        masks = jax.vmap(scripted._simulation.game._env.get_avail_actions)(start)
+    available = np.stack([masks[f"enemy_{i}"] for i in range(5)], axis=1).astype(bool)
+    script, chosen = taken
+    for actions in taken:
+        assert np.take_along_axis(available, actions[..., None], axis=-1).all()
+    # Of n available actions a random one is another with a chance of 1 - 1/n.
+    n_available = available.sum(-1)
+    expected = chance * (1 - 1 / n_available)
+    spread = np.sqrt((expected * (1 - expected)).sum())
+    assert abs((chosen != script).sum() - expected.sum()) < 4.5 * spread
+    if chance == 1:
+        free = chosen[n_available == 5]
+        assert stats.chisquare(np.bincount(free, minlength=5)).pvalue > 1e-3
+    # Attacks that no script chose are on units in range, which an enemy counts from the last.
+    where, enemy = np.nonzero((chosen >= 5) & (chosen != script))
+    assert len(where) > 50
+    positions = np.asarray(start.unit_positions)
+    between = positions[where, 5 + enemy] - positions[where, 9 - chosen[where, enemy]]
+    ranges = np.array([unit.range for unit in SETTINGS.roster.values()])
+    reach = ranges[np.asarray(start.unit_types)[where, 5 + enemy]]
+    assert (np.linalg.norm(between, axis=-1) < reach).all()
+
+
+def test_noise_is_seeded_and_shows_in_the_battle() -> None:
+    runs = []
+    for damage in (0.0, 0.3, 0.3):
+        with make(env=noisy(damage=damage)) as env:
+            runs.append([step.last.state for _, step in play(env, 2, 30)])
+    none, some, again = map(np.array, runs)
+    assert np.array_equal(some, again)
+    assert np.array_equal(none[0], some[0]) and not np.array_equal(none[-1], some[-1])
 
 
 # --- JAX in the process --------------------------------------------------------------------------

@@ -65,6 +65,32 @@ def test_the_chain_is_blind_to_the_true_task(
     assert {name for name in a if a[name] != b[name]} <= {"ari", "nmi"}
 
 
+def test_a_mixture_that_shifts_is_that_of_training_alone(use_env: UseEnv, tmp_path: Path) -> None:
+    made = use_env(honest)
+    run_collect(tmp_path)
+    played: dict[float, dict[str, list[set[str]]]] = {}
+    for amount in (0.0, 1.0):
+        made.clear()
+        shift = {"amount": amount, "interval_env_steps": 100}
+        run_train(tmp_path, None, mixture_shift=shift)
+        rows = read_table(tmp_path / "history.parquet", "history").to_pandas()
+        rows = rows[rows["task"].notna()]
+        played[amount] = {
+            metric: [set(of["task"]) for _, of in own.groupby("env_steps")]
+            for metric, own in rows.groupby("metric")
+        }
+        training, test = made
+        assert test._chances is None
+        assert (training._chances is None) == (amount == 0)
+    everything = {*SPEC.tasks}
+    assert played[0.0]["train_win_rate"] == [everything] * 3
+    first, second, third = played[1.0]["train_win_rate"]
+    assert first == {SPEC.tasks[0]}
+    # Episodes that were running at the shift went on.
+    assert second - first == everything - first and SPEC.tasks[0] in third
+    assert played[0.0]["test_win_rate"] == played[1.0]["test_win_rate"]
+
+
 def test_the_oracle_is_not_blind(use_env: UseEnv, tmp_path: Path) -> None:
     for name, report in (("a", honest), ("b", lambda number, task: (task + 1) % 3)):
         use_env(report)

@@ -1,9 +1,11 @@
 """Tasks: names, order, unit combinations."""
 
 import pytest
+from pydantic import TypeAdapter
 
+from backends import CONFIG
 from trama.config.backends import Smax
-from trama.config.problems import UnitProblem, UnitTaskSet
+from trama.config.problems import Problem, UnitProblem, UnitTaskSet
 from trama.errors import TramaError
 from trama.tasks import (
     Task,
@@ -29,6 +31,12 @@ def test_tasks_cross_combinations_and_starts_in_config_order() -> None:
     assert {(task.units, task.start) for task in unit_tasks(tasks_of(problem))} == {
         (units, start) for units in problem.units for start in problem.starts
     }
+
+
+@pytest.mark.parametrize("name", CONFIG["problems"])
+def test_a_problem_knows_the_number_of_its_tasks(name: str) -> None:
+    problem: Problem = TypeAdapter(Problem).validate_python(CONFIG["problems"][name])
+    assert problem.n_tasks == len(tasks_of(problem))
 
 
 def test_an_evaluation_has_each_task_once_and_none_of_training_in_a_set() -> None:

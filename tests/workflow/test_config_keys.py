@@ -96,6 +96,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "problems.<name>.unit_weights": ("problems={zerg_5_vs_5: {unit_weights: {g: 0.5}}}", NOTHING),
     "problems.<name>.team_size": ("problems={zerg_5_vs_5: {team_size: 4}}", NOTHING),
     "problems.<name>.excluded_teams": ("problems={zerg_5_vs_5: {excluded_teams: []}}", NOTHING),
+    "problems.<name>.env": ("problems={SurComb3: {env: {smax: {max_steps: 90}}}}", ALL),
     # For evaluation alone.
     "task_sets.<name>.units": ("task_sets={tiny_units: {units: [2s3z]}}", EVALUATE),
     "task_sets.<name>.scenarios": ("task_sets={other_numbers: {scenarios: [tag_2]}}", NOTHING),
@@ -150,6 +151,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "env.smax.ally_loss_scale": ("env={smax: {ally_loss_scale: 0.5}}", ALL),
     "env.smax.hide_unit_types": ("env={smax: {hide_unit_types: true}}", ALL),
     "env.smax.dist_ratio": ("env={smax: {dist_ratio: 0.4}}", ALL),
+    "env.smax.noise.damage": ("env={smax: {noise: {damage: 0.1}}}", ALL),
+    "env.smax.noise.cooldown": ("env={smax: {noise: {cooldown: 0.1}}}", ALL),
+    "env.smax.noise.starts": ("env={smax: {noise: {starts: 1.0}}}", ALL),
+    "env.smax.noise.enemy": ("env={smax: {noise: {enemy: 0.1}}}", ALL),
     "env.smax.roster.<name>.symbol": (
         [
             "env={smax: {roster: {zealot: {symbol: q}}}}",
@@ -288,6 +293,15 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "train.clustering.interval_episodes": ("train={clustering: {interval_episodes: 9}}", TRAMA),
     "train.clustering.interval_env_steps": ("train={clustering: {interval_env_steps: 900}}", TRAMA),
     "train.clustering.initialisation": ("train={clustering: {initialisation: random}}", TRAMA),
+    "train.mixture_shift.amount": (
+        "train={mixture_shift: {amount: 0.5, interval_env_steps: 900}}",
+        TRAIN,
+    ),
+    # The mixture does not shift.
+    "train.mixture_shift.interval_env_steps": (
+        "train={mixture_shift: {interval_env_steps: 900}}",
+        NOTHING,
+    ),
     "evaluate.episodes": ("evaluate={episodes: 5}", EVALUATE),
     "evaluate.policies": ("evaluate={policies: [last]}", EVALUATE),
     **{

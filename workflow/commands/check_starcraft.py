@@ -18,14 +18,15 @@ def _check(preset: str | None) -> None:
 
     config = read_config(preset)
     playable = [
-        problem
+        name
         for name in (*config.study.problems, *config.problems)
         if isinstance(problem := config.problems[name], config.env.smacv2.plays)
         and config.env.smacv2.refuses(problem) is None
     ]
     if not playable:
         raise TramaError("config/config.yaml: backend smacv2 can play no problem that it defines.")
-    for line in lines(played(playable[0], config.env)):
+    first = playable[0]
+    for line in lines(played(config.problems[first], config.env_for(first))):
         print(line)
 
 

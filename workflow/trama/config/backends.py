@@ -55,6 +55,37 @@ _ROSTER = {
 }
 
 
+class Noise(Section):
+    """Chance in SMAX's battles beside SMAX's own; 0 is none of a kind."""
+
+    damage: float = Field(
+        default=0.0,
+        ge=0,
+        description="Standard deviation of the factor on the damage of each attack, which is "
+        "normal with mean 1, and cut off at 0; that raises the mean by 0.4 % at 0.5, by 8 % at 1.",
+    )
+    cooldown: float = Field(
+        default=0.0,
+        ge=0,
+        description="The same of the factor on the unit type's cooldown after each attack, beside "
+        "SMAX's own deviation of -1/16 to 2/16 seconds.",
+    )
+    starts: float = Field(
+        default=0.0,
+        ge=0,
+        le=MAP_SIDE // 2,
+        description="How far from its place of start a unit starts at most, cells: anywhere in "
+        "that circle, with equal chance.",
+    )
+    enemy: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Chance that in a step an enemy takes a random one of its available actions "
+        "instead of its scripted one.",
+    )
+
+
 class Backend(Section):
     """Settings of one backend; its section of `env` has the backend's name.
 
@@ -85,9 +116,14 @@ class Backend(Section):
         """Names of the unit types, by their symbols in unit combinations; empty without any."""
         return {}
 
-    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
-        """Key paths that have no effect on the environments of a problem."""
+    @property
+    def idle_keys(self) -> set[tuple[str, ...]]:
+        """Key paths of what is turned off by its values, which might as well not be there."""
         return set()
+
+    def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
+        """Key paths that have no effect on the environments of a problem, idle ones included."""
+        return self.idle_keys
 
 
 class Smax(Backend):
@@ -119,6 +155,7 @@ class Smax(Backend):
         description="How far from the centre units may start, in x and in y, as a share of the "
         "half map: groups of surrounding enemies, and both teams of reflected starts.",
     )
+    noise: Noise = Field(default=Noise(), description="Noise in battles.")
     roster: dict[Name, UnitType] = Field(
         default=_ROSTER,
         min_length=1,
@@ -155,10 +192,16 @@ class Smax(Backend):
         """See `Backend`."""
         return {unit.symbol: name for name, unit in self.roster.items()}
 
+    @property
+    def idle_keys(self) -> set[tuple[str, ...]]:
+        """See `Backend`."""
+        return {("noise",)} if self.noise == Noise() else set()
+
     def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
         """See `Backend`."""
         named = {symbol for _, symbol in problem.symbols}
-        return {("roster", name) for symbol, name in self.units.items() if symbol not in named}
+        foreign = {("roster", name) for symbol, name in self.units.items() if symbol not in named}
+        return foreign | self.idle_keys
 
 
 class GamePatience(Section):
@@ -451,6 +494,11 @@ class Env(Section):
     def episode_limit(self) -> int:
         """The most steps that an episode of the chosen backend can have."""
         return self.settings.episode_limit
+
+    @property
+    def idle_keys(self) -> set[tuple[str, ...]]:
+        """Key paths of the chosen backend's section that its values turn off."""
+        return {(self.backend, *path) for path in self.settings.idle_keys}
 
     def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
         """Key paths that have no effect on the environments of a problem."""

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from trama.config.backends import Env
 from trama.config.model import Config, Train
 from trama.config.sections import Words
 from trama.config.trees import KeyPath
@@ -22,6 +23,13 @@ _BOUNDS = (
 )
 
 
+OVERRIDES: dict[tuple[str, str], type[BaseModel]] = {
+    ("problems", "env"): Env,
+    ("variants", "train"): Train,
+}
+"""Sections that definitions override, by where these stand and their key of the section's name."""
+
+
 class Place(NamedTuple):
     """The type, and what bounds it, that belongs to a key path."""
 
@@ -32,12 +40,13 @@ class Place(NamedTuple):
 def place_at(path: KeyPath, root: type[BaseModel] = Config) -> Place | None:
     """What may stand at `path`, seen from `root`; None where the model knows no such key.
 
-    The overrides of a variant (variants.<v>.train) have the shape of section train.
+    Overrides, such as those of a variant (variants.<v>.train), have the shape of their section.
     """
     place = Place(root)
     for depth, key in enumerate(path):
-        if root is Config and depth == 2 and path[0] == "variants" and key == "train":
-            place = Place(Train)
+        overridden = OVERRIDES.get((str(path[0]), str(key)))
+        if root is Config and depth == 2 and overridden is not None:
+            place = Place(overridden)
             continue
         inner = _inside(place.annotation, key)
         if inner is None:

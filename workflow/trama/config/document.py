@@ -75,6 +75,14 @@ task_sets:
 evaluate: {task_sets: [three_others]}
 ```
 
+Problems may also differ in their environment: `env` of a problem overrides keys of section `env`,
+here to hide unit types from the agents of one problem alone:
+
+```yaml
+problems:
+  SurComb3_hidden: {units: [3s2z, 2c3z, 2c3s], env: {smax: {hide_unit_types: true}}}
+```
+
 Problems and task sets are of several kinds, which their keys tell apart: unit combinations for
 backend smax, particle scenarios for backend mpe. `--configfile config/mpe.yaml` switches a study to
 the latter; `docs/backends.md` describes them.

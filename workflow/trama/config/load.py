@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from trama.config.describe import (
+    OVERRIDES,
     Place,
     allows,
     choices,
@@ -280,11 +281,9 @@ def _problem(error: ErrorDetails, merged: Mapping[str, Any], layers: Sequence[La
 
 
 def _in_force(path: KeyPath, merged: Mapping[str, Any]) -> KeyPath:
-    """`path`; where a variant does not override that key, the one in section train."""
-    in_override = path[:1] == ("variants",) and path[2:3] == ("train",)
-    if in_override and not has_path(merged, path):
-        return ("train", *path[3:])
-    return path
+    """`path`; where a definition does not override that key, the one in the section itself."""
+    in_override = len(path) > 2 and (path[0], path[2]) in OVERRIDES
+    return path[2:] if in_override and not has_path(merged, path) else path
 
 
 def _where(path: KeyPath, layers: Sequence[Layer]) -> str:

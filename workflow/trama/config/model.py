@@ -461,6 +461,22 @@ class Clustering(Section):
     )
 
 
+class MixtureShift(Section):
+    """A mixture of tasks that shifts during training: a stress test of labels over time."""
+
+    amount: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Total variation distance of the two mixtures that training plays in turn: 0 "
+        "is one uniform mixture, 1 is two halves that share no task. Tests and evaluation stay "
+        "uniform.",
+    )
+    interval_env_steps: EnvSteps = Field(
+        default=30_000, ge=1, description="Env steps after which the other mixture is played."
+    )
+
+
 class Train(RL):
     """Stage train."""
 
@@ -508,9 +524,21 @@ class Train(RL):
         default=VQVAEUpdates(), description="Online updates of the VQ-VAE."
     )
     clustering: Clustering = Field(default=Clustering(), description="Re-clustering.")
+    mixture_shift: MixtureShift = Field(
+        default=MixtureShift(), description="Shift of the mixture of tasks."
+    )
 
     def _broken(self) -> list[Broken]:
-        return [*super()._broken(), *at_most(self, "test_interval", "env_steps")]
+        problems = [*super()._broken(), *at_most(self, "test_interval", "env_steps")]
+        shift = self.mixture_shift
+        if shift.amount and shift.interval_env_steps >= self.env_steps:
+            message = (
+                f"interval_env_steps ({shift.interval_env_steps}) must be less than env_steps "
+                f"({self.env_steps}), or the mixture never shifts"
+            )
+            path, steps = ("mixture_shift", "interval_env_steps"), ("env_steps",)
+            problems.append(Broken(path, message, shift.interval_env_steps, others=(steps,)))
+        return problems
 
 
 Policy = Literal["last", "best"]
@@ -668,7 +696,7 @@ class Config(Section):
             for name, experiment in self.experiments.items()
             if all(
                 isinstance(self.problems[problem], self.env.settings.plays)
-                and self.env.settings.refuses(self.problems[problem]) is None
+                and self.env_for(problem).settings.refuses(self.problems[problem]) is None
                 for problem in experiment.problems
             )
         ]
@@ -693,6 +721,17 @@ class Config(Section):
         others = {name: self.variants[name] for name in self.study.variants}
         alike = (n for n, v in others.items() if v.mixer == own.mixer and not v.has_classes)
         return next(alike, None) if own.has_classes else None
+
+    def env_for(self, problem: Problem | str) -> Env:
+        """Section env with the overrides of `problem` (a definition or its name) merged in.
+
+        Raises `ValidationError` for overrides that are not keys or values of section env.
+        """
+        if isinstance(problem, str):
+            problem = self.problems[problem]
+        if not problem.env:
+            return self.env
+        return type(self.env).model_validate(deep_merge(self.env.model_dump(), problem.env))
 
     def train_for(self, variant: Variant | str) -> Train:
         """Section train with the overrides of `variant` (a definition or its name) merged in.

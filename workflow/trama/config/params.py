@@ -31,6 +31,7 @@ from trama.config.model import (
 from trama.config.problems import Problem, TaskSet
 from trama.config.relations import unused_optimiser_keys, unused_train_keys
 from trama.config.sections import Name, Section, Seed
+from trama.config.trees import without
 
 Params = dict[str, Any]
 
@@ -247,6 +248,8 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     train = config.train_for(variant)
     unused = {path for path, _ in unused_train_keys(definition, representation, train)}
     unused |= {(key,) for key in _RUN_KEYS}
+    if not train.mixture_shift.amount:
+        unused.add(("mixture_shift",))
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
     starts_warm = name is not None and train.warm_start
     if name is not None and starts_warm:
@@ -421,23 +424,17 @@ def report_params(
 
 
 def _environment(config: Config, problem: str) -> Params:
-    """The problem, and of section env what its environments depend on."""
-    definition = config.problems[problem]
+    """The problem, and of section env, its overrides merged in, what its environments depend on."""
+    definition, env = config.problems[problem], config.env_for(problem)
     return {
-        "problem": _dump(definition),
-        "env": _dump(config.env, config.env.unused_keys(definition)),
+        "problem": _dump(definition, {("env",)}),
+        "env": _dump(env, env.unused_keys(definition)),
     }
 
 
 def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:
     """The section as plain data, without the key paths in `unused`."""
-    data: Params = section.model_dump(mode="json")
-    for *parents, key in unused:
-        node = data
-        for parent in parents:
-            node = node[parent]
-        del node[key]
-    return data
+    return without(section.model_dump(mode="json"), unused)
 
 
 def _representation(

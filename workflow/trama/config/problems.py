@@ -1,6 +1,7 @@
 """Kinds of problems, and of task sets: what is played (see `model`)."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -50,6 +51,11 @@ class Tasks(Section):
     told_by: ClassVar[str]
 
     @property
+    @abstractmethod
+    def n_tasks(self) -> int:
+        """Number of tasks."""
+
+    @property
     def symbols(self) -> list[tuple[KeyPath, str]]:
         """Symbols of the unit types that it names, each with its place; none without units."""
         return []
@@ -89,6 +95,12 @@ def one_of(*kinds: type[Tasks]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+_ENV = (
+    "Overrides of keys of section `env`, in its own shape, for this problem. Backend, device and "
+    "patience are the same for all problems."
+)
+
+
 class UnitTasks(Tasks):
     """Each of some unit combinations from each of some starts."""
 
@@ -113,6 +125,11 @@ class UnitTasks(Tasks):
                 message = f"is a team of {size}: a team has at most {MOST_UNITS} units"
                 problems.append(Broken(("units", i), message, units))
         return problems
+
+    @property
+    def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.units) * len(self.starts)
 
     @property
     def teams(self) -> list[dict[str, int]]:
@@ -150,6 +167,7 @@ class UnitProblem(UnitTasks):
         "Start positions: enemies in groups around the team, mirrored at the map's middle, or the "
         "team in groups around the enemies.",
     )
+    env: dict[str, Any] = Field(default={}, description=_ENV)
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -215,6 +233,7 @@ class RandomTeams(Tasks):
     starts: tuple[StartPosition, ...] = listed(
         ("surrounded", "reflected"), "Start positions as with unit combinations; each is a task."
     )
+    env: dict[str, Any] = Field(default={}, description=_ENV)
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -230,6 +249,11 @@ class RandomTeams(Tasks):
             )
         report("problem", problems)
         return self
+
+    @property
+    def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.starts)
 
     @property
     def symbols(self) -> list[tuple[KeyPath, str]]:
@@ -257,6 +281,11 @@ class ScenarioTasks(Tasks):
         return self
 
     @property
+    def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.scenarios)
+
+    @property
     def parsed(self) -> list[Scenario]:
         """What each scenario consists of."""
         return [parse_scenario(name) for name in self.scenarios]
@@ -271,6 +300,7 @@ class ScenarioProblem(ScenarioTasks):
         "or _circle, evenly on one; reference, two agents that tell each other where to go; "
         "tag_<n>, n agents that catch a scripted prey.",
     )
+    env: dict[str, Any] = Field(default={}, description=_ENV)
 
     @property
     def room(self) -> Room:

@@ -11,11 +11,15 @@ from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
 
 if TYPE_CHECKING:
+    from trama.config.backends import Env
     from trama.config.model import RL, Config, Representation, Train, Variant
-    from trama.config.problems import Tasks
+    from trama.config.problems import Problem, Tasks
 
 TRAINED = "trained"
 """What the tasks of a problem itself are called beside the names of task sets."""
+
+_OF_ALL_PROBLEMS: tuple[KeyPath, ...] = (("backend",), ("device",), ("smacv2", "patience"))
+"""Keys of section env that no problem can override."""
 
 _OF_CLUSTERS = ("warm_start", "vqvae_updates", "clustering")
 """Keys of section train that only variants with a representation read."""
@@ -25,20 +29,21 @@ UNSEEN = "unseen"
 
 
 def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDetails]]:
-    """The rules between sections that `config` breaks, and the errors in variants' overrides."""
+    """The rules between sections that `config` breaks, and the errors in definitions' overrides."""
+    envs, env_problems, overrides = _merged_envs(config)
     problems = [
         *unknown_names("problem", config.study.problems, config.problems),
         *unknown_names("variant", config.study.variants, config.variants),
-        *_collect_rules(config),
-        *_kind_rules(config),
-        *_unit_rules(config),
-        *_task_set_rules(config),
+        *env_problems,
+        *_collect_rules(config, envs),
+        *_kind_rules(config, envs),
+        *_unit_rules(config, envs),
+        *_task_set_rules(config, envs),
         *_representation_rules(config),
         *_experiment_rules(config),
         *_report_rules(config),
     ]
-    never_clustered: list[Broken] = []
-    overrides: list[InitErrorDetails] = []
+    of_trainings: list[Broken] = []
     for name, variant in config.variants.items():
         problems += _variant_rules(config, name, variant)
         try:
@@ -48,9 +53,10 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         else:
             problems += _override_rules(config, name, variant, train)
             if name in config.study.variants:
-                never_clustered += _clustering_rules(config, name, variant, train)
+                of_trainings += _clustering_rules(config, name, variant, train)
+                of_trainings += _mixture_rules(config, name, variant, train)
     # Variants that share section train share the problem.
-    return problems + list(dict.fromkeys(never_clustered)), overrides
+    return problems + list(dict.fromkeys(of_trainings)), overrides
 
 
 def unused_train_keys(
@@ -100,12 +106,78 @@ def unknown_names(kind: str, names: Sequence[Any], definitions: Iterable[str]) -
     ]
 
 
-def _kind_rules(config: "Config") -> list[Broken]:
+def _merged_envs(
+    config: "Config",
+) -> tuple[dict[str, "Env"], list[Broken], list[InitErrorDetails]]:
+    """Section env with each problem's overrides, the rules that these break, and their errors.
+
+    There is none of a problem whose overrides cannot be merged.
+    """
+    envs: dict[str, Env] = {}
+    problems: list[Broken] = []
+    errors: list[InitErrorDetails] = []
+    for name, problem in config.problems.items():
+        place = ("problems", name, "env")
+        refused = [key for key in _OF_ALL_PROBLEMS if has_path(problem.env, key)]
+        problems += [
+            Broken(
+                (*place, *key),
+                f"{key[-1]} is the same for all problems: set it in section env, and remove it "
+                "here",
+                value_at(problem.env, key),
+                others=(("env", *key),),
+            )
+            for key in refused
+        ]
+        if refused:
+            continue
+        try:
+            envs[name] = config.env_for(problem)
+        except ValidationError as error:
+            errors += nested(place, error)
+        else:
+            problems += _env_override_rules(config, name, problem, envs[name])
+    return envs, problems, errors
+
+
+def _env_override_rules(
+    config: "Config", name: str, problem: "Problem", env: "Env"
+) -> list[Broken]:
+    """Overrides of `problem` that no environment of it reads."""
+    place = ("problems", name, "env")
+    unread: list[tuple[KeyPath, str]] = []
+    for backend, settings in env.backends.items():
+        if not isinstance(problem, settings.plays):
+            unread.append(((backend,), f"{problem.kind}, which backend {backend} does not play"))
+        else:
+            # What is idle may have been turned off here.
+            keys = sorted(settings.unused_keys(problem) - settings.idle_keys)
+            unread += [((backend, *key), "this problem") for key in keys]
+    problems = [
+        Broken(
+            (*place, *key),
+            f"{'.'.join(map(str, key))} has no effect on {reason}: remove it",
+            value_at(problem.env, key),
+        )
+        for key, reason in unread
+        if has_path(problem.env, key)
+    ]
+    in_study = name in config.study.problems
+    if problem.env and in_study and env.backend not in problem.env and not problems:
+        message = (
+            f"changes nothing on backend {env.backend}: give keys of {env.backend}, or leave env "
+            "out"
+        )
+        problems.append(Broken(place, message, problem.env, others=(("env", "backend"),)))
+    return problems
+
+
+def _kind_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:
     """The backend plays the problems of the study, and the task sets that it evaluates on."""
-    env = config.env
-    kinds = " and ".join(kind.kind for kind in env.settings.plays)
+    kinds = " and ".join(kind.kind for kind in config.env.settings.plays)
     problems = []
     for path, name, tasks in _used(config):
+        env = envs.get(name, config.env) if path[1] == "problems" else config.env
         if not isinstance(tasks, env.settings.plays):
             able = [
                 name for name, backend in env.backends.items() if isinstance(tasks, backend.plays)
@@ -139,11 +211,12 @@ def _used(config: "Config") -> list[tuple[KeyPath, str, "Tasks"]]:
     ]
 
 
-def _unit_rules(config: "Config") -> list[Broken]:
-    """The chosen backend has the units that the study uses; some backend has those of the rest."""
-    env = config.env
-    own = env.settings.units
-    of_any = {symbol: name for b in env.backends.values() for symbol, name in b.units.items()}
+def _unit_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:
+    """The chosen backend has the units that the study uses; some backend has those of the rest.
+
+    Task sets may name what is a unit on one problem alone.
+    """
+    backend, plays = config.env.backend, config.env.settings.plays
     used = {(path[1], name) for path, name, _ in _used(config)}
     sections: dict[str, Mapping[str, Tasks]] = {
         "problems": config.problems,
@@ -152,8 +225,13 @@ def _unit_rules(config: "Config") -> list[Broken]:
     problems = []
     for section, definitions in sections.items():
         for name, tasks in definitions.items():
-            played = (section, name) in used and isinstance(tasks, env.settings.plays)
-            units, whose = (own, f"backend {env.backend}") if played else (of_any, "any backend")
+            played = (section, name) in used and isinstance(tasks, plays)
+            if section == "task_sets":
+                where = _study_envs(config, envs) if played else [config.env, *envs.values()]
+            else:
+                where = [envs[name]] if name in envs else [config.env]
+            units = _units(where, of_any=not played)
+            whose = f"backend {backend}" if played else "any backend"
             legend = ", ".join(f"{symbol} ({unit})" for symbol, unit in units.items())
             for path, symbol in tasks.symbols:
                 if symbol not in units:
@@ -162,7 +240,22 @@ def _unit_rules(config: "Config") -> list[Broken]:
     return problems
 
 
-def _task_set_rules(config: "Config") -> list[Broken]:
+def _study_envs(config: "Config", envs: Mapping[str, "Env"]) -> list["Env"]:
+    """Section env of the study's problems, as far as there are any."""
+    return [envs[name] for name in config.study.problems if name in envs] or [config.env]
+
+
+def _units(envs: Iterable["Env"], *, of_any: bool) -> dict[str, str]:
+    """Names of the units of the chosen backend, or of any, by their symbols."""
+    return {
+        symbol: name
+        for env in envs
+        for backend in (env.backends.values() if of_any else [env.settings])
+        for symbol, name in backend.units.items()
+    }
+
+
+def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:
     """Sets have other names than a problem's own tasks, and suit the problems of the study."""
     problems = []
     for name, tasks in ((TRAINED, "a problem's own tasks"), (UNSEEN, "all task sets together")):
@@ -178,13 +271,14 @@ def _task_set_rules(config: "Config") -> list[Broken]:
             problems += [
                 broken
                 for problem in _played_problems(config)
-                for broken in _unsuitable(config, path, name, problem)
+                if problem in envs
+                for broken in _unsuitable(config, envs, path, name, problem)
             ]
     return problems
 
 
 def _played_problems(config: "Config") -> list[str]:
-    """Problems of the study, and of experiments that the backend plays."""
+    """Problems of the study, and of experiments, of the kinds that the backend plays."""
     of_experiments = [e.problems for e in config.experiments.values()]
     named = (name for names in (config.study.problems, *of_experiments) for name in names)
     return [
@@ -194,10 +288,12 @@ def _played_problems(config: "Config") -> list[str]:
     ]
 
 
-def _unsuitable(config: "Config", path: KeyPath, name: str, problem: str) -> list[Broken]:
+def _unsuitable(
+    config: "Config", envs: Mapping[str, "Env"], path: KeyPath, name: str, problem: str
+) -> list[Broken]:
     """The first of a task set that no environment of a problem can have."""
     task_set, trained = config.task_sets[name], config.problems[problem]
-    units = config.env.settings.units
+    units = _units(_study_envs(config, envs), of_any=False)
     # Unknown units are told of elsewhere.
     found = trained.unplayable(task_set) if all(s in units for _, s in task_set.symbols) else None
     if found is None:
@@ -311,8 +407,7 @@ def _clustering_rules(
         return []
 
     def place(*key: str) -> KeyPath:
-        own = ("variants", name) if has_path(variant.train, key) else ()
-        return (*own, "train", *key)
+        return _place_of_train(name, variant, *key)
 
     problems = []
     fewest = config.cluster.min_trajectories
@@ -335,18 +430,52 @@ def _clustering_rules(
     return problems
 
 
-def _collect_rules(config: "Config") -> list[Broken]:
-    """Episodes must end, and the random ones must leave steps to train the baseline on.
+def _mixture_rules(config: "Config", name: str, variant: "Variant", train: "Train") -> list[Broken]:
+    """A mixture that shifts has tasks to shift between."""
+    amount = train.mixture_shift.amount
+    if not amount:
+        return []
+    path = _place_of_train(name, variant, "mixture_shift", "amount")
+    return [
+        Broken(
+            path,
+            f"problem {problem!r} has one task, and a mixture shifts between several: set it to 0, "
+            "or name other problems",
+            amount,
+            others=(("study", "problems", i),),
+        )
+        for i, problem in enumerate(config.study.problems)
+        if problem in config.problems and config.problems[problem].n_tasks == 1
+    ]
 
-    An episode has at most L = `Env.episode_limit` steps. So after r L steps of each of n_envs
-    environments at least r n_envs episodes have ended.
+
+def _place_of_train(name: str, variant: "Variant", *key: str) -> KeyPath:
+    """Where a key of section train is set for a variant."""
+    own = ("variants", name) if has_path(variant.train, key) else ()
+    return (*own, "train", *key)
+
+
+def _collect_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:
+    """Episodes must end, and the random ones must leave steps to train the baseline on."""
+    key = (config.env.backend, "max_steps")
+    limits: dict[KeyPath, int] = {}
+    for name in config.study.problems:
+        if name in envs:
+            own = ("problems", name) if has_path(config.problems[name].env, key) else ()
+            limits[*own, "env", *key] = envs[name].episode_limit
+    found = [_too_few_steps(config, place, limit) for place, limit in limits.items()]
+    return [rule for rules in found for rule in rules]
+
+
+def _too_few_steps(config: "Config", max_steps: KeyPath, limit: int) -> list[Broken]:
+    """The rule of stage collect where an episode has at most L = `limit` steps.
+
+    After r L steps of each of n_envs environments at least r n_envs episodes have ended.
+    `max_steps` is the place of the limit.
     """
-    collect, limit = config.collect, config.env.episode_limit
+    collect = config.collect
     one_each = collect.n_envs * limit
-    others: tuple[KeyPath, ...] = (
-        ("collect", "n_envs"),
-        ("env", config.env.backend, "max_steps"),
-    )
+    others: tuple[KeyPath, ...] = (("collect", "n_envs"), max_steps)
     if collect.env_steps < one_each:
         message = (
             f"env_steps must be at least n_envs x {limit} = {one_each}, as an episode may have "

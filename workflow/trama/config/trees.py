@@ -1,6 +1,6 @@
 """Nested mappings and lists as YAML gives them: key paths, looking up, merging."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
@@ -31,6 +31,18 @@ def has_path(tree: Any, path: Iterable[str | int]) -> bool:
             return False
         tree = tree[key]
     return True
+
+
+def without(tree: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """A copy of nested mappings that lacks what they hold at these paths."""
+    left = dict(tree)
+    for *parents, key in paths:
+        node = left
+        for parent in parents:
+            node[parent] = dict(node[parent])
+            node = node[parent]
+        del node[key]
+    return left
 
 
 def value_at(tree: Any, path: Iterable[str | int]) -> Any:

@@ -97,14 +97,18 @@ def _classes(variant: Variant) -> str | None:
 def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
     """Value of each section and key that the results of a variant depend on.
 
-    They are the same for all problems and seeds.
+    Those of section env may differ between problems (see `_used_env`); all others are the same
+    for all problems and seeds.
     """
     of = (config, config.study.problems[0])
     seed = config.study.seeds[0]
-    collect, train = collect_params(*of, seed), train_params(*of, name, seed)
+    train = train_params(*of, name, seed)
+    if any(config.train_for(each).mixture_shift.amount for each in config.study.variants):
+        # Of those without a shift, the 0 is what tells them from the others.
+        train["train"]["mixture_shift"] = config.train_for(name).mixture_shift.model_dump()
     sections: dict[str, Params | None] = {
-        "env": collect["env"],
-        "collect": collect["collect"],
+        "env": _used_env(config),
+        "collect": collect_params(*of, seed)["collect"],
         "variant": {key: value for key, value in train["variant"].items() if value is not None},
         "train": train["train"],
         "evaluate": {"episodes": config.evaluate.episodes, "policies": [*config.evaluate.policies]},
@@ -121,6 +125,25 @@ def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
         for section, keys in sections.items()
         for key, value in _leaves(keys or {})
     }
+
+
+def _used_env(config: Config) -> Params:
+    """Values of keys of section env; in words, with their problems, where these differ."""
+    seed = config.study.seeds[0]
+    by_problem = {
+        name: dict(_leaves(collect_params(config, name, seed)["env"]))
+        for name in config.study.problems
+    }
+    found: Params = {}
+    for key in dict.fromkeys(key for own in by_problem.values() for key in own):
+        problems: dict[str, list[str]] = {}
+        for name, own in by_problem.items():
+            if key in own:
+                problems.setdefault(_words(own[key]), []).append(name)
+        words = [f"{value} on {', '.join(names)}" for value, names in problems.items()]
+        on_all = list(by_problem) in problems.values()
+        found[key] = next(iter(problems)) if on_all else "; ".join(words)
+    return found
 
 
 def _leaves(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ from trama.errors import TramaError
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int32]
+Chances = NDArray[np.float64]
 
 
 class Observation(NamedTuple):
@@ -129,6 +130,19 @@ class VectorEnv(ABC):
     def task(self) -> Int:
         """[N] true task id of the running episodes. For measuring only."""
 
+    @abstractmethod
+    def set_task_chances(self, chances: NDArray[np.floating]) -> None:
+        """Draw the tasks of episodes that begin from now on with other chances than equal ones.
+
+        Running episodes go on. Chances outlast a reset, and are part of a snapshot.
+
+        Args:
+            chances: [tasks] of `spec.tasks`, of sum 1.
+
+        Raises:
+            TramaError: they are no chances, or not as many as there are tasks.
+        """
+
     @property
     def lost(self) -> Bool:
         """[N] whether the last step lost an environment's episode, since its game failed.
@@ -185,6 +199,26 @@ class VectorEnv(ABC):
     ) -> None:
         """Close the environment."""
         self.close()
+
+
+def equal_chances(n_tasks: int) -> Chances:
+    """Return the chances [n_tasks] of tasks that are equally probable."""
+    return np.full(n_tasks, 1 / n_tasks)
+
+
+def checked_chances(chances: NDArray[np.floating], n_tasks: int) -> Chances:
+    """Return the chances of `VectorEnv.set_task_chances` in full precision, of sum 1.
+
+    Raises:
+        TramaError: on a wrong shape, or on what are no chances.
+    """
+    given = np.array(chances, np.float64)
+    if given.shape != (n_tasks,):
+        raise TramaError(f"chances must be of shape {(n_tasks,)}, not {given.shape}.")
+    total = given.sum()
+    if not (given >= 0).all() or not np.isclose(total, 1, atol=1e-6):
+        raise TramaError(f"chances must be at least 0, and of sum 1: {given.tolist()} are not.")
+    return given / total
 
 
 def checked_actions(actions: NDArray[np.integer], available: Bool) -> Int:

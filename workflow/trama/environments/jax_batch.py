@@ -11,17 +11,23 @@ from jax import Array
 from numpy.typing import NDArray
 
 from trama.environments.base import (
+    Chances,
     EnvSpec,
     Int,
     Observation,
     Step,
     VectorEnv,
     checked_actions,
+    checked_chances,
+    equal_chances,
 )
 from trama.errors import TramaError
 
 Mixture = TypeVar("Mixture")
-"""A tree of arrays: the tasks, and all else that may change without compiling anew."""
+"""A named tuple of arrays: the tasks, and all else that may change without compiling anew.
+
+`log_probability` [tasks] is that of drawing each task.
+"""
 Game = TypeVar("Game")
 """A tree of arrays: all that an episode under way consists of, but for its task."""
 
@@ -157,6 +163,7 @@ class JaxVectorEnv(VectorEnv, Generic[Mixture, Game]):
         self._simulation, self._mixture = simulation, mixture
         self.spec, self.n_envs = spec, n_envs
         self._go_on = _start(0, n_envs, now=False)
+        self._chances: Chances | None = None
         self.running = None
 
     def reset(self, seed: int) -> Observation:
@@ -184,6 +191,18 @@ class JaxVectorEnv(VectorEnv, Generic[Mixture, Game]):
         self._available = observation.available_actions
         return Step(observation, last, reward, terminated, truncated, won, task)
 
+    def set_task_chances(self, chances: NDArray[np.floating]) -> None:
+        """See `VectorEnv.set_task_chances`."""
+        self._draw_with(checked_chances(chances, len(self.spec.tasks)))
+
+    def _draw_with(self, chances: Chances | None) -> None:
+        """Draw tasks with these chances; None: with equal ones."""
+        self._chances = chances
+        n_tasks = len(self.spec.tasks)
+        mixture: Any = self._mixture
+        log_probability = log_chances(equal_chances(n_tasks) if chances is None else chances)
+        self._mixture = mixture._replace(log_probability=log_probability)
+
     @property
     def task(self) -> Int:
         """See `VectorEnv.task`."""
@@ -197,7 +216,8 @@ class JaxVectorEnv(VectorEnv, Generic[Mixture, Game]):
             raise TramaError("No episode is running: call reset(seed) first.")
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.running)
         parts = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-        return {**parts, "available_actions": self._available}
+        chances = {} if self._chances is None else {"task_chances": self._chances}
+        return {**parts, **chances, "available_actions": self._available}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """See `VectorEnv.restore`."""
@@ -206,15 +226,17 @@ class JaxVectorEnv(VectorEnv, Generic[Mixture, Game]):
         parts = [snapshot[jax.tree_util.keystr(path)] for path, _ in leaves]
         self.running = jax.tree_util.tree_unflatten(tree, parts)
         self._available = snapshot["available_actions"]
+        self._draw_with(snapshot.get("task_chances"))
 
     def close(self) -> None:
         """See `VectorEnv.close`."""
         self.running = None
 
 
-def log_chances(n_tasks: int) -> NDArray[np.float32]:
-    """Logarithms [n_tasks] of equal chances, as a mixture draws its tasks with."""
-    return np.log(np.full(n_tasks, 1 / n_tasks), dtype=np.float32)
+def log_chances(chances: Chances) -> NDArray[np.float32]:
+    """Return the logarithms of chances, as a mixture draws its tasks with; of 0, minus infinity."""
+    with np.errstate(divide="ignore"):
+        return np.log(chances, dtype=np.float32)
 
 
 def strongly_typed(tree: Any) -> Any:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from trama.config.backends import Mpe
 from trama.config.particles import FAMILIES, LAYOUTS, Room
 from trama.config.problems import ScenarioProblem
-from trama.environments.base import EnvSpec
+from trama.environments.base import EnvSpec, equal_chances
 from trama.environments.deferred import defer_package, skip_init
 from trama.environments.jax_batch import (
     JaxVectorEnv,
@@ -394,7 +394,7 @@ def _mixture(problem: ScenarioProblem, settings: Mpe, tasks: Sequence[Task]) -> 
         layout=np.array([LAYOUTS.index(each.layout) for each in scenarios], np.int32),
         n_agents=np.array([each.n_agents for each in scenarios], np.int32),
         n_landmarks=np.array([each.n_landmarks for each in scenarios], np.int32),
-        log_probability=log_chances(len(scenarios)),
+        log_probability=log_chances(equal_chances(len(scenarios))),
         reward_scale=np.array([getattr(scale, family) for family in FAMILIES], np.float32),
         max_steps=np.int32(settings.max_steps),
         success_distance=np.float32(settings.success_distance),

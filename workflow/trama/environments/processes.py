@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from trama.config.backends import GamePatience
 from trama.environments.base import (
     Bool,
+    Chances,
     EnvSpec,
     Float,
     Int,
@@ -39,6 +40,7 @@ from trama.environments.base import (
     Step,
     VectorEnv,
     checked_actions,
+    checked_chances,
 )
 from trama.errors import TramaError
 
@@ -194,12 +196,12 @@ class Worker:
 class ProcessVectorEnv(VectorEnv):
     """N games that step together, each in its process.
 
-    Task and seeds of an episode follow from the seed of the reset, the number of its environment
-    and its own number there, thrown-away episodes included. Processes start at the first reset, and
-    live until `close`.
+    Seeds of an episode follow from the seed of the reset, the number of its environment and its own
+    number there, thrown-away episodes included; its task, from these and the chances of tasks.
+    Processes start at the first reset, and live until `close`.
 
     Args:
-        spec: of the games; each episode's task is drawn from its tasks with equal chance.
+        spec: of the games; each episode's task is drawn from its tasks.
         n_envs: N.
         make_game: makes a game in its process; pickled, so a function of a module, or
             `functools.partial` of one.
@@ -217,6 +219,7 @@ class ProcessVectorEnv(VectorEnv):
         self._task = np.zeros(n_envs, np.int32)
         self._failures = np.zeros(n_envs, np.int64)
         self._lost = np.zeros(n_envs, np.bool_)
+        self._chances: Chances | None = None  # of tasks; None: equal ones
         self._seen = Observation(
             np.zeros((n_envs, spec.n_agents, spec.obs_size), np.float32),
             np.zeros((n_envs, spec.state_size), np.float32),
@@ -240,6 +243,10 @@ class ProcessVectorEnv(VectorEnv):
         if not self._running:
             raise TramaError("No episode is running: call reset(seed) first.")
         return self._task.copy()
+
+    def set_task_chances(self, chances: NDArray[np.floating]) -> None:
+        """See `VectorEnv.set_task_chances`."""
+        self._chances = checked_chances(chances, len(self.spec.tasks))
 
     def reset(self, seed: int) -> Observation:
         """See `VectorEnv.reset`.
@@ -306,10 +313,12 @@ class ProcessVectorEnv(VectorEnv):
         """Which episodes are running, and how many were thrown away; the games cannot be saved."""
         if not self._running:
             raise TramaError("No episode is running: call reset(seed) first.")
+        chances = {} if self._chances is None else {"task_chances": self._chances}
         return {
             "seed": np.array(self._seed),
             "number": self._number.copy(),
             "lost_episodes": np.array(self.lost_episodes),
+            **chances,
         }
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> Observation | None:
@@ -317,6 +326,7 @@ class ProcessVectorEnv(VectorEnv):
         self._seed = int(snapshot["seed"])
         self._number = snapshot["number"] + 1
         self.lost_episodes = int(snapshot["lost_episodes"])
+        self._chances = snapshot.get("task_chances")
         with self._ended_by_errors():
             return self._start_all()
 
@@ -485,7 +495,9 @@ class ProcessVectorEnv(VectorEnv):
         """Draw the task of an environment's next episode; with the seeds of all else in it."""
         number = int(self._number[e])
         rng = np.random.default_rng([self._seed, e, number])
-        self._task[e] = rng.integers(len(self.spec.tasks))
+        n_tasks = len(self.spec.tasks)
+        equal = self._chances is None
+        self._task[e] = rng.integers(n_tasks) if equal else rng.choice(n_tasks, p=self._chances)
         return int(self._task[e]), (self._seed, e, number, 1)
 
     def _game_seed(self, e: int) -> int:

@@ -8,12 +8,16 @@ to `JITTER` in x and in y.
 
 Units that a smaller team lacks are dead from the first step, on both sides, in any place of the
 team. To the game they are like units that fell: they see, do and get nothing, and show zeros.
+
+Noise, where there is some, draws from keys of its own: tasks, orders and places of start of a seed
+are the same at every level of it. Without noise it is JaxMARL's own class that plays.
 """
 
+import copy
 import functools
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +25,9 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from trama.config.backends import MAP_SIDE, Smax
+from trama.config.backends import MAP_SIDE, Noise, Smax
 from trama.config.problems import StartPosition, UnitProblem
-from trama.environments.base import EnvSpec
+from trama.environments.base import EnvSpec, equal_chances
 from trama.environments.deferred import defer_package, skip_init
 from trama.environments.jax_batch import (
     JaxVectorEnv,
@@ -43,6 +47,7 @@ defer_package("jaxmarl.environments")
 with skip_init("flax"):
     from jaxmarl.environments.smax import HeuristicEnemySMAX
     from jaxmarl.environments.smax.heuristic_enemy_smax_env import State as Battle
+    from jaxmarl.environments.smax.smax_env import SMAX
     from jaxmarl.environments.smax.smax_env import State as Units
 
 MAP_SIZE = float(MAP_SIDE)
@@ -50,6 +55,9 @@ CENTRE = MAP_SIZE / 2
 JITTER = 0.5
 MARGIN = 3.0
 """Least distance to the walls, jitter and push aside: SMAX kills what touches a wall."""
+
+_DAMAGE, _COOLDOWN, _STARTS, _ENEMY = range(2**31, 2**31 + 4)
+"""What keys of noise are folded with. Parts of a split key are folds of small numbers."""
 
 STARTS: tuple[str, ...] = get_args(StartPosition)
 _DIAGONALS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float32)
@@ -113,17 +121,107 @@ def place_reflected(key: Array, team_size: int, dist_ratio: Array | np.float32) 
     return jnp.concatenate([allies, allies.at[:, 0].set(MAP_SIZE - allies[:, 0])])
 
 
-class Battles(Simulation[Mixture, Battle]):
-    """The battles of one roster, team size and time limit."""
+def displaced(key: Array, places: Array, distance: float) -> Array:
+    """Return places [units, 2] moved by up to a distance: anywhere in that circle, equally often.
 
-    def __init__(self, roster: Roster, team_size: int, max_steps: int) -> None:
+    What would come nearer to a wall than units may start is mirrored at that line, so that no two
+    end up at the same point.
+    """
+    angle_key, share_key = jax.random.split(jax.random.fold_in(key, _STARTS))
+    angle = jax.random.uniform(angle_key, (len(places), 1), maxval=2 * jnp.pi)
+    moved = distance * jnp.sqrt(jax.random.uniform(share_key, (len(places), 1)))
+    places = places + moved * jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=1)
+    low, high = MARGIN - JITTER, MAP_SIZE - MARGIN + JITTER
+    return high - jnp.abs(high - (low + jnp.abs(places - low)))
+
+
+class NoisyUnits(SMAX):
+    """SMAX with factors of chance on the damage of attacks, and on the cooldown after them.
+
+    Args:
+        noise: how much of it.
+        settings: of SMAX.
+    """
+
+    def __init__(self, noise: Noise, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.noise = noise
+
+    def _world_step(self, key: Array, state: Units, actions: tuple[Array, Array]) -> Units:
+        """Let SMAX see as many unit types as units for this moment, each with its factors."""
+        types = state.unit_types
+        moment = copy.copy(self)
+        moment.unit_type_velocities = self.unit_type_velocities[types]
+        moment.unit_type_attack_ranges = self.unit_type_attack_ranges[types]
+        damage = self._factors(key, _DAMAGE, self.noise.damage)
+        moment.unit_type_attacks = self.unit_type_attacks[types] * damage
+        cooldown = self._factors(key, _COOLDOWN, self.noise.cooldown)
+        moment.unit_type_weapon_cooldowns = self.unit_type_weapon_cooldowns[types] * cooldown
+        units = state.replace(unit_types=jnp.arange(self.num_agents, dtype=types.dtype))
+        # Not the compiled one, whose cache would keep the copy.
+        after = SMAX._world_step.__wrapped__(moment, key, units, actions)
+        return after.replace(unit_types=types)
+
+    def _factors(self, key: Array, number: int, deviation: float) -> Array:
+        """One factor for each unit."""
+        if not deviation:
+            return jnp.ones(self.num_agents)
+        drawn = jax.random.normal(jax.random.fold_in(key, number), (self.num_agents,))
+        return jnp.maximum(1 + deviation * drawn, 0)
+
+
+class NoisyBattle(HeuristicEnemySMAX):
+    """SMAX's battles with noise in them, but for the places of start.
+
+    Args:
+        noise: how much of it.
+        settings: of SMAX.
+    """
+
+    def __init__(self, noise: Noise, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.noise = noise
+        if noise.damage or noise.cooldown:
+            self._env = NoisyUnits(noise, **settings)
+
+    def step_env(
+        self, key: Array, state: Battle, actions: Any, get_state_sequence: bool = False
+    ) -> Any:
+        """Show the enemies' policy all units, by which it knows the available actions."""
+        seen = state.replace(enemy_policy_state=(state.enemy_policy_state, state.state))
+        return super().step_env(key, seen, actions, get_state_sequence)
+
+    def get_enemy_actions(self, key: Array, policy_state: Any, enemy_obs: Array) -> Any:
+        """Return the scripted actions by enemy, some replaced by chance, and the script's state."""
+        script, units = policy_state
+        actions, script = super().get_enemy_actions(key, script, enemy_obs)
+        if not self.noise.enemy:
+            return actions, script
+        available = self._env.get_avail_actions(units)
+        masks = jnp.stack([available[enemy] for enemy in self.enemy_agents]) > 0
+        chance_key, action_key = jax.random.split(jax.random.fold_in(key, _ENEMY))
+        replaced = jax.random.uniform(chance_key, (len(masks),)) < self.noise.enemy
+        drawn = jax.random.categorical(action_key, jnp.where(masks, 0.0, -jnp.inf))
+        return {
+            enemy: jnp.where(replaced[i], drawn[i], actions[enemy])
+            for i, enemy in enumerate(self.enemy_agents)
+        }, script
+
+
+class Battles(Simulation[Mixture, Battle]):
+    """The battles of one roster, team size, time limit and noise."""
+
+    def __init__(self, roster: Roster, team_size: int, max_steps: int, noise: Noise) -> None:
         """Set up the game; see `Simulation`."""
         super().__init__()
         names, symbols, *numbers = zip(*roster, strict=True)
         speed, damage, attack_range, sight, radius, health, cooldown = (
             jnp.array(values, dtype=jnp.float32) for values in numbers
         )
-        self.game = HeuristicEnemySMAX(
+        game = HeuristicEnemySMAX
+        if noise.damage or noise.cooldown or noise.enemy:
+            game = functools.partial(NoisyBattle, noise)
+        self.game = game(
             num_allies=team_size,
             num_enemies=team_size,
             map_width=MAP_SIZE,
@@ -139,7 +237,7 @@ class Battles(Simulation[Mixture, Battle]):
             unit_type_health=health,
             unit_type_weapon_cooldowns=cooldown,
         )
-        self.team_size = team_size
+        self.team_size, self.noise = team_size, noise
         self.health = health
 
     def spec(self, tasks: tuple[str, ...], episode_limit: int) -> EnvSpec:
@@ -239,7 +337,9 @@ class Battles(Simulation[Mixture, Battle]):
             "surrounding": jnp.roll(surrounded, self.team_size, axis=0),
         }
         start = jnp.asarray(mixture.start)[task]
-        return jnp.select([start == i for i in range(len(STARTS))], [placed[s] for s in STARTS])
+        chosen = [start == i for i in range(len(STARTS))]
+        places = jnp.select(chosen, [placed[s] for s in STARTS])
+        return displaced(key, places, self.noise.starts) if self.noise.starts else places
 
     def observe_one(self, mixture: Mixture, game: Battle, task: Array) -> Seen:
         """See `Simulation`."""
@@ -260,15 +360,17 @@ class SmaxVectorEnv(JaxVectorEnv[Mixture, Battle]):
         self, problem: UnitProblem, settings: Smax, n_envs: int, tasks: Sequence[Task]
     ) -> None:
         """See `trama.environments.make_env`."""
-        battles = _battles(_as_tuples(settings), problem.team_size, settings.max_steps)
+        battles = _battles(
+            _as_tuples(settings), problem.team_size, settings.max_steps, settings.noise
+        )
         spec = battles.spec(tuple(task.name for task in tasks), settings.episode_limit)
         shown = battles.shown(hide_unit_types=settings.hide_unit_types)
         super().__init__(battles, _mixture(problem, settings, tasks, shown), spec, n_envs)
 
 
 @functools.cache
-def _battles(roster: Roster, team_size: int, max_steps: int) -> Battles:
-    return Battles(roster, team_size, max_steps)
+def _battles(roster: Roster, team_size: int, max_steps: int, noise: Noise) -> Battles:
+    return Battles(roster, team_size, max_steps, noise)
 
 
 def _as_tuples(settings: Smax) -> Roster:
@@ -307,7 +409,7 @@ def _mixture(
         types=types,
         alive=alive,
         start=np.array([STARTS.index(task.start) for task in battles], np.int32),
-        log_probability=log_chances(len(tasks)),
+        log_probability=log_chances(equal_chances(len(tasks))),
         dist_ratio=np.float32(settings.dist_ratio),
         reward_scale=np.float32(settings.reward_scale),
         ally_loss_scale=np.float32(settings.ally_loss_scale),

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from trama.config.backends import Env
 from trama.config.problems import Problem
+from trama.config.trees import without
 from trama.errors import TramaError
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.representation import (
@@ -29,7 +30,7 @@ class TrainedModel:
         policy: the policy.
         test_win_rate: of the test at which this was the policy.
         problem_name: name of the problem in the config.
-        problem: that it was trained on.
+        problem: that it was trained on; its overrides of the environment are in `env`.
         env: settings of the environment, with the unit types of the problem; its device is `cpu`
             after loading, wherever the policy was trained.
         variant_name: name of the variant in the config.
@@ -54,11 +55,12 @@ class TrainedModel:
     def save(self, path: Path) -> None:
         """Write plain data and tensors on the CPU; equal models give equal bytes."""
         representation = None if self.representation is None else self.representation.content()
+        env = plain(self.env, exclude=["device", *self.env.unchosen])
         content = {
             "sizes": own_texts(asdict(self.policy.sizes)),
             "weights": weights_of(self.policy),
-            "problem": plain(self.problem),
-            "env": plain(self.env, exclude=["device", *self.env.unchosen]),
+            "problem": plain(self.problem, exclude=["env"]),
+            "env": without(env, self.env.idle_keys),
             "representation": representation,
             "class_of_task": own_texts(self.class_of_task),
             **{name: getattr(self, name) for name in _PLAIN},

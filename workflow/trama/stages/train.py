@@ -26,6 +26,7 @@ from trama.learning.collected import insert_collected
 from trama.learning.diagnosis import class_swap, predictor_accuracy, training_warnings
 from trama.learning.history import History
 from trama.learning.labels import Clustering, ClusterLabels, Labels, TrueTaskLabels
+from trama.learning.mixture import shift_mixture
 from trama.learning.model import TrainedModel
 from trama.learning.policy import Policy
 from trama.learning.replay import NO_LABEL, ReplayBuffer
@@ -112,6 +113,7 @@ def train(
             device,
             None if labels is None else labels.n_classes,
         )
+        shift_mixture(env, config.mixture_shift, env_steps=0)
         trainer = Trainer(
             env,
             learner,
@@ -299,6 +301,7 @@ class _Run:
         """One step of all environments, and the updates, clusterings and tests that fall due."""
         trainer = self.trainer
         finished = trainer.step()
+        shift_mixture(trainer.rollout.env, self.config.mixture_shift, trainer.env_steps)
         if len(finished):
             self.recent.append(Episodes.of(trainer.replay, finished))
         if trainer.labels is not None:
