@@ -362,6 +362,13 @@ def test_a_cold_start_takes_nothing_from_the_stages_before() -> None:
     assert "n_init" in params["cluster"]  # its first clustering begins by k-means++
 
 
+def test_starts_count_for_clusterings_that_begin_anew() -> None:
+    reads = {"trama": False, "trama_random": True, "trama_matched": True}
+    config = _config({"study": {"variants": list(reads)}})
+    params = {name: train_params(config, "SurComb3", name, 0)["cluster"] for name in reads}
+    assert {name: "n_init" in cluster for name, cluster in params.items()} == reads
+
+
 def test_collected_episodes_in_the_replay_count_as_env_steps() -> None:
     config = _config({"variants": {"qmix": {"train": {"initial_replay": "collected"}}}})
     qmix = TrainParams.model_validate(train_params(config, "SurComb3", "qmix", 3))

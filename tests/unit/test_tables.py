@@ -485,10 +485,12 @@ def test_label_consistency_beside_chance(tmp_path: Path) -> None:
             rows.append((env_steps, "label_consistency_chance", None, None, chance))
         path = tmp_path / variant / f"seed_{seed}" / "history.parquet"
         files.append(write_history(path, rows))
-    table = label_consistency({"histories": files}, TWO_SEEDS, "SurComb3")
+    starts = {"trama": "centroids", "other": "matched"}
+    params = TWO_SEEDS.model_copy(update={"initialisations": starts})
+    table = label_consistency({"histories": files}, params, "SurComb3")
     assert table.rows == [
-        ["trama", "1.5", "0.72 [0.60, 0.85]", "0.38 [0.30, 0.45]", "0.60"],
-        ["other", "0.5", "n/a", "n/a", "0.50"],
+        ["trama", "1.5", "0.72 [0.60, 0.85]", "0.38 [0.30, 0.45]", "0.60", "from old centroids"],
+        ["other", "0.5", "n/a", "n/a", "0.50", "anew, matched"],
     ]
     frame = _csv(table)
     each = frame[(frame["statistic"] == "clustering") & (frame["metric"] == "label_consistency")]
@@ -595,15 +597,24 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
 
 
 def test_claims_of_labels_need_a_random_start_beside_them(tmp_path: Path) -> None:
-    anew = {"mixer": "qplex", "representation": "vqvae"}
-    anew_train = {"train": {"clustering": {"initialisation": "random"}}}
-    config = study_config(
-        study={"name": "made_up", "variants": ["qplex", "trama", "anew"], "seeds": [0, 1, 2]},
-        variants={"anew": {**anew, **anew_train}},
-    )
-    frame = _csv(table_of("claims", write_study(tmp_path, config), config))
-    row = _where(frame, metric="label_consistency_difference").iloc[0]
-    assert (row["variant"], row["over"]) == ("trama", "anew")
+    variants = ["qplex", "trama", "trama_random", "trama_matched"]
+    config = study_config(study={"name": "made_up", "variants": variants, "seeds": [0, 1, 2]})
+    study = write_study(tmp_path, config)
+    table = table_of("claims", study, config)
+    # The paper has no labels that are matched.
+    rows = _where(_csv(table), metric="label_consistency_difference")
+    assert rows[["variant", "over"]].to_numpy().tolist() == [["trama", "trama_random"]]
+    of_labels = [row[1] for row in table.rows if row[0] == "labels"]
+    assert of_labels == [
+        "labels kept from one clustering to the next, which starts from old centroids",
+        "the same, minus those of trama_random, started anew",
+    ]
+    rows = table_of("label_consistency", study, config, "SurComb3").rows
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("trama", "from old centroids"),
+        ("trama_random", "anew"),
+        ("trama_matched", "anew, matched"),
+    ]
 
 
 def test_two_seeds_support_no_verdict(tmp_path: Path) -> None:
@@ -706,7 +717,7 @@ def test_numbers_are_those_of_the_tables(
     assert shown("TramaOracleSurCombThreePredictorAccuracy") == accuracy
     assert shown("TramaOracleSurCombThreePredictorBalancedAccuracy") == balanced
     assert shown("TramaOracleSurCombThreeMajorityRate") == majority
-    _, kept, chance, _ = _row(table_of("label_consistency", study, config, "SurComb3"), "trama")
+    _, kept, chance, *_ = _row(table_of("label_consistency", study, config, "SurComb3"), "trama")
     assert shown("TramaSurCombThreeLabelConsistency") == kept
     assert shown("TramaSurCombThreeLabelConsistencyChance") == chance
     assert shown("VqvaeSurCombThreeAri") == "0.47 [0.47, 0.47]"

@@ -453,10 +453,11 @@ class Clustering(Section):
         ge=1,
         description="Env steps after which to cluster again, if sooner (published: 50000).",
     )
-    initialisation: Literal["centroids", "random"] = Field(
+    initialisation: Literal["centroids", "random", "matched"] = Field(
         default="centroids",
         description="Start from the previous centroids, which keeps labels' meaning (published), "
-        "or afresh.",
+        "afresh, or afresh and with each new class named after an old one, so that as many "
+        "trajectories as possible keep their label (Hungarian matching).",
     )
 
 
