@@ -11,6 +11,7 @@ localrules:
     table_claims,
     table_hyperparameters,
     table_compute,
+    table_cost,
     table_numbers,
     table_findings,
 
@@ -412,6 +413,37 @@ rule table_compute:
         "Write the table of wall times and memory"
     script:
         "../workflow/scripts/table_compute.py"
+
+
+rule table_cost:
+    input:
+        timings=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("cost", of="study"),
+        caption=caption_file("table", "cost", of="study"),
+        sources=sources_file("table", "cost", of="study"),
+    log:
+        "results/{study}/logs/table_cost.log",
+    benchmark:
+        "results/{study}/benchmarks/table_cost.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.cost_params),
+    message:
+        "Write the table of what the parts of a training cost"
+    script:
+        "../workflow/scripts/table_cost.py"
 
 
 rule table_numbers:

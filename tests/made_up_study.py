@@ -23,6 +23,7 @@ from trama.reporting.tables.claims import claims
 from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.clusters import clusters
 from trama.reporting.tables.compute import compute
+from trama.reporting.tables.cost import cost
 from trama.reporting.tables.hyperparameters import hyperparameters
 from trama.reporting.tables.label_consistency import label_consistency
 from trama.reporting.tables.numbers import numbers
@@ -49,12 +50,14 @@ STUDY_TABLES: dict[str, Make] = {
     "claims": claims,
     "hyperparameters": hyperparameters,
     "compute": compute,
+    "cost": cost,
     "numbers": numbers,
 }
 """Tables of the whole study, by name."""
 
 _CONFIG = Path(__file__).parents[1] / "config"
-_PHASES = ("play", "update", "test", "label", "cluster", "vqvae")
+_PHASES = ("environment", "play", "update", "test")
+_PHASES_OF_CLASSES = ("label", "predictor", "vqvae", "cluster")
 _METRICS_OF_CLASSES = (
     *("predictor_accuracy", "predictor_balanced_accuracy", "majority_rate"),
     *("label_consistency", "label_consistency_chance"),
@@ -120,6 +123,8 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
         "cluster_metrics": files("representation", config.used_representations, "cluster_metrics"),
         "histories": files("train", learned, "history"),
     }
+    if name == "cost":
+        inputs["timings"] = files("train", variants, "timing")
     if name == "compute":
         for stage, jobs in (("collect", [""]), ("train", variants)):
             inputs[f"{stage}_timings"] = files(stage, jobs, "timing")
@@ -137,10 +142,11 @@ def _write_learning(study: Path, job: Path, *, classes: bool) -> None:
     `job` is where it writes, below the study's folder.
     """
     rng = _rng(study / job)
+    phases = [*_PHASES, *(_PHASES_OF_CLASSES if classes else ())]
     timing = {
-        "phase": list(_PHASES),
-        "seconds": rng.uniform(10, 900, len(_PHASES)),
-        "count": [100] * len(_PHASES),
+        "phase": phases,
+        "seconds": rng.uniform(10, 900, len(phases)),
+        "count": [100] * len(phases),
     }
     write_table(study / job / "timing.parquet", "timing", timing, PROVENANCE)
     rows: list[tuple[int, str, str | None, int | None, float]] = [

@@ -36,6 +36,7 @@ from trama.config.table_params import (
     class_use_params,
     clusters_params,
     compute_params,
+    cost_params,
     findings_params,
     hyperparameters_params,
     label_consistency_params,
@@ -144,6 +145,7 @@ OF_STUDY = {
     "claims": claims_params,
     "hyperparameters": hyperparameters_params,
     "compute": compute_params,
+    "cost": cost_params,
     "numbers": numbers_params,
     "findings": findings_params,
 }

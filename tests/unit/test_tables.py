@@ -676,6 +676,47 @@ def test_compute_from_timings_histories_and_benchmark_files(study: Path, config:
     assert _row(table, "SurComb3", "cluster", "vqvae") == ["n/a"] * 8
 
 
+def test_cost_of_the_parts_of_a_training(study: Path, config: Config) -> None:
+    table = table_of("cost", study, config)
+    assert [row[:2] for row in table.rows] == [
+        [problem, variant] for problem in config.study.problems for variant in VARIANTS
+    ]
+    timings = [
+        read_table(path, "timing").to_pandas().set_index("phase")["seconds"]
+        for path in sorted(study.glob("SurComb4/train/trama/*/timing.parquet"))
+    ]
+    assert len(timings) == 4
+    minutes, *shares = _row(table, "SurComb4", "trama")
+    total = np.array([timing.sum() for timing in timings])
+    assert float(minutes) == pytest.approx(total.mean() / 60, abs=0.05)
+    # In the order of the columns; no training of this study wrote a checkpoint.
+    phases = ("environment", "play", "update", "predictor", "label", "vqvae", "cluster", "test")
+    for share, phase in zip(shares[:-1], phases, strict=True):
+        seconds = np.array([timing[phase] for timing in timings])
+        assert float(share) == pytest.approx(100 * (seconds / total).mean(), abs=0.05)
+    assert shares[-1] == "n/a"
+    baseline = _row(table, "SurComb4", "qmix")[1:]
+    assert [phase for phase, share in zip(phases, baseline, strict=False) if share == "n/a"] == [
+        *("predictor", "label", "vqvae", "cluster")
+    ]
+    frame = _where(_csv(table), problem="SurComb4", variant="trama", phase="cluster")
+    seconds = [timing["cluster"] for timing in timings]
+    assert frame["seed"].tolist() == [0, 1, 2, 3]
+    assert frame["seconds"].tolist() == pytest.approx(seconds)
+    assert frame["share"].tolist() == pytest.approx((np.array(seconds) / total).tolist())
+
+
+def test_a_part_that_one_seed_alone_had_counts_for_all(tmp_path: Path) -> None:
+    config = study_config(study={"name": "small", "variants": ["qmix"], "seeds": [0, 1]})
+    study = write_study(tmp_path, config)
+    for seed, phases in ((0, {"play": 3.0}), (1, {"play": 3.0, "checkpoint": 1.0})):
+        columns = {"phase": [*phases], "seconds": [*phases.values()], "count": [1] * len(phases)}
+        path = study / "SurComb3/train/qmix" / f"seed_{seed}" / "timing.parquet"
+        write_table(path, "timing", columns, PROVENANCE)
+    ((_, _, minutes, *shares),) = table_of("cost", study, config).rows
+    assert (minutes, shares[1], shares[-1]) == ("0.1", "87.5", "12.5")
+
+
 @pytest.fixture(scope="module")
 def macros(study: Path, config: Config) -> dict[str, str]:
     """The macros of the study, by name, as LaTeX has them."""

@@ -306,7 +306,11 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "figures.policy": ("figures={policy: best}", EVALUATION_FIGURES),
     "tables.decimals": (
         "tables={decimals: 1}",
-        {k: n for k, n in TABLES.items() if k not in ("table_hyperparameters", "table_compute")},
+        {
+            job: number
+            for job, number in TABLES.items()
+            if job not in ("table_hyperparameters", "table_compute", "table_cost")
+        },
     ),
     "tables.policy": (
         "tables={policy: best}",

@@ -40,7 +40,7 @@ STUDY_FIGURES = ["aggregates", "performance_profiles"]
 FIGURE_FILES = [f"{'study' if name in STUDY_FIGURES else 'SurComb3'}_{name}" for name in FIGURES]
 TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "class_use"]
 TABLES += ["label_consistency"]
-STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "numbers"]
+STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "cost", "numbers"]
 TABLE_FILES = [
     *(f"SurComb3_{name}" for name in TABLES),
     *("numbers" if name == "numbers" else f"study_{name}" for name in STUDY_TABLES),
@@ -244,6 +244,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
             *(("collect", "seed_0", kind) for kind in ("timing", "history")),
             ("representation", "vqvae", "vqvae_history"),
         },
+        "cost": {("train", v, "timing") for v in VARIANTS},
         "claims": episodes | of_trama,
         "numbers": episodes | clusters | of_trama | given,
         "findings": episodes | clusters | histories,
@@ -272,11 +273,12 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     def content() -> dict[Path, bytes]:
         files = [*results.glob("*/evaluate/**/*.parquet")]
         files += [*results.glob("figures/*"), *results.glob("tables/*")]
-        # The table of wall times is the only one that is not repeatable, and not made again here.
-        return {f: f.read_bytes() for f in files if not f.name.startswith("study_compute.")}
+        # The tables of wall times are the only ones that are not repeatable, and not made again.
+        timed = ("study_compute.", "study_cost.")
+        return {f: f.read_bytes() for f in files if not f.name.startswith(timed)}
 
     before = content()
-    tables = [name for name in [*TABLES, *STUDY_TABLES] if name != "compute"]
+    tables = [name for name in [*TABLES, *STUDY_TABLES] if name not in ("compute", "cost")]
     rules = ["evaluate_variant", "table_findings"]
     rules += [*(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in tables)]
     written = {path: path.stat().st_mtime_ns for path in before}

@@ -16,7 +16,7 @@ CLUSTER = {**PRETRAIN, "cluster_representation": 1}
 TRAIN = {**CLUSTER, "train_without_representation": 2, "train_with_representation": 1}
 EVALUATE = {**TRAIN, "evaluate_variant": 3}
 OF_EVALUATION = ("results", "ood", "ood_tasks")
-OF_STUDY = ("hyperparameters", "compute", "numbers", "findings")
+OF_STUDY = ("hyperparameters", "compute", "cost", "numbers", "findings")
 
 
 def written(*tables: str) -> dict[str, int]:

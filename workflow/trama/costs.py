@@ -140,8 +140,9 @@ def _size_of(config: Config, job: Job) -> dict[str, Work]:
 
 
 _PHASES = {
-    **{"play": "play", "label": "play", "cluster": "play"},
-    **{"update": "update", "vqvae": "update", "checkpoint": "update", "test": "test"},
+    **{"environment": "play", "play": "play", "label": "play", "cluster": "play"},
+    **{"update": "update", "predictor": "update", "vqvae": "update", "checkpoint": "update"},
+    **{"test": "test"},
 }
 """Phase of work, by the phase that a `timing` file names."""
 

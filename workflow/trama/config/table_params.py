@@ -148,6 +148,12 @@ def compute_params(config: Config) -> Params:
     return _table("compute", config, upstream, names, set())
 
 
+def cost_params(config: Config) -> Params:
+    """Params of the table of what the parts of a training cost."""
+    names = config.study.variants
+    return _table("cost", config, of_study(config, train=names), names, set())
+
+
 def numbers_params(config: Config) -> Params:
     """Params of the study's numbers as LaTeX macros."""
     names = config.study.variants

@@ -189,6 +189,19 @@ PREDICTION_METRICS: dict[str, str] = {
 }
 """Values of `metric` in predictions, each explained in a sentence."""
 
+PHASES: dict[str, str] = {
+    "environment": "steps of the training environments",
+    "play": "the agents' actions and classes in them, and the replay buffer",
+    "update": "updates of agents and mixer, with the draw of the batch",
+    "predictor": "loss and gradient of the class predictor in these updates",
+    "label": "classes of new episodes, by embedding and classifier",
+    "vqvae": "updates of the VQ-VAE",
+    "cluster": "embedding and clustering the episodes anew, and the classifier",
+    "test": "test episodes, and what is measured of them",
+    "checkpoint": "writing checkpoints",
+}
+"""Values of `phase` in a timing, each explained; together they are nearly all of the time."""
+
 KINDS: dict[str, FileKind] = {
     "trajectories": FileKind(
         "Every episode of the baseline, from random to half-trained play. An episode of T steps "
@@ -520,14 +533,24 @@ KINDS: dict[str, FileKind] = {
         ),
     ),
     "timing": FileKind(
-        "Wall times; nothing else depends on them and no other file holds any.",
+        "Wall times of a training's parts; nothing else depends on them and no other file holds "
+        "any. Nothing waits for a GPU to measure them: what was started there counts where the "
+        "host next waits for it, often in `play`.",
         ("train", "collect"),
         (_TRAIN + "timing.parquet", _COLLECT + "timing.parquet"),
         pa.schema(
             [
-                _column("phase", pa.string(), "part of the work, for example rollout or update"),
-                _column("seconds", pa.float64(), "wall time spent in it, in seconds"),
-                _column("count", pa.int64(), "how often it ran"),
+                _column(
+                    "phase",
+                    pa.string(),
+                    "; ".join(f"`{phase}`: {meaning}" for phase, meaning in PHASES.items()),
+                ),
+                _column("seconds", pa.float64(), "wall time spent in it alone, in seconds"),
+                _column(
+                    "count",
+                    pa.int64(),
+                    "how often it came up; `vqvae` and `cluster` also where nothing was due",
+                ),
             ]
         ),
     ),
