@@ -23,6 +23,8 @@ GAIN_VARIANTS = figure_params.with_gain(CONFIG)
 REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
+# Problems on which the predictor is measured alone.
+PREDICTED = PROBLEMS if REPRESENTATIONS else []
 # The environment of the jobs that play, and what they wait for.
 ON_STARCRAFT = CONFIG.env.backend == "smacv2"
 PLAYING = "../envs/smacv2.yaml" if ON_STARCRAFT else "../envs/trama.yaml"
@@ -112,6 +114,12 @@ def pretrain_settings(wildcards):
 
 def cluster_settings(wildcards):
     return stage_params.cluster_params(
+        CONFIG, wildcards.problem, wildcards.representation, int(wildcards.seed)
+    )
+
+
+def predict_settings(wildcards):
+    return stage_params.predict_params(
         CONFIG, wildcards.problem, wildcards.representation, int(wildcards.seed)
     )
 

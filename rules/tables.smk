@@ -5,6 +5,7 @@ localrules:
     table_ood_tasks,
     table_clusters,
     table_predictor,
+    table_predictor_alone,
     table_class_use,
     table_label_consistency,
     table_ablations,
@@ -184,6 +185,36 @@ rule table_predictor:
         "Write the table of the predictor on {wildcards.problem}"
     script:
         "../workflow/scripts/table_predictor.py"
+
+
+rule table_predictor_alone:
+    input:
+        accuracies=expand(
+            "results/{{study}}/{{problem}}/representation/{representation}/seed_{seed}/predictor_accuracy.parquet",
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("predictor_alone"),
+        caption=caption_file("table", "predictor_alone"),
+        sources=sources_file("table", "predictor_alone"),
+    log:
+        "results/{study}/logs/table_predictor_alone/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_predictor_alone/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.predictor_alone_params),
+    message:
+        "Write the table of the class predictor alone on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_predictor_alone.py"
 
 
 rule table_class_use:

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from made_up import PROVENANCE, write_cluster_metrics, write_history
+from made_up import (
+    PROVENANCE,
+    write_cluster_metrics,
+    write_history,
+    write_predictor_accuracy,
+)
 from trama.config import table_params
 from trama.config.load import load_config
 from trama.config.model import Config
@@ -29,6 +34,7 @@ from trama.reporting.tables.label_consistency import label_consistency
 from trama.reporting.tables.numbers import numbers
 from trama.reporting.tables.ood import ood, ood_tasks
 from trama.reporting.tables.predictor import predictor
+from trama.reporting.tables.predictor_alone import predictor_alone
 from trama.reporting.tables.results import results
 from trama.reporting.tables.table import Make, Table
 from trama.seeds import derive_seed
@@ -40,6 +46,7 @@ TABLES: dict[str, Make] = {
     "ood_tasks": ood_tasks,
     "clusters": clusters,
     "predictor": predictor,
+    "predictor_alone": predictor_alone,
     "class_use": class_use,
     "label_consistency": label_consistency,
 }
@@ -80,6 +87,7 @@ def write_study(folder: Path, config: Config) -> Path:
             path = study / problem / "representation" / name / below
             quantised = config.representations[name].embedding == "quantised"
             write_cluster_metrics(path / "cluster_metrics.parquet", quantised=quantised)
+            write_predictor_accuracy(path / "predictor_accuracy.parquet", seed)
         for name in config.study.variants:
             classes = config.variants[name].has_classes
             _write_learning(study, Path(problem, "train", name, below), classes=classes)
@@ -123,6 +131,9 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
         "cluster_metrics": files("representation", config.used_representations, "cluster_metrics"),
         "histories": files("train", learned, "history"),
     }
+    if name == "predictor_alone":
+        representations = config.used_representations
+        inputs["accuracies"] = files("representation", representations, "predictor_accuracy")
     if name == "cost":
         inputs["timings"] = files("train", variants, "timing")
     if name == "compute":

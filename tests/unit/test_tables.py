@@ -470,6 +470,34 @@ def test_class_use_of_two_seeds_equals_the_table_computed_by_hand(tmp_path: Path
     assert "instead" in table.caption[0] and "instead" not in few.caption[0]
 
 
+def test_the_predictor_alone(study: Path, config: Config) -> None:
+    table = table_of("predictor_alone", study, config, "SurComb3")
+    assert [row[0] for row in table.rows] == ["true tasks", "clusters of vqvae"]
+    frames = [
+        read_table(path, "predictor_accuracy").to_pandas()
+        for path in sorted(study.glob("SurComb3/representation/vqvae/*/predictor_accuracy.parquet"))
+    ]
+    frame = _csv(table)
+    for (name, *cells), labels in zip(table.rows, ("true_task", "clusters"), strict=True):
+        held_out = [_where(f, labels=labels, split="held_out") for f in frames]
+        trained = [_where(f, labels=labels, split="trained") for f in frames]
+        expected = {
+            **{
+                column: np.mean([f[f["step"].isna()][column].item() for f in held_out])
+                for column in ("accuracy", "balanced_accuracy", "majority_rate")
+            },
+            "first_accuracy": np.mean([f[f["step"] == 0]["accuracy"].item() for f in held_out]),
+            "trained_accuracy": np.mean([f[f["step"].isna()]["accuracy"].item() for f in trained]),
+        }
+        for cell, (metric, value) in zip(cells, expected.items(), strict=True):
+            assert _number(cell) == pytest.approx(value, abs=ROUNDED)
+            exact = _where(frame, labels=name, metric=metric, statistic="mean")["value"]
+            assert exact.tolist() == pytest.approx([value])
+        assert _where(frame, labels=name, metric="accuracy", statistic="seed")[
+            "value"
+        ].tolist() == (pytest.approx([f[f["step"].isna()]["accuracy"].item() for f in held_out]))
+
+
 def test_label_consistency_beside_chance(tmp_path: Path) -> None:
     values = {
         ("trama", 0): [(100, 0.8, 0.4), (200, 0.9, 0.5)],

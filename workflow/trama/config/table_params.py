@@ -93,6 +93,13 @@ def predictor_params(config: Config, problem: str) -> Params:
     return _table("predictor", config, upstream, names, {"decimals"}, **_bootstrap(config))
 
 
+def predictor_alone_params(config: Config, problem: str) -> Params:
+    """Params of the table of the predictor alone on one problem."""
+    names = config.used_representations
+    upstream = of_all("predict", config, problem, names)
+    return _table("predictor_alone", config, upstream, names, {"decimals"}, **_bootstrap(config))
+
+
 def class_use_params(config: Config, problem: str) -> Params:
     """Params of the table of what policies make of their class, on one problem."""
     names = with_classes(config)

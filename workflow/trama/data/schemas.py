@@ -402,6 +402,52 @@ KINDS: dict[str, FileKind] = {
         ),
         CLUSTER_METRICS,
     ),
+    "predictor_accuracy": FileKind(
+        "What the class predictor learns from the collected trajectories alone: how often agents "
+        "name the label of a trajectory, from what they have seen so far; one row per kind of "
+        "labels, split and time step, and one for all steps together.",
+        ("predict",),
+        (_REPRESENTATION + "predictor_accuracy.parquet",),
+        pa.schema(
+            [
+                _column(
+                    "labels",
+                    pa.string(),
+                    "`true_task`: the true tasks, an upper bound of what agents can know; "
+                    "`clusters`: the classes that stage cluster gave",
+                ),
+                _column(
+                    "split",
+                    pa.string(),
+                    "`trained`: trajectories that it learned from; `held_out`: the others",
+                ),
+                _column(
+                    "step",
+                    pa.int32(),
+                    "time step within the trajectory, from 0; null: all steps",
+                    nullable=True,
+                ),
+                _column(
+                    "accuracy",
+                    pa.float64(),
+                    "share of right predictions, over all agents of the trajectories that run at "
+                    "the step",
+                ),
+                _column(
+                    "balanced_accuracy",
+                    pa.float64(),
+                    "mean of this share over the labels that these trajectories have",
+                ),
+                _column(
+                    "majority_rate",
+                    pa.float64(),
+                    "accuracy of always naming the most frequent of their labels",
+                ),
+                _column("episodes", pa.int32(), "trajectories that run at the step"),
+                _column("predictions", pa.int64(), "predictions of agents that were counted"),
+            ]
+        ),
+    ),
     "episodes": FileKind(
         "Greedy test episodes of the final policies, one row per episode.",
         ("evaluate",),
