@@ -38,6 +38,7 @@ include: "rules/check.smk"
 include: "rules/collect.smk"
 include: "rules/pretrain.smk"
 include: "rules/cluster.smk"
+include: "rules/predict.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
@@ -50,6 +51,7 @@ localrules:
     collect,
     pretrain,
     cluster,
+    predict,
     train,
     evaluate,
     figures,

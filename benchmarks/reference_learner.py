@@ -91,7 +91,7 @@ class ReferenceLearner:
     def __init__(self, learner: Learner):
         self.policy, self.mixer = copy.deepcopy(learner.policy), copy.deepcopy(learner.mixer)
         self.scaler, self.config = learner.scaler, learner.config
-        self.predictor_weight = learner.predictor_weight
+        self.predictor_weight, self.timed = learner.predictor_weight, learner.timed
         self.target_policy = copy.deepcopy(learner.target_policy)
         self.target_mixer = copy.deepcopy(learner.target_mixer)
         predictor = self.policy.predictor

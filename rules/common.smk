@@ -25,6 +25,8 @@ GAIN_VARIANTS = figure_params.with_gain(CONFIG)
 REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
+# Problems on which the predictor is measured alone.
+PREDICTED = PROBLEMS if REPRESENTATIONS else []
 # The environment of the jobs that play, and what they wait for.
 ON_STARCRAFT = CONFIG.env.backend == "smacv2"
 PLAYING = "../envs/smacv2.yaml" if ON_STARCRAFT else "../envs/trama.yaml"
@@ -32,7 +34,7 @@ CHECKS = {"starcraft": ancient("results/{study}/starcraft.json")} if ON_STARCRAF
 FIGURES = ["learning_curves", "task_win_rates"]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 TABLES = ["results"]
-STUDY_TABLES = ["study_hyperparameters", "study_compute", "numbers"]
+STUDY_TABLES = ["study_hyperparameters", "study_compute", "study_cost", "numbers"]
 TABLE_FORMATS = ["tex", "csv", "md", "html"]
 # Beside the formats of each figure and table.
 SOURCES = ["sources.json"]
@@ -115,6 +117,12 @@ def pretrain_settings(wildcards):
 
 def cluster_settings(wildcards):
     return stage_params.cluster_params(
+        CONFIG, wildcards.problem, wildcards.representation, int(wildcards.seed)
+    )
+
+
+def predict_settings(wildcards):
+    return stage_params.predict_params(
         CONFIG, wildcards.problem, wildcards.representation, int(wildcards.seed)
     )
 

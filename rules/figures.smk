@@ -5,6 +5,7 @@ localrules:
     figure_embeddings,
     figure_codebook,
     figure_predictor_accuracy,
+    figure_predictor_alone,
     figure_predictor_confusion,
     figure_label_consistency,
     figure_ood_gain,
@@ -183,6 +184,36 @@ rule figure_predictor_accuracy:
         "Draw the predictor's accuracy on {wildcards.problem}"
     script:
         "../workflow/scripts/figure_predictor_accuracy.py"
+
+
+rule figure_predictor_alone:
+    input:
+        accuracies=expand(
+            "results/{{study}}/{{problem}}/representation/{representation}/seed_{seed}/predictor_accuracy.parquet",
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    output:
+        files=figure_files("predictor_alone"),
+        caption=caption_file("figure", "predictor_alone"),
+        sources=sources_file("figure", "predictor_alone"),
+    log:
+        "results/{study}/logs/figure_predictor_alone/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_predictor_alone/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.figures.threads
+    resources:
+        mem_mb=CONFIG.resources.figures.mem_mb,
+        runtime=CONFIG.resources.figures.runtime,
+        gpu=CONFIG.resources.figures.gpu,
+    params:
+        settings=of_problem(figure_params.predictor_alone_params),
+    message:
+        "Draw the accuracy of the class predictor alone on {wildcards.problem}"
+    script:
+        "../workflow/scripts/figure_predictor_alone.py"
 
 
 rule figure_predictor_confusion:

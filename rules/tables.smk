@@ -5,12 +5,14 @@ localrules:
     table_ood_tasks,
     table_clusters,
     table_predictor,
+    table_predictor_alone,
     table_class_use,
     table_label_consistency,
     table_ablations,
     table_claims,
     table_hyperparameters,
     table_compute,
+    table_cost,
     table_numbers,
     table_findings,
 
@@ -183,6 +185,36 @@ rule table_predictor:
         "Write the table of the predictor on {wildcards.problem}"
     script:
         "../workflow/scripts/table_predictor.py"
+
+
+rule table_predictor_alone:
+    input:
+        accuracies=expand(
+            "results/{{study}}/{{problem}}/representation/{representation}/seed_{seed}/predictor_accuracy.parquet",
+            representation=REPRESENTATIONS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("predictor_alone"),
+        caption=caption_file("table", "predictor_alone"),
+        sources=sources_file("table", "predictor_alone"),
+    log:
+        "results/{study}/logs/table_predictor_alone/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_predictor_alone/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.predictor_alone_params),
+    message:
+        "Write the table of the class predictor alone on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_predictor_alone.py"
 
 
 rule table_class_use:
@@ -412,6 +444,37 @@ rule table_compute:
         "Write the table of wall times and memory"
     script:
         "../workflow/scripts/table_compute.py"
+
+
+rule table_cost:
+    input:
+        timings=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/timing.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("cost", of="study"),
+        caption=caption_file("table", "cost", of="study"),
+        sources=sources_file("table", "cost", of="study"),
+    log:
+        "results/{study}/logs/table_cost.log",
+    benchmark:
+        "results/{study}/benchmarks/table_cost.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.cost_params),
+    message:
+        "Write the table of what the parts of a training cost"
+    script:
+        "../workflow/scripts/table_cost.py"
 
 
 rule table_numbers:

@@ -8,11 +8,12 @@ import numpy as np
 
 from fakes import RANDOM_SPEC, FakeEnv, Game, RandomGame, small_cluster, small_train
 from trama.config.backends import Env
-from trama.config.model import Collect, Evaluate, Pretrain, Representation
+from trama.config.model import Collect, Evaluate, Predict, Pretrain, Representation
 from trama.config.params import (
     ClusterParams,
     CollectParams,
     EvaluateParams,
+    PredictParams,
     PretrainParams,
     RunSettings,
     TrainParams,
@@ -23,6 +24,7 @@ from trama.environments import Observation
 from trama.stages.cluster import cluster
 from trama.stages.collect import collect
 from trama.stages.evaluate import evaluate
+from trama.stages.predict import predict
 from trama.stages.pretrain import pretrain
 from trama.stages.train import train
 
@@ -35,6 +37,7 @@ SPEC = replace(RANDOM_SPEC, tasks=("2s surrounded", "2z surrounded", "1s1z surro
 PROVENANCE = Provenance("test", "any", "0123456789abcdef", 0, "0", "0")
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3, relabel_rounds=2)
 MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
+PREDICT = Predict(updates=60, batch_size=8, learning_rate=1e-2, held_out=0.3)
 PRETRAIN = Pretrain(updates=120, batch_size=8, learning_rate=1e-2, hidden_size=8)
 Report = Callable[[int, int], int]
 """Number of a game in its environment, and its task, to the task id that is reported."""
@@ -136,6 +139,21 @@ def run_cluster(folder: Path, representation: Representation) -> None:
         classifier=folder / "classifier.pt",
         cluster_metrics=folder / "cluster_metrics.parquet",
         codebook=folder / "codebook.parquet",
+    )
+
+
+def run_predict(
+    folder: Path, output: str = "predictor_accuracy.parquet", **changes: object
+) -> None:
+    section = {"representation_name": "r", "n_classes": 3, "problem": PROBLEM, "env": Env()}
+    section |= {"network": "flat", "hidden_size": 16, "predict": PREDICT}
+    predict(
+        PredictParams.model_validate(JOB | section | changes),
+        PROVENANCE,
+        trajectories=folder / "trajectories.parquet",
+        embeddings=folder / "embeddings.parquet",
+        predictor_accuracy=folder / output,
+        threads=1,
     )
 
 

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from made_up import PROVENANCE, write_cluster_metrics, write_history
+from made_up import (
+    PROVENANCE,
+    write_cluster_metrics,
+    write_history,
+    write_predictor_accuracy,
+)
 from trama.config import table_params
 from trama.config.load import load_config
 from trama.config.model import Config
@@ -23,11 +28,13 @@ from trama.reporting.tables.claims import claims
 from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.clusters import clusters
 from trama.reporting.tables.compute import compute
+from trama.reporting.tables.cost import cost
 from trama.reporting.tables.hyperparameters import hyperparameters
 from trama.reporting.tables.label_consistency import label_consistency
 from trama.reporting.tables.numbers import numbers
 from trama.reporting.tables.ood import ood, ood_tasks
 from trama.reporting.tables.predictor import predictor
+from trama.reporting.tables.predictor_alone import predictor_alone
 from trama.reporting.tables.results import results
 from trama.reporting.tables.table import Make, Table
 from trama.seeds import derive_seed
@@ -39,6 +46,7 @@ TABLES: dict[str, Make] = {
     "ood_tasks": ood_tasks,
     "clusters": clusters,
     "predictor": predictor,
+    "predictor_alone": predictor_alone,
     "class_use": class_use,
     "label_consistency": label_consistency,
 }
@@ -49,12 +57,14 @@ STUDY_TABLES: dict[str, Make] = {
     "claims": claims,
     "hyperparameters": hyperparameters,
     "compute": compute,
+    "cost": cost,
     "numbers": numbers,
 }
 """Tables of the whole study, by name."""
 
 _CONFIG = Path(__file__).parents[1] / "config"
-_PHASES = ("play", "update", "test", "label", "cluster", "vqvae")
+_PHASES = ("environment", "play", "update", "test")
+_PHASES_OF_CLASSES = ("label", "predictor", "vqvae", "cluster")
 _METRICS_OF_CLASSES = (
     *("predictor_accuracy", "predictor_balanced_accuracy", "majority_rate"),
     *("label_consistency", "label_consistency_chance"),
@@ -77,6 +87,7 @@ def write_study(folder: Path, config: Config) -> Path:
             path = study / problem / "representation" / name / below
             quantised = config.representations[name].embedding == "quantised"
             write_cluster_metrics(path / "cluster_metrics.parquet", quantised=quantised)
+            write_predictor_accuracy(path / "predictor_accuracy.parquet", seed)
         for name in config.study.variants:
             classes = config.variants[name].has_classes
             _write_learning(study, Path(problem, "train", name, below), classes=classes)
@@ -120,6 +131,11 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
         "cluster_metrics": files("representation", config.used_representations, "cluster_metrics"),
         "histories": files("train", learned, "history"),
     }
+    if name == "predictor_alone":
+        representations = config.used_representations
+        inputs["accuracies"] = files("representation", representations, "predictor_accuracy")
+    if name == "cost":
+        inputs["timings"] = files("train", variants, "timing")
     if name == "compute":
         for stage, jobs in (("collect", [""]), ("train", variants)):
             inputs[f"{stage}_timings"] = files(stage, jobs, "timing")
@@ -137,10 +153,11 @@ def _write_learning(study: Path, job: Path, *, classes: bool) -> None:
     `job` is where it writes, below the study's folder.
     """
     rng = _rng(study / job)
+    phases = [*_PHASES, *(_PHASES_OF_CLASSES if classes else ())]
     timing = {
-        "phase": list(_PHASES),
-        "seconds": rng.uniform(10, 900, len(_PHASES)),
-        "count": [100] * len(_PHASES),
+        "phase": phases,
+        "seconds": rng.uniform(10, 900, len(phases)),
+        "count": [100] * len(phases),
     }
     write_table(study / job / "timing.parquet", "timing", timing, PROVENANCE)
     rows: list[tuple[int, str, str | None, int | None, float]] = [

@@ -35,7 +35,8 @@ EVALUATIONS_TABLES = each(
 )
 EVALUATIONS_SHOWN = {**EVALUATIONS_TABLES, **COMPARED}
 EVALUATION_FIGURES = {**COMPARED, **PREDICTED, **GAIN}
-BASELINE_SHOWN = {**each("figure_learning_curves"), **EVALUATIONS_SHOWN}
+TRAINING_SHOWN = each("figure_learning_curves", "table_cost")
+BASELINE_SHOWN = {**TRAINING_SHOWN, **EVALUATIONS_SHOWN}
 CLASS_USE = each("table_class_use")
 CLASSES_SHOWN = {
     **each("figure_predictor_accuracy", "table_predictor"),
@@ -55,7 +56,7 @@ FIGURES = {
 TABLES = {
     **EVALUATIONS_TABLES,
     **CLASS_USE,
-    **each("table_clusters", "table_predictor", "table_label_consistency"),
+    **each("table_clusters", "table_predictor", "table_label_consistency", "table_cost"),
 }
 
 QMIX = {**trained("qmix", "train_without_representation"), **BASELINE_SHOWN}

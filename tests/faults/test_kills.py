@@ -25,7 +25,10 @@ KILLS = [
     ("train_without_representation", 3, 3.0),
     ("evaluate_variant", 1, 0.5),
 ]
-UNREPEATABLE = ("timing.parquet", "study_compute.", "/logs/", "/benchmarks/", "/provenance/")
+UNREPEATABLE = (
+    *("timing.parquet", "study_compute.", "study_cost."),
+    *("/logs/", "/benchmarks/", "/provenance/"),
+)
 
 
 def results_of(clone: Path) -> dict[str, bytes]:

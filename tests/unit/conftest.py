@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from chain import QUANTISED, ChainEnv, Report, UseEnv, honest, run_chain
+from chain import QUANTISED, ChainEnv, Report, UseEnv, honest, run_chain, run_predict
 from trama.config.backends import Env
 from trama.config.problems import Problem
 from trama.tasks import Task
@@ -22,11 +22,12 @@ def use_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
 
 @pytest.fixture(scope="session")
 def whole_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a whole chain with the representation QUANTISED. Don't change them."""
+    """The files of all stages with the representation QUANTISED. Don't change them."""
     folder = tmp_path_factory.mktemp("whole") / "chain"
     with pytest.MonkeyPatch.context() as patch:
         _small_env(patch)(honest)
         run_chain(folder, QUANTISED)
+        run_predict(folder)
     return folder
 
 
@@ -54,7 +55,7 @@ def _small_env(monkeypatch: pytest.MonkeyPatch) -> UseEnv:
             made.append(ChainEnv(n_envs, report, None if tasks is None else tasks[0].name))
             return made[-1]
 
-        for stage in ("collect", "train", "evaluate"):
+        for stage in ("collect", "predict", "train", "evaluate"):
             monkeypatch.setattr(f"trama.stages.{stage}.make_env", make_env)
         return made
 

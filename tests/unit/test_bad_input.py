@@ -21,6 +21,7 @@ from chain import (
     run_cluster,
     run_collect,
     run_evaluate,
+    run_predict,
     run_pretrain,
     run_train,
 )
@@ -40,6 +41,10 @@ def cluster(folder: Path) -> None:
     run_cluster(folder, QUANTISED)
 
 
+def predict(folder: Path) -> None:
+    run_predict(folder)
+
+
 def train(folder: Path) -> None:
     run_train(folder, QUANTISED)
 
@@ -54,6 +59,8 @@ PARQUET: list[tuple[Stage, str, str, str]] = [
     (pretrain, "state_statistics", "collect", "vqvae.pt"),
     (cluster, "trajectories", "collect", "classifier.pt"),
     (cluster, "state_statistics", "collect", "classifier.pt"),
+    (predict, "trajectories", "collect", "predictor_accuracy.parquet"),
+    (predict, "embeddings", "cluster", "predictor_accuracy.parquet"),
     (train, "state_statistics", "collect", "policy_last.pt"),
     (train, "centroids", "cluster", "policy_last.pt"),
 ]
@@ -76,7 +83,7 @@ def truncated(path: Path) -> None:
 def flipped(path: Path) -> None:
     content = bytearray(path.read_bytes())
     group = pq.ParquetFile(path).metadata.row_group(0)
-    read = ("state", "mean", "centroid.list.element")
+    read = ("state", "mean", "centroid.list.element", "embedding.list.element")
     columns = [group.column(i) for i in range(group.num_columns)]
     column = next(column for column in columns if column.path_in_schema in read)
     content[column.data_page_offset + column.total_compressed_size // 2] ^= 1

@@ -1,5 +1,7 @@
 """K-means, label consistency and quality on points made by hand."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from trama.learning.clustering import (
     fit_clusters,
     label_consistency,
     majority_rate,
+    match_labels,
 )
 
 
@@ -105,6 +108,40 @@ def test_label_consistency_by_hand() -> None:
     assert kept == pytest.approx(3 / 5)
     assert chance == pytest.approx((3 / 5) * (2 / 5) + (2 / 5) * (2 / 5))  # class 2 was empty
     assert label_consistency(before, before) == (1.0, pytest.approx(9 / 25 + 4 / 25))
+
+
+def test_matching_finds_the_names_again() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.integers(5, size=300)
+    for _ in range(10):
+        names = rng.permutation(5)
+        assert np.array_equal(match_labels(before, names[before], 5), np.argsort(names))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_names_keep_more_labels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    before, after = rng.integers(4, size=(2, 60))
+    after[before < 2] = rng.integers(2, size=(before < 2).sum())  # two classes compete for a name
+    kept = [np.mean(np.array(names)[after] == before) for names in permutations(range(4))]
+    found = match_labels(before, after, 4)
+    assert sorted(found) == [0, 1, 2, 3]
+    assert np.mean(found[after] == before) == max(kept)
+
+
+def test_what_matching_does_not_know_keeps_its_name() -> None:
+    nothing = np.array([], np.int64)
+    assert match_labels(nothing, nothing, 3).tolist() == [0, 1, 2]
+    # Class 0 takes the name 2; the empty classes take what is left.
+    assert match_labels(np.full(9, 2), np.zeros(9, np.int64), 3)[0] == 2
+
+
+def test_renamed_clusters_are_the_same_clusters() -> None:
+    clusters = fit_clusters(_points(), 4, 0, n_init=2)
+    renamed = clusters.renamed(np.array([2, 0, 3, 1]))
+    assert np.array_equal(renamed.labels, np.array([2, 0, 3, 1])[clusters.labels])
+    own = (each.centroids[each.labels] for each in (clusters, renamed))
+    assert np.array_equal(*own)
 
 
 def test_quality() -> None:

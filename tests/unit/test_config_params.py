@@ -19,12 +19,14 @@ from trama.config.params import (
     ClusterParams,
     CollectParams,
     EvaluateParams,
+    PredictParams,
     PretrainParams,
     TrainParams,
     cluster_params,
     collect_params,
     evaluate_params,
     params_hash,
+    predict_params,
     pretrain_params,
     sources,
     train_params,
@@ -37,11 +39,13 @@ from trama.config.table_params import (
     class_use_params,
     clusters_params,
     compute_params,
+    cost_params,
     findings_params,
     hyperparameters_params,
     label_consistency_params,
     numbers_params,
     ood_params,
+    predictor_alone_params,
     predictor_params,
     results_params,
 )
@@ -95,6 +99,7 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
         "table label_consistency": label_consistency_params(config, "SurComb3"),
         "table clusters": clusters_params(config, "SurComb3"),
         "table predictor": predictor_params(config, "SurComb3"),
+        "table predictor_alone": predictor_alone_params(config, "SurComb3"),
         "table class_use": class_use_params(config, "SurComb3"),
     }
     for name in FIGURES_OF_A_PROBLEM:
@@ -104,6 +109,7 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
         if config.representations[name].embedding == "quantised":
             params[f"pretrain {name}"] = pretrain_params(config, "SurComb3", name, 0)
         params[f"cluster {name}"] = cluster_params(config, "SurComb3", name, 0)
+        params[f"predict {name}"] = predict_params(config, "SurComb3", name, 0)
     for name in VARIANTS:
         params[f"train {name}"] = train_params(config, "SurComb3", name, 0)
         params[f"evaluate {name}"] = evaluate_params(config, "SurComb3", name, 0)
@@ -112,19 +118,22 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
 
 FIGURES_OF_A_PROBLEM = (
     *("learning_curves", "task_win_rates", "embeddings", "codebook", "predictor_accuracy"),
-    *("predictor_confusion", "label_consistency", "ood_gain"),
+    *("predictor_alone", "predictor_confusion", "label_consistency", "ood_gain"),
 )
 TRAIN = {f"train {name}" for name in VARIANTS}
 EVALUATE = {f"evaluate {name}" for name in VARIANTS}
 REPRESENTATIONS = ("vqvae", "uncovered", "timed", "mean_state")
 PRETRAIN = {f"pretrain {name}" for name in REPRESENTATIONS[:3]}
 CLUSTER = {f"cluster {name}" for name in REPRESENTATIONS}
+PREDICT = {f"predict {name}" for name in REPRESENTATIONS}
 WITH_VQVAE = {"train trama", "train trama_onehot"}
 WITH_CLUSTERS = {"train trama_mean_state", *WITH_VQVAE}
 WITH_CLASSES = {"train trama_oracle", *WITH_CLUSTERS}
 EVALUATE_CLASSES = {name.replace("train", "evaluate") for name in WITH_CLASSES}
 QPLEX = {"train qplex", *WITH_CLASSES}
-JOBS = {"collect", *PRETRAIN, *CLUSTER, *TRAIN, *EVALUATE}
+JOBS = {"collect", *PRETRAIN, *CLUSTER, *PREDICT, *TRAIN, *EVALUATE}
+# Those that know the environment.
+PLAYING = {"collect", *PREDICT, *TRAIN, *EVALUATE}
 # Figures of the evaluation: of all variants, and of some.
 OF_ALL_EPISODES = {f"figure {n}" for n in ("task_win_rates", "aggregates", "performance_profiles")}
 OF_ALL_PROBLEMS = {"figure aggregates", "figure performance_profiles"}
@@ -132,8 +141,13 @@ OF_EVALUATION = OF_ALL_EPISODES | {"figure predictor_confusion", "figure ood_gai
 FIGURES = {*(f"figure {name}" for name in FIGURES_OF_A_PROBLEM), *OF_ALL_EPISODES}
 TABLES = {
     f"table {name}"
-    for name in ("results", "ood", "clusters", "predictor", "class_use", "label_consistency")
+    for name in (
+        *("results", "ood", "clusters", "predictor", "predictor_alone", "class_use"),
+        "label_consistency",
+    )
 }
+# In the names of representations.
+OF_REPRESENTATIONS = {"table clusters", "table predictor_alone", "figure predictor_alone"}
 # In the order, and the looks, of the study's variants.
 OF_VARIANTS = {
     *OF_ALL_EPISODES,
@@ -145,6 +159,7 @@ OF_STUDY = {
     "claims": claims_params,
     "hyperparameters": hyperparameters_params,
     "compute": compute_params,
+    "cost": cost_params,
     "numbers": numbers_params,
     "findings": findings_params,
 }
@@ -155,6 +170,7 @@ INPUTS: dict[str, set[str]] = {
     **{name: {"collect"} for name in PRETRAIN},
     **{f"cluster {n}": {"collect", f"pretrain {n}"} for n in ("vqvae", "uncovered", "timed")},
     "cluster mean_state": {"collect"},
+    **{f"predict {name}": {"collect", f"cluster {name}"} for name in REPRESENTATIONS},
     **{name: {"collect"} for name in TRAIN - WITH_CLUSTERS},
     **{name: {"collect", "cluster vqvae"} for name in WITH_VQVAE},
     "train trama_mean_state": {"collect", "cluster mean_state"},
@@ -163,6 +179,7 @@ INPUTS: dict[str, set[str]] = {
     "figure embeddings": USED | WITH_CLUSTERS,
     "figure codebook": {"cluster vqvae", *WITH_VQVAE},
     "figure predictor_accuracy": WITH_CLASSES,
+    "figure predictor_alone": {"predict vqvae", "predict mean_state"},
     "figure label_consistency": WITH_CLUSTERS,
     "figure predictor_confusion": EVALUATE_CLASSES,
     "figure ood_gain": {name.replace("train", "evaluate") for name in QPLEX},
@@ -172,6 +189,7 @@ INPUTS: dict[str, set[str]] = {
     "table label_consistency": WITH_CLUSTERS,
     "table clusters": USED,
     "table predictor": WITH_CLASSES,
+    "table predictor_alone": {"predict vqvae", "predict mean_state"},
     "table class_use": EVALUATE_CLASSES,
 }
 
@@ -182,7 +200,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"study": {"variants": [*VARIANTS[1:], "vdn"]}}, OF_VARIANTS),
     (
         {"study": {"variants": [*VARIANTS, "trama_qmix"]}},
-        FIGURES | TABLES - {"table clusters"},
+        (FIGURES | TABLES) - OF_REPRESENTATIONS,
     ),
     (
         {"study": {"variants": [name for name in VARIANTS if name != "trama_mean_state"]}},
@@ -192,19 +210,19 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"study": {"seed": 9}}, JOBS | FIGURES | TABLES - {"table clusters"}),
     ({"device": "cpu"}, JOBS),
     ({"resources": {"train": {"threads": 2}, "collect": {"runtime": 5}}}, set()),
-    ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"problems": {"SurComb3": {"starts": ["reflected"]}}}, PLAYING),
     ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),
     (
         {"problems": {"SurComb3": {"env": {"smax": {"hide_unit_types": True}}}}},
-        {"collect", *TRAIN, *EVALUATE},
+        PLAYING,
     ),
     ({"problems": {"SurComb4": {"env": {"smax": {"hide_unit_types": True}}}}}, set()),
     # What it is anyway, and what is overridden at another problem.
     ({"problems": {"SurComb3": {"env": {"smax": {"max_steps": 100, "dist_ratio": 0.5}}}}}, set()),
     ({"problems": {"SurComb3": {"env": {"smax": {"roster": {"zealot": {"health": 150}}}}}}}, set()),
-    ({"env": {"smax": {"roster": {"zealot": {"health": 151}}}}}, {"collect", *TRAIN, *EVALUATE}),
-    ({"env": {"smax": {"max_steps": 50}}}, {"collect", *TRAIN, *EVALUATE}),
-    ({"env": {"smax": {"noise": {"damage": 0.1}}}}, {"collect", *TRAIN, *EVALUATE}),
+    ({"env": {"smax": {"roster": {"zealot": {"health": 151}}}}}, PLAYING),
+    ({"env": {"smax": {"max_steps": 50}}}, PLAYING),
+    ({"env": {"smax": {"noise": {"damage": 0.1}}}}, PLAYING),
     ({"env": {"smax": {"noise": {"damage": 0.0, "enemy": 0.0}}}}, set()),
     ({"problems": {"SurComb3": {"env": {"smax": {"noise": {"enemy": 0.0}}}}}}, set()),
     ({"env": {"smax": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}}, set()),
@@ -217,13 +235,16 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"collect": {"env_steps": 50_000}}, {"collect", *WITH_CLUSTERS}),
     (
         {"representations": {"vqvae": {"n_classes": 4}}},
-        {"pretrain vqvae", "cluster vqvae", *WITH_VQVAE},
+        {"pretrain vqvae", "cluster vqvae", "predict vqvae", *WITH_VQVAE},
     ),
-    ({"representations": {"uncovered": {"n_classes": 5}}}, {"cluster uncovered"}),
-    ({"representations": {"timed": {"n_classes": 2}}}, {"cluster timed"}),
+    (
+        {"representations": {"uncovered": {"n_classes": 5}}},
+        {"cluster uncovered", "predict uncovered"},
+    ),
+    ({"representations": {"timed": {"n_classes": 2}}}, {"cluster timed", "predict timed"}),
     (
         {"representations": {"mean_state": {"n_classes": 5}}},
-        {"cluster mean_state", "train trama_mean_state"},
+        {"cluster mean_state", "predict mean_state", "train trama_mean_state"},
     ),
     ({"pretrain": {"updates": 9}}, PRETRAIN),
     ({"pretrain": {"learning_rate": 0.1}}, PRETRAIN),
@@ -238,6 +259,9 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"cluster": {"min_clusters": 2}}, WITH_CLUSTERS),
     ({"cluster": {"max_trajectories": 600}}, CLUSTER | WITH_CLUSTERS),
     ({"cluster": {"classifier": {"epochs": 3}}}, CLUSTER | WITH_CLUSTERS),
+    ({"predict": {"updates": 9}}, PREDICT),
+    ({"train": {"predictor": {"hidden_size": 8}}}, WITH_CLASSES | PREDICT),
+    ({"train": {"network": "flat"}}, TRAIN | PREDICT),
     ({"train": {"gamma": 0.9}}, TRAIN),
     ({"train": {"mixture_shift": {"amount": 0.5}}}, TRAIN),
     ({"train": {"mixture_shift": {"amount": 0.0, "interval_env_steps": 9}}}, set()),
@@ -298,6 +322,10 @@ def test_upstream_has_the_hashes_of_the_inputs() -> None:
     }
     assert params["train qmix"]["upstream"] == {"collect": hashes["collect"]}
     assert params["cluster mean_state"]["upstream"] == {"collect": hashes["collect"]}
+    assert params["predict mean_state"]["upstream"] == {
+        "collect": hashes["collect"],
+        "cluster": hashes["cluster mean_state"],
+    }
     assert params["evaluate vdn"]["upstream"] == {"train": hashes["train vdn"]}
 
 
@@ -338,6 +366,7 @@ def test_params_are_plain_data_and_round_trip() -> None:
         "collect": CollectParams,
         "pretrain": PretrainParams,
         "cluster": ClusterParams,
+        "predict": PredictParams,
         "train": TrainParams,
         "evaluate": EvaluateParams,
         "figure": FigureParams,
@@ -374,6 +403,13 @@ def test_a_cold_start_takes_nothing_from_the_stages_before() -> None:
     assert cold.upstream.keys() == {"collect"} and cold.collect_env_steps is None
     assert cold.representation == config.representations["vqvae"]
     assert "n_init" in params["cluster"]  # its first clustering begins by k-means++
+
+
+def test_starts_count_for_clusterings_that_begin_anew() -> None:
+    reads = {"trama": False, "trama_random": True, "trama_matched": True}
+    config = _config({"study": {"variants": list(reads)}})
+    params = {name: train_params(config, "SurComb3", name, 0)["cluster"] for name in reads}
+    assert {name: "n_init" in cluster for name, cluster in params.items()} == reads
 
 
 def test_collected_episodes_in_the_replay_count_as_env_steps() -> None:

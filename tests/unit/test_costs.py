@@ -31,6 +31,7 @@ def jobs_of(settings: Config) -> list[Job]:
         jobs.append(Job("pretrain_representation", of_seed | {"representation": "vqvae"}))
         for name in settings.used_representations:
             jobs.append(Job("cluster_representation", of_seed | {"representation": name}))
+            jobs.append(Job("predict_classes", of_seed | {"representation": name}))
         for name in settings.study.variants:
             kind = "with" if settings.variants[name].representation else "without"
             jobs.append(Job(f"train_{kind}_representation", of_seed | {"variant": name}))
@@ -54,6 +55,7 @@ def test_work_is_what_the_configuration_says() -> None:
             "test_episodes": 8,
         },
         pretrain={"updates": 70, "batch_size": 10},
+        predict={"updates": 30, "batch_size": 20},
         evaluate={"episodes": 5, "task_sets": ["one_type", "fewer_allies"]},
     )
     where = {"problem": "SurComb3", "seed": "0"}
@@ -71,6 +73,8 @@ def test_work_is_what_the_configuration_says() -> None:
     assert pretrain == {"rest": {"start": 1, "pretrained_episodes": 700}}
     cluster = work_of(settings, Job("cluster_representation", where), 50)
     assert cluster == {"rest": {"start": 1, "clustered_episodes": 400}}
+    predict = work_of(settings, Job("predict_classes", where), 50)
+    assert predict == {"rest": {"start": 1, "learned_episodes_classes": 2 * 600}}
     # Three kinds of given classes on the three tasks of the problem.
     for variant, n_tasks in (("qmix", 3 + 9), ("trama", 3 + 9 + 3 * 3)):
         evaluate = work_of(settings, Job("evaluate_variant", where | {"variant": variant}), 50)

@@ -33,7 +33,7 @@ from trama.reporting.statistics import Inputs
 # Those in which seeds are drawn, or intervals over them.
 OF_SEEDS = (
     *("learning_curves", "task_win_rates", "predictor_accuracy", "label_consistency"),
-    *("ood_gain", "aggregates", "performance_profiles"),
+    *("predictor_alone", "ood_gain", "aggregates", "performance_profiles"),
 )
 OF_STUDY = ("aggregates", "performance_profiles")
 SEED = statistics.bootstrap_seed(0)
@@ -147,6 +147,26 @@ def test_learning_curves_are_each_seed_or_their_iqm(two_seeds: Study, three_seed
     assert told_interval == _as_told(found)
     smooth = _draw("learning_curves", inputs, 3, smoothing=5).figure
     assert smooth.axes[0].get_ylabel() == "Test win rate (mean of 5 tests)"
+
+
+def test_the_predictor_alone_by_step_on_tasks_and_clusters(three_seeds: Study) -> None:
+    inputs = three_seeds["predictor_alone"]
+    drawing = _draw("predictor_alone", inputs, 3)
+    (axes,) = drawing.figure.axes
+    names = ["true tasks", "clusters of vqvae", "clusters of mean_state"]
+    looks = style.looks(names)
+    files = statistics.by_name_and_seed(inputs["accuracies"])["vqvae"].values()
+    for name, labels in zip(names, ("true_task", "clusters", "clusters"), strict=True):
+        frames = [read_table(path, "predictor_accuracy").to_pandas() for path in files]
+        frames = [f[(f["labels"] == labels) & (f["split"] == "held_out")] for f in frames]
+        by_step = np.stack([f[f["step"] < 40]["accuracy"].to_numpy() for f in frames])
+        (line,) = _lines(axes, looks[name].colour, 1.0)
+        np.testing.assert_allclose(line, np.stack([np.arange(40), by_step.mean(0)], 1))
+        overall = np.array([[f[f["step"].isna()]["accuracy"].item()] for f in frames])
+        (told,) = (text for text in drawing.caption if text.startswith(f"{name}, "))
+        found = estimates.estimate(overall, estimates.mean, SEED)
+        assert _numbers(told)[:3] == _as_told(found)
+    assert "upper bound" in _caption(drawing)
 
 
 def test_captions_have_the_numbers_of_the_episodes(three_seeds: Study) -> None:
@@ -361,6 +381,14 @@ def test_an_input_that_lacks_what_is_shown_is_one_clear_error(
     for name in ("learning_curves", "predictor_accuracy"):
         with pytest.raises(TramaError, match=r"h\.parquet: no row of metric `.*raise train"):
             _draw(name, {"histories": [short]}, 1)
+    whole = read_table(three_seeds["predictor_alone"]["accuracies"][0], "predictor_accuracy")
+    without = tmp_path / "vqvae" / "seed_0" / "p.parquet"
+    rows = whole.filter(pc.equal(whole["labels"], "clusters")).to_pydict()
+    write_table(without, "predictor_accuracy", rows, PROVENANCE)
+    with pytest.raises(
+        TramaError, match=r"p\.parquet: no row .*labels `true_task`.*`predict` again"
+    ):
+        _draw("predictor_alone", {"accuracies": [without]}, 1)
     lacking = tmp_path / "evaluate" / "trama" / "seed_0"
     for name, kind in (("task_win_rates", "episodes"), ("predictor_confusion", "predictions")):
         path = next(p for p in three_seeds[name][kind] if "trama/seed_0" in p.as_posix())

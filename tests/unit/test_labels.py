@@ -79,6 +79,48 @@ def test_random_initialisation_need_not_keep_them() -> None:
     assert min(consistency[1:]) < 0.5
 
 
+@pytest.mark.parametrize("representation", [MEAN_STATE, QUANTISED])
+def test_matched_labels_keep_their_meaning_after_a_random_initialisation(
+    representation: Representation,
+) -> None:
+    found = {}
+    for initialisation in ("random", "matched"):
+        replay = played_replay(random_env(4), 50, seed=2)
+        labels = _labels(replay, representation, initialisation=initialisation)
+        labels.label(replay, replay.finished, CPU)
+        found[initialisation] = [
+            labels.recluster(replay, 100 + 50 * number, 50, CPU) for number in range(6)
+        ]
+        # The classifier and the centroids have the names of the labels.
+        known = replay.label[replay.finished].copy()
+        labels.label(replay, replay.finished, CPU)
+        assert (replay.label[replay.finished] == known).mean() > 0.9
+        assert labels.centroids is not None
+        points = labels.embedding.of_episodes(replay, replay.finished).numpy()
+        distance = np.linalg.norm(points[:, None] - labels.centroids, axis=2)
+        assert np.array_equal(distance.argmin(1), known)
+    for anew, matched in zip(found["random"], found["matched"], strict=True):
+        assert anew is not None and matched is not None
+        assert _same(anew.clusters.labels, matched.clusters.labels)  # under other names
+        assert matched.metrics["label_consistency"] >= anew.metrics["label_consistency"]
+    # The tasks lie apart: K-means finds them from any start.
+    if representation is MEAN_STATE:
+        kept = [each.metrics["label_consistency"] for each in found["matched"] if each is not None]
+        assert kept == [1.0] * 6
+
+
+def test_there_is_nothing_to_match_before_the_first_labels() -> None:
+    first = []
+    for initialisation in ("random", "matched"):
+        replay = played_replay(random_env(4), 50, seed=2)
+        labels = _labels(replay, initialisation=initialisation)
+        labels.centroids = None
+        clustering = labels.recluster(replay, 100, 50, CPU)
+        assert clustering is not None and "label_consistency" not in clustering.metrics
+        first.append(clustering.clusters.labels)
+    assert np.array_equal(*first)
+
+
 def test_what_a_clustering_reports() -> None:
     replay = played_replay(random_env(4), 70, seed=3)  # more than max_trajectories 60
     labels = _labels(replay)

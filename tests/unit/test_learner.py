@@ -64,6 +64,12 @@ def _replay(n_episodes: int = 12, labelled: bool = True) -> ReplayBuffer:
     return replay
 
 
+def _losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
+    """Losses of the learner and of its predictor; `loss` is what an update follows."""
+    found, of_predictor = learner.losses(batch), learner.predictor_losses(batch)
+    return {**found, **of_predictor, "loss": found["loss"] + of_predictor.get("loss", 0.0)}
+
+
 def _gradients(learner: Learner, loss: Tensor) -> dict[str, Tensor]:
     """Gradient of every weight, zeros where there is none."""
     named = {
@@ -222,7 +228,7 @@ def test_packed_equals_padded(mixer: str, classes: bool, td_lambda: float) -> No
     lengths = replay.length[batch.slots]
     assert lengths.min() < lengths.max() and batch.terminated.any()
     assert not replay.terminated[batch.slots].all()
-    found = learner.losses(_cast(batch))
+    found = _losses(learner, _cast(batch))
     expected = _reference(learner, _padded(replay, batch.slots, filler=3.3))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-12)
@@ -240,11 +246,11 @@ def test_an_episode_counts_the_same_in_any_batch(mixer: str, classes: bool) -> N
     if classes:
         replay.label[replay.finished] = np.arange(len(replay)) % N_CLASSES
     slots = replay.finished[:8]
-    together = _gradients(learner, learner.losses(_cast(replay.batch(slots, CPU)))["loss"])
+    together = _gradients(learner, _losses(learner, _cast(replay.batch(slots, CPU)))["loss"])
     steps = replay.length[slots].sum()
     alone: dict[str, Tensor] = {}
     for slot in slots:
-        loss = learner.losses(_cast(replay.batch(np.array([slot]), CPU)))["loss"]
+        loss = _losses(learner, _cast(replay.batch(np.array([slot]), CPU)))["loss"]
         for name, gradient in _gradients(learner, loss).items():
             part = gradient * replay.length[slot] / steps
             alone[name] = alone[name] + part if name in alone else part
@@ -289,12 +295,12 @@ def test_double_q_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     target = torch.tensor([[[0.0, 0.0, 0.0]], [[7.0, 100.0, 2.0]], [[4.0, 50.0, 60.0]]])
     monkeypatch.setattr(learner.policy, "action_values", lambda *_: online)
     monkeypatch.setattr(learner.target_policy, "action_values", lambda *_: target)
-    logged = learner.losses(replay.batch(np.array([0]), CPU))
+    logged = _losses(learner, replay.batch(np.array([0]), CPU))
     # actions 0, 0: values 0 and 1; targets 1 + 2 / 2 and, truncated, 2 + 4 / 2
     assert float(logged["td_loss"]) == pytest.approx(((0 - 2) ** 2 + (1 - 4) ** 2) / 2)
     assert float(logged["q_mean"]) == pytest.approx(0.5)
     replay.terminated[0] = True
-    logged = learner.losses(replay.batch(np.array([0]), CPU))
+    logged = _losses(learner, replay.batch(np.array([0]), CPU))
     assert float(logged["td_loss"]) == pytest.approx(((0 - 2) ** 2 + (1 - 2) ** 2) / 2)
 
 
@@ -313,7 +319,7 @@ def _moved(gradients: dict[str, Tensor], part: str) -> list[bool]:
 
 def test_the_class_representation_learns_from_the_td_error_and_the_predictor_does_not() -> None:
     learner, _, batch = _trama()
-    gradients = _gradients(learner, learner.losses(batch)["td_loss"])
+    gradients = _gradients(learner, _losses(learner, batch)["td_loss"])
     assert all(_moved(gradients, "class_representation")) and _moved(gradients, "class_rep")
     assert all(_moved(gradients, "policy.agent"))
     assert not any(_moved(gradients, "policy.predictor"))
@@ -321,7 +327,7 @@ def test_the_class_representation_learns_from_the_td_error_and_the_predictor_doe
 
 def test_the_predictor_learns_from_its_cross_entropy_alone() -> None:
     learner, _, batch = _trama()
-    logged = learner.losses(batch)
+    logged = _losses(learner, batch)
     gradients = _gradients(learner, logged["predictor_loss"])
     assert all(_moved(gradients, "policy.predictor"))
     for part in ("agent", "class_representation", "mixer"):
@@ -334,7 +340,7 @@ def test_the_predictor_learns_from_its_cross_entropy_alone() -> None:
 
 def test_no_gradient_reaches_the_targets() -> None:
     learner, _, batch = _trama()
-    learner.losses(batch)["loss"].backward()
+    _losses(learner, batch)["loss"].backward()
     targets = [*learner.target_policy.parameters(), *learner.target_mixer.parameters()]
     assert all(p.grad is None and not p.requires_grad for p in targets)
 
@@ -344,11 +350,11 @@ def test_episodes_without_a_label_do_not_train_the_predictor() -> None:
     slots = replay.finished[:8]
     known = slots[replay.label[slots] != NO_LABEL]
     assert 0 < len(known) < len(slots)
-    first = learner.losses(replay.batch(slots, CPU))["predictor_loss"]
-    alone = learner.losses(replay.batch(known, CPU))["predictor_loss"]
+    first = _losses(learner, replay.batch(slots, CPU))["predictor_loss"]
+    alone = _losses(learner, replay.batch(known, CPU))["predictor_loss"]
     torch.testing.assert_close(first, alone)
     replay.label[slots] = NO_LABEL
-    logged = learner.losses(replay.batch(slots, CPU))
+    logged = _losses(learner, replay.batch(slots, CPU))
     assert "predictor_loss" not in logged
     assert not any(_moved(_gradients(learner, logged["loss"]), "predictor"))
     before = [p.clone() for p in learner.policy.predictor.parameters()]  # type: ignore[union-attr]
@@ -359,25 +365,25 @@ def test_episodes_without_a_label_do_not_train_the_predictor() -> None:
 
 def test_the_class_that_was_used_is_replayed() -> None:
     learner, replay, batch = _trama()
-    before = learner.losses(batch)["td_loss"]
+    before = _losses(learner, batch)["td_loss"]
     with torch.no_grad():
         for weight in learner.policy.predictor.parameters():  # type: ignore[union-attr]
             weight += 1.0
-    assert torch.equal(learner.losses(batch)["td_loss"], before)
+    assert torch.equal(_losses(learner, batch)["td_loss"], before)
     replay.classes[batch.slots] = (replay.classes[batch.slots] + 1) % N_CLASSES
-    other = learner.losses(replay.batch(batch.slots, CPU))["td_loss"]
+    other = _losses(learner, replay.batch(batch.slots, CPU))["td_loss"]
     assert not torch.equal(other, before)
 
 
 def test_what_lies_beyond_an_episode_changes_no_bit() -> None:
     learner, replay, batch = _trama(td_lambda=0.5)
-    before = learner.losses(batch)
+    before = _losses(learner, batch)
     gradients = _gradients(learner, before["loss"])
     for slot, length in enumerate(replay.length):
         for field in (replay.obs, replay.state, replay.reward):
             field[slot, length + 1 :] = np.nan
         replay.available_actions[slot, length + 1 :] = False
-    after = learner.losses(replay.batch(batch.slots, CPU))
+    after = _losses(learner, replay.batch(batch.slots, CPU))
     assert all(torch.equal(before[name], after[name]) for name in before)
     again = _gradients(learner, after["loss"])
     assert all(torch.equal(gradients[name], again[name]) for name in gradients)
@@ -388,14 +394,14 @@ def test_unavailable_actions_do_not_count(mixer: str, monkeypatch: pytest.Monkey
     learner = _learner(mixer, small_train(), classes=False)
     replay = _replay()
     batch = replay.batch(replay.finished[:8], CPU)
-    before = learner.losses(batch)["td_loss"]
+    before = _losses(learner, batch)["td_loss"]
 
     def tempting(values: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return lambda *args: values(*args) + 1e6 * ~batch.available_actions
 
     for policy in (learner.policy, learner.target_policy):
         monkeypatch.setattr(policy, "action_values", tempting(policy.action_values))
-    torch.testing.assert_close(learner.losses(batch)["td_loss"], before)
+    torch.testing.assert_close(_losses(learner, batch)["td_loss"], before)
 
 
 # --- the update ----------------------------------------------------------------------------------
@@ -413,7 +419,7 @@ def test_update_follows_the_clipped_gradient(optimiser: str) -> None:
     learner = _learner("qmix", config, classes=True)
     replay = _replay()
     batch = replay.batch(replay.finished[:8], CPU)
-    gradients = _gradients(learner, learner.losses(batch)["loss"])
+    gradients = _gradients(learner, _losses(learner, batch)["loss"])
     td, own = (
         torch.stack([g.norm() for n, g in gradients.items() if ("predictor" in n) == chosen]).norm()
         for chosen in (False, True)
@@ -447,13 +453,13 @@ def test_target_is_copied_only_on_request() -> None:
 
 def test_other_state_statistics_reach_the_mixer() -> None:
     learner, replay, batch = _trama()
-    before = learner.losses(batch)["td_loss"]
+    before = _losses(learner, batch)["td_loss"]
     moved = StateStatistics(_statistics().mean + 2, _statistics().std * 3)
     learner.set_state_statistics(moved)
-    assert not torch.equal(learner.losses(batch)["td_loss"], before)
+    assert not torch.equal(_losses(learner, batch)["td_loss"], before)
     replay.state[:] = (replay.state - _statistics().mean) / _statistics().std
     replay.state[:] = replay.state * moved.std + moved.mean
-    same = learner.losses(replay.batch(batch.slots, CPU))["td_loss"]
+    same = _losses(learner, replay.batch(batch.slots, CPU))["td_loss"]
     torch.testing.assert_close(same, before, rtol=1e-4, atol=1e-5)
 
 

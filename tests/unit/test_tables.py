@@ -470,6 +470,34 @@ def test_class_use_of_two_seeds_equals_the_table_computed_by_hand(tmp_path: Path
     assert "instead" in table.caption[0] and "instead" not in few.caption[0]
 
 
+def test_the_predictor_alone(study: Path, config: Config) -> None:
+    table = table_of("predictor_alone", study, config, "SurComb3")
+    assert [row[0] for row in table.rows] == ["true tasks", "clusters of vqvae"]
+    frames = [
+        read_table(path, "predictor_accuracy").to_pandas()
+        for path in sorted(study.glob("SurComb3/representation/vqvae/*/predictor_accuracy.parquet"))
+    ]
+    frame = _csv(table)
+    for (name, *cells), labels in zip(table.rows, ("true_task", "clusters"), strict=True):
+        held_out = [_where(f, labels=labels, split="held_out") for f in frames]
+        trained = [_where(f, labels=labels, split="trained") for f in frames]
+        expected = {
+            **{
+                column: np.mean([f[f["step"].isna()][column].item() for f in held_out])
+                for column in ("accuracy", "balanced_accuracy", "majority_rate")
+            },
+            "first_accuracy": np.mean([f[f["step"] == 0]["accuracy"].item() for f in held_out]),
+            "trained_accuracy": np.mean([f[f["step"].isna()]["accuracy"].item() for f in trained]),
+        }
+        for cell, (metric, value) in zip(cells, expected.items(), strict=True):
+            assert _number(cell) == pytest.approx(value, abs=ROUNDED)
+            exact = _where(frame, labels=name, metric=metric, statistic="mean")["value"]
+            assert exact.tolist() == pytest.approx([value])
+        assert _where(frame, labels=name, metric="accuracy", statistic="seed")[
+            "value"
+        ].tolist() == (pytest.approx([f[f["step"].isna()]["accuracy"].item() for f in held_out]))
+
+
 def test_label_consistency_beside_chance(tmp_path: Path) -> None:
     values = {
         ("trama", 0): [(100, 0.8, 0.4), (200, 0.9, 0.5)],
@@ -485,10 +513,12 @@ def test_label_consistency_beside_chance(tmp_path: Path) -> None:
             rows.append((env_steps, "label_consistency_chance", None, None, chance))
         path = tmp_path / variant / f"seed_{seed}" / "history.parquet"
         files.append(write_history(path, rows))
-    table = label_consistency({"histories": files}, TWO_SEEDS, "SurComb3")
+    starts = {"trama": "centroids", "other": "matched"}
+    params = TWO_SEEDS.model_copy(update={"initialisations": starts})
+    table = label_consistency({"histories": files}, params, "SurComb3")
     assert table.rows == [
-        ["trama", "1.5", "0.72 [0.60, 0.85]", "0.38 [0.30, 0.45]", "0.60"],
-        ["other", "0.5", "n/a", "n/a", "0.50"],
+        ["trama", "1.5", "0.72 [0.60, 0.85]", "0.38 [0.30, 0.45]", "0.60", "from old centroids"],
+        ["other", "0.5", "n/a", "n/a", "0.50", "anew, matched"],
     ]
     frame = _csv(table)
     each = frame[(frame["statistic"] == "clustering") & (frame["metric"] == "label_consistency")]
@@ -595,15 +625,24 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
 
 
 def test_claims_of_labels_need_a_random_start_beside_them(tmp_path: Path) -> None:
-    anew = {"mixer": "qplex", "representation": "vqvae"}
-    anew_train = {"train": {"clustering": {"initialisation": "random"}}}
-    config = study_config(
-        study={"name": "made_up", "variants": ["qplex", "trama", "anew"], "seeds": [0, 1, 2]},
-        variants={"anew": {**anew, **anew_train}},
-    )
-    frame = _csv(table_of("claims", write_study(tmp_path, config), config))
-    row = _where(frame, metric="label_consistency_difference").iloc[0]
-    assert (row["variant"], row["over"]) == ("trama", "anew")
+    variants = ["qplex", "trama", "trama_random", "trama_matched"]
+    config = study_config(study={"name": "made_up", "variants": variants, "seeds": [0, 1, 2]})
+    study = write_study(tmp_path, config)
+    table = table_of("claims", study, config)
+    # The paper has no labels that are matched.
+    rows = _where(_csv(table), metric="label_consistency_difference")
+    assert rows[["variant", "over"]].to_numpy().tolist() == [["trama", "trama_random"]]
+    of_labels = [row[1] for row in table.rows if row[0] == "labels"]
+    assert of_labels == [
+        "labels kept from one clustering to the next, which starts from old centroids",
+        "the same, minus those of trama_random, started anew",
+    ]
+    rows = table_of("label_consistency", study, config, "SurComb3").rows
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("trama", "from old centroids"),
+        ("trama_random", "anew"),
+        ("trama_matched", "anew, matched"),
+    ]
 
 
 def test_two_seeds_support_no_verdict(tmp_path: Path) -> None:
@@ -665,6 +704,47 @@ def test_compute_from_timings_histories_and_benchmark_files(study: Path, config:
     assert _row(table, "SurComb3", "cluster", "vqvae") == ["n/a"] * 8
 
 
+def test_cost_of_the_parts_of_a_training(study: Path, config: Config) -> None:
+    table = table_of("cost", study, config)
+    assert [row[:2] for row in table.rows] == [
+        [problem, variant] for problem in config.study.problems for variant in VARIANTS
+    ]
+    timings = [
+        read_table(path, "timing").to_pandas().set_index("phase")["seconds"]
+        for path in sorted(study.glob("SurComb4/train/trama/*/timing.parquet"))
+    ]
+    assert len(timings) == 4
+    minutes, *shares = _row(table, "SurComb4", "trama")
+    total = np.array([timing.sum() for timing in timings])
+    assert float(minutes) == pytest.approx(total.mean() / 60, abs=0.05)
+    # In the order of the columns; no training of this study wrote a checkpoint.
+    phases = ("environment", "play", "update", "predictor", "label", "vqvae", "cluster", "test")
+    for share, phase in zip(shares[:-1], phases, strict=True):
+        seconds = np.array([timing[phase] for timing in timings])
+        assert float(share) == pytest.approx(100 * (seconds / total).mean(), abs=0.05)
+    assert shares[-1] == "n/a"
+    baseline = _row(table, "SurComb4", "qmix")[1:]
+    assert [phase for phase, share in zip(phases, baseline, strict=False) if share == "n/a"] == [
+        *("predictor", "label", "vqvae", "cluster")
+    ]
+    frame = _where(_csv(table), problem="SurComb4", variant="trama", phase="cluster")
+    seconds = [timing["cluster"] for timing in timings]
+    assert frame["seed"].tolist() == [0, 1, 2, 3]
+    assert frame["seconds"].tolist() == pytest.approx(seconds)
+    assert frame["share"].tolist() == pytest.approx((np.array(seconds) / total).tolist())
+
+
+def test_a_part_that_one_seed_alone_had_counts_for_all(tmp_path: Path) -> None:
+    config = study_config(study={"name": "small", "variants": ["qmix"], "seeds": [0, 1]})
+    study = write_study(tmp_path, config)
+    for seed, phases in ((0, {"play": 3.0}), (1, {"play": 3.0, "checkpoint": 1.0})):
+        columns = {"phase": [*phases], "seconds": [*phases.values()], "count": [1] * len(phases)}
+        path = study / "SurComb3/train/qmix" / f"seed_{seed}" / "timing.parquet"
+        write_table(path, "timing", columns, PROVENANCE)
+    ((_, _, minutes, *shares),) = table_of("cost", study, config).rows
+    assert (minutes, shares[1], shares[-1]) == ("0.1", "87.5", "12.5")
+
+
 @pytest.fixture(scope="module")
 def macros(study: Path, config: Config) -> dict[str, str]:
     """The macros of the study, by name, as LaTeX has them."""
@@ -706,7 +786,7 @@ def test_numbers_are_those_of_the_tables(
     assert shown("TramaOracleSurCombThreePredictorAccuracy") == accuracy
     assert shown("TramaOracleSurCombThreePredictorBalancedAccuracy") == balanced
     assert shown("TramaOracleSurCombThreeMajorityRate") == majority
-    _, kept, chance, _ = _row(table_of("label_consistency", study, config, "SurComb3"), "trama")
+    _, kept, chance, *_ = _row(table_of("label_consistency", study, config, "SurComb3"), "trama")
     assert shown("TramaSurCombThreeLabelConsistency") == kept
     assert shown("TramaSurCombThreeLabelConsistencyChance") == chance
     assert shown("VqvaeSurCombThreeAri") == "0.47 [0.47, 0.47]"

@@ -55,8 +55,9 @@ def test_counts_and_phases() -> None:
     trainer = make_trainer(random_env(4), "qmix", small_train(), None, seed=0)
     finished = sum(len(trainer.step()) for _ in range(50))
     assert (trainer.env_steps, trainer.episodes) == (200, finished)
-    assert set(trainer.timing) == {"play", "update"}
-    assert trainer.timing["play"][1] == 50 and trainer.timing["update"][1] == trainer.updates
+    assert set(trainer.timed.phases) == {"environment", "play", "update"}
+    counts = {phase: count for phase, (_, count) in trainer.timed.phases.items()}
+    assert counts == {"environment": 50, "play": 50, "update": trainer.updates}
     losses = trainer.losses.pop()
     assert set(losses) == {"td_loss", "q_mean", "grad_norm"}
     assert trainer.losses.pop() == {}
@@ -98,7 +99,10 @@ def test_every_finished_episode_has_its_label_before_it_is_learnt_from() -> None
         trainer.step()
     slots = trainer.replay.finished
     assert np.array_equal(trainer.replay.label[slots], trainer.replay.task[slots])
-    assert {"label", "vqvae"} <= set(trainer.timing)
+    assert set(trainer.timed.phases) == {
+        *("environment", "play", "label", "update", "predictor", "vqvae")
+    }
+    assert trainer.timed.phases["predictor"][1] == trainer.updates > 0
 
 
 def test_the_vqvae_follows_every_update_at_first_and_then_every_so_many_episodes(

@@ -236,6 +236,11 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "cluster.classifier.learning_rate": ("cluster={classifier: {learning_rate: 0.1}}", CLUSTER),
     "cluster.classifier.epochs": ("cluster={classifier: {epochs: 3}}", CLUSTER),
     "cluster.classifier.batch_size": ("cluster={classifier: {batch_size: 8}}", CLUSTER),
+    # `all` has no part in it.
+    "predict.updates": ("predict={updates: 31}", NOTHING),
+    "predict.batch_size": ("predict={batch_size: 8}", NOTHING),
+    "predict.learning_rate": ("predict={learning_rate: 0.01}", NOTHING),
+    "predict.held_out": ("predict={held_out: 0.5}", NOTHING),
     "train.n_envs": ("train={n_envs: 4}", TRAIN),
     "train.network": ("train={network: flat}", TRAIN),
     "train.batch_size": ("train={batch_size: 8}", TRAIN),
@@ -330,7 +335,11 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "figures.policy": ("figures={policy: best}", EVALUATION_FIGURES),
     "tables.decimals": (
         "tables={decimals: 1}",
-        {k: n for k, n in TABLES.items() if k not in ("table_hyperparameters", "table_compute")},
+        {
+            job: number
+            for job, number in TABLES.items()
+            if job not in ("table_hyperparameters", "table_compute", "table_cost")
+        },
     ),
     "tables.policy": (
         "tables={policy: best}",
@@ -342,7 +351,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     **{
         f"resources.{rule}.{key}": (f"resources={{{rule}: {{{key}: {value}}}}}", NOTHING)
         for rule in (
-            *("collect", "pretrain", "cluster", "train", "evaluate"),
+            *("collect", "pretrain", "cluster", "predict", "train", "evaluate"),
             *("figures", "tables"),
         )
         for key, value in (("threads", 2), ("mem_mb", 2500), ("runtime", 11), ("gpu", 1))

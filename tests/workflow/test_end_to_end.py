@@ -40,7 +40,7 @@ STUDY_FIGURES = ["aggregates", "performance_profiles"]
 FIGURE_FILES = [f"{'study' if name in STUDY_FIGURES else 'SurComb3'}_{name}" for name in FIGURES]
 TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "class_use"]
 TABLES += ["label_consistency"]
-STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "numbers"]
+STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "cost", "numbers"]
 TABLE_FILES = [
     *(f"SurComb3_{name}" for name in TABLES),
     *("numbers" if name == "numbers" else f"study_{name}" for name in STUDY_TABLES),
@@ -244,6 +244,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
             *(("collect", "seed_0", kind) for kind in ("timing", "history")),
             ("representation", "vqvae", "vqvae_history"),
         },
+        "cost": {("train", v, "timing") for v in VARIANTS},
         "claims": episodes | of_trama,
         "numbers": episodes | clusters | of_trama | given,
         "findings": episodes | clusters | histories,
@@ -262,8 +263,9 @@ def test_every_declared_output_exists(finished_study: Path) -> None:
     header = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
     rows = [line.split("\t") for line in lines[header + 1 :] if line.startswith("results/")]
     jobs = {path.stem for path in (finished_study / "workflow/scripts").glob("*_*.py")}
-    # Of another backend, and of no target of the study.
-    others = {"check_starcraft", "figure_experiment", "table_experiment"}
+    # Of another backend, and of targets of their own.
+    others = {"check_starcraft", "figure_experiment", "table_experiment", "predict_classes"}
+    others |= {f"{kind}_predictor_alone" for kind in ("figure", "table")}
     assert {row[2] for row in rows} == jobs - others
     assert [row[0] for row in rows if not (finished_study / row[0]).is_file()] == []
 
@@ -274,11 +276,12 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     def content() -> dict[Path, bytes]:
         files = [*results.glob("*/evaluate/**/*.parquet")]
         files += [*results.glob("figures/*"), *results.glob("tables/*")]
-        # The table of wall times is the only one that is not repeatable, and not made again here.
-        return {f: f.read_bytes() for f in files if not f.name.startswith("study_compute.")}
+        # The tables of wall times are the only ones that are not repeatable, and not made again.
+        timed = ("study_compute.", "study_cost.")
+        return {f: f.read_bytes() for f in files if not f.name.startswith(timed)}
 
     before = content()
-    tables = [name for name in [*TABLES, *STUDY_TABLES] if name != "compute"]
+    tables = [name for name in [*TABLES, *STUDY_TABLES] if name not in ("compute", "cost")]
     rules = ["evaluate_variant", "table_findings"]
     rules += [*(f"figure_{n}" for n in FIGURES), *(f"table_{n}" for n in tables)]
     written = {path: path.stat().st_mtime_ns for path in before}

@@ -13,10 +13,11 @@ from tiny_jobs import COMPARED, FIGURES, TABLES
 COLLECT = {"collect_problem": 1}
 PRETRAIN = {**COLLECT, "pretrain_representation": 1}
 CLUSTER = {**PRETRAIN, "cluster_representation": 1}
+PREDICT = {"predict_classes": 1, "figure_predictor_alone": 1, "table_predictor_alone": 1}
 TRAIN = {**CLUSTER, "train_without_representation": 2, "train_with_representation": 1}
 EVALUATE = {**TRAIN, "evaluate_variant": 3}
 OF_EVALUATION = ("results", "ood", "ood_tasks")
-OF_STUDY = ("hyperparameters", "compute", "numbers", "findings")
+OF_STUDY = ("hyperparameters", "compute", "cost", "numbers", "findings")
 
 
 def written(*tables: str) -> dict[str, int]:
@@ -30,6 +31,7 @@ def written(*tables: str) -> dict[str, int]:
         ("collect", COLLECT),
         ("pretrain", PRETRAIN),
         ("cluster", CLUSTER),
+        ("predict", {**CLUSTER, **PREDICT}),
         ("train", TRAIN),
         ("evaluate", EVALUATE),
         ("figures", {**EVALUATE, **FIGURES}),

@@ -37,6 +37,10 @@ pytestmark = pytest.mark.end_to_end
 
 SCRIPTS: dict[str, Jobs] = {
     "check_starcraft": {},  # only of studies with backend smacv2
+    # Of the target `predict`.
+    "predict_classes": {},
+    "figure_predictor_alone": {},
+    "table_predictor_alone": {},
     "collect_problem": ALL,
     "pretrain_representation": PRETRAIN,
     "cluster_representation": CLUSTER,
@@ -45,10 +49,11 @@ SCRIPTS: dict[str, Jobs] = {
     "evaluate_variant": EVALUATE,
     **{rule: each(rule) for rule in FIGURES | TABLES},
 }
-VERSIONS = {
+VERSIONS: dict[str, Jobs] = {
     "collect": ALL,
     "pretrain": PRETRAIN,
     "cluster": CLUSTER,
+    "predict": {},  # of a target of its own
     "train": TRAIN,
     "evaluate": EVALUATE,
 }

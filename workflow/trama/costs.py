@@ -92,6 +92,9 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         collected = config.collect.env_steps / episode_steps
         clustered = min(collected, config.cluster.max_trajectories)
         return {"rest": {"start": 1, "clustered_episodes": clustered}}
+    if rule == "predict_classes":
+        episodes = 2 * config.predict.updates * config.predict.batch_size  # two kinds of labels
+        return {"rest": {"start": 1, "learned_episodes_classes": episodes}}
     if rule == "evaluate_variant":
         sets = {task_set: config.task_sets[task_set] for task_set in config.evaluate.task_sets}
         tasks = evaluation_tasks(config.problems[name["problem"]], sets)
@@ -104,8 +107,14 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
 
 
 def _kind(rule: str) -> str:
-    """Figures share a rate, as their jobs differ little, and so do tables; else the rule's name."""
+    """Figures share a rate, as their jobs differ little, and so do tables; else the rule's name.
+
+    Stage predict, which is no part of a study that rates are measured in, writes about as much as
+    stage cluster.
+    """
     kind = rule.partition("_")[0]
+    if kind == "predict":
+        return "cluster_representation"
     return kind if kind in ("figure", "table") else rule
 
 
@@ -140,8 +149,9 @@ def _size_of(config: Config, job: Job) -> dict[str, Work]:
 
 
 _PHASES = {
-    **{"play": "play", "label": "play", "cluster": "play"},
-    **{"update": "update", "vqvae": "update", "checkpoint": "update", "test": "test"},
+    **{"environment": "play", "play": "play", "label": "play", "cluster": "play"},
+    **{"update": "update", "predictor": "update", "vqvae": "update", "checkpoint": "update"},
+    **{"test": "test"},
 }
 """Phase of work, by the phase that a `timing` file names."""
 
@@ -150,6 +160,7 @@ _FILES = {
     "collect_problem": _SEED % ("collect", "*"),
     "pretrain_representation": _SEED % ("representation/{representation}", "vqvae*"),
     "cluster_representation": _SEED % ("representation/{representation}", "[ce]*"),
+    "predict_classes": _SEED % ("representation/{representation}", "predictor_accuracy*"),
     "train_without_representation": _SEED % ("train/{variant}", "*"),
     "train_with_representation": _SEED % ("train/{variant}", "*"),
     "evaluate_variant": _SEED % ("evaluate/{variant}", "*"),

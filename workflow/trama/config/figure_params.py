@@ -84,6 +84,13 @@ def predictor_accuracy_params(config: Config, problem: str) -> Params:
     return _figure("predictor_accuracy", config, upstream, {"dpi"})
 
 
+def predictor_alone_params(config: Config, problem: str) -> Params:
+    """Params of the figure of the predictor alone on one problem."""
+    names = config.used_representations
+    upstream = of_all("predict", config, problem, names)
+    return _figure("predictor_alone", config, upstream, {"dpi"}, names)
+
+
 def predictor_confusion_params(config: Config, problem: str) -> Params:
     """Params of the figure of the classes predicted on each task of one problem."""
     names = with_classes(config)

@@ -391,6 +391,24 @@ class Cluster(Section):
         return self
 
 
+class Predict(Section):
+    """Stage predict: the class predictor alone, without any policy, on the collected trajectories.
+
+    It is that of section train, and learns the true tasks, and then the clusters.
+    """
+
+    updates: int = Field(default=1000, ge=1, description="Updates, for each kind of labels.")
+    batch_size: int = Field(default=32, ge=1, description="Trajectories in a batch.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Adam's learning rate.")
+    held_out: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="Share of the clustered trajectories that it does not learn from, and whose "
+        "labels it is asked for.",
+    )
+
+
 class Predictor(Section):
     """The trajectory-class predictor that all agents share."""
 
@@ -454,10 +472,11 @@ class Clustering(Section):
         ge=1,
         description="Env steps after which to cluster again, if sooner (published: 50000).",
     )
-    initialisation: Literal["centroids", "random"] = Field(
+    initialisation: Literal["centroids", "random", "matched"] = Field(
         default="centroids",
         description="Start from the previous centroids, which keeps labels' meaning (published), "
-        "or afresh.",
+        "afresh, or afresh and with each new class named after an old one, so that as many "
+        "trajectories as possible keep their label (Hungarian matching).",
     )
 
 
@@ -625,6 +644,7 @@ class Resources(Section):
     collect: RuleResources = Field(default=RuleResources(), description="Jobs of rule collect.")
     pretrain: RuleResources = Field(default=RuleResources(), description="Jobs of rule pretrain.")
     cluster: RuleResources = Field(default=RuleResources(), description="Jobs of rule cluster.")
+    predict: RuleResources = Field(default=RuleResources(), description="Jobs of rule predict.")
     train: RuleResources = Field(default=RuleResources(), description="Jobs of rule train.")
     evaluate: RuleResources = Field(default=RuleResources(), description="Jobs of rule evaluate.")
     figures: RuleResources = Field(default=RuleResources(), description="Jobs of rule figures.")
@@ -662,6 +682,7 @@ class Config(Section):
     collect: Collect = Field(default=Collect(), description="Stage collect.")
     pretrain: Pretrain = Field(default=Pretrain(), description="Stage pretrain.")
     cluster: Cluster = Field(default=Cluster(), description="Stage cluster.")
+    predict: Predict = Field(default=Predict(), description="Stage predict.")
     train: Train = Field(default=Train(), description="Stage train.")
     evaluate: Evaluate = Field(default=Evaluate(), description="Stage evaluate.")
     figures: Figures = Field(default=Figures(), description="Stage figures.")

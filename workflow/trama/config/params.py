@@ -23,6 +23,7 @@ from trama.config.model import (
     Collect,
     Config,
     Evaluate,
+    Predict,
     Pretrain,
     Representation,
     Train,
@@ -39,6 +40,7 @@ ALGORITHM_VERSIONS: dict[str, int] = {
     "collect": 3,
     "pretrain": 1,
     "cluster": 4,
+    "predict": 1,
     "train": 6,
     "evaluate": 4,
 }
@@ -114,6 +116,22 @@ class ClusterParams(JobParams):
     representation: Representation
     pretrain: Pretrain | None
     cluster: FirstCluster
+
+
+class PredictParams(JobParams):
+    """Params of stage predict.
+
+    `network` and `hidden_size` are those of the predictor in section train, `n_classes` are the
+    representation's.
+    """
+
+    representation_name: Name
+    n_classes: int
+    problem: Problem
+    env: Env
+    network: Literal["flat", "entities"]
+    hidden_size: int
+    predict: Predict
 
 
 class TrainVariant(Section):
@@ -240,6 +258,24 @@ def cluster_params(config: Config, problem: str, representation: str, seed: int)
     }
 
 
+def predict_params(config: Config, problem: str, representation: str, seed: int) -> Params:
+    """Params of stage predict for one problem, representation and seed."""
+    upstream = {
+        "collect": params_hash(collect_params(config, problem, seed)),
+        "cluster": params_hash(cluster_params(config, problem, representation, seed)),
+    }
+    return {
+        **_job("predict", config, problem, seed),
+        "upstream": upstream,
+        **_environment(config, problem),
+        "representation_name": representation,
+        "n_classes": config.representations[representation].n_classes,
+        "network": config.train.network,
+        "hidden_size": config.train.predictor.hidden_size,
+        "predict": _dump(config.predict),
+    }
+
+
 def train_params(config: Config, problem: str, variant: str, seed: int) -> Params:
     """Params of stage train for one problem, variant and seed."""
     definition: Variant = config.variants[variant]
@@ -341,7 +377,12 @@ def check_starcraft_params(config: Config) -> Params:
     return _environment(config, config.study.problems[0])
 
 
-_BUILDERS = {"cluster": cluster_params, "train": train_params, "evaluate": evaluate_params}
+_BUILDERS = {
+    "cluster": cluster_params,
+    "predict": predict_params,
+    "train": train_params,
+    "evaluate": evaluate_params,
+}
 
 
 def of_all(stage: str, config: Config, problem: str, names: Sequence[str]) -> dict[str, str]:

@@ -45,7 +45,8 @@ class TableParams(ReportParams):
         baselines: the variant over which each variant with classes has a gain.
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
-        initialisations: how the clusterings of each variant that has some begin.
+        initialisations: how the clusterings of each variant that has some begin, as the key
+            train.clustering.initialisation has it.
         reference: the variant that the others are compared with.
         changes: what each variant changes of the reference, in words.
         hyperparameters: keys of the configuration with their values.
@@ -98,6 +99,13 @@ def predictor_params(config: Config, problem: str) -> Params:
     return _table("predictor", config, upstream, names, {"decimals"}, **_bootstrap(config))
 
 
+def predictor_alone_params(config: Config, problem: str) -> Params:
+    """Params of the table of the predictor alone on one problem."""
+    names = config.used_representations
+    upstream = of_all("predict", config, problem, names)
+    return _table("predictor_alone", config, upstream, names, {"decimals"}, **_bootstrap(config))
+
+
 def class_use_params(config: Config, problem: str) -> Params:
     """Params of the table of what policies make of their class, on one problem."""
     names = with_classes(config)
@@ -110,7 +118,8 @@ def label_consistency_params(config: Config, problem: str) -> Params:
     """Params of the table of label consistency on one problem."""
     names = with_clusterings(config)
     upstream = of_all("train", config, problem, names)
-    return _table("label_consistency", config, upstream, names, {"decimals"}, **_bootstrap(config))
+    more = {**_bootstrap(config), **_initialisations(config)}
+    return _table("label_consistency", config, upstream, names, {"decimals"}, **more)
 
 
 def ablations_params(config: Config) -> Params:
@@ -131,10 +140,7 @@ def claims_params(config: Config) -> Params:
         "task_sets": list(config.evaluate.task_sets),
         "reference": config.reference,
         "without_classes": [name for name in names if name not in with_predictor],
-        "initialisations": {
-            name: config.train_for(name).clustering.initialisation
-            for name in with_clusterings(config)
-        },
+        **_initialisations(config),
     }
     return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)
 
@@ -153,6 +159,12 @@ def compute_params(config: Config) -> Params:
     representations = config.used_representations
     upstream = of_study(config, cluster=representations, train=names, evaluate=names)
     return _table("compute", config, upstream, names, set())
+
+
+def cost_params(config: Config) -> Params:
+    """Params of the table of what the parts of a training cost."""
+    names = config.study.variants
+    return _table("cost", config, of_study(config, train=names), names, set())
 
 
 def numbers_params(config: Config) -> Params:
@@ -199,6 +211,11 @@ def _table(
 
 def _bootstrap(config: Config) -> Params:
     return {"study_seed": config.study.seed}
+
+
+def _initialisations(config: Config) -> Params:
+    names = with_clusterings(config)
+    return {"initialisations": {n: config.train_for(n).clustering.initialisation for n in names}}
 
 
 def _given_classes(config: Config) -> Params:

@@ -189,6 +189,19 @@ PREDICTION_METRICS: dict[str, str] = {
 }
 """Values of `metric` in predictions, each explained in a sentence."""
 
+PHASES: dict[str, str] = {
+    "environment": "steps of the training environments",
+    "play": "the agents' actions and classes in them, and the replay buffer",
+    "update": "updates of agents and mixer, with the draw of the batch",
+    "predictor": "loss and gradient of the class predictor in these updates",
+    "label": "classes of new episodes, by embedding and classifier",
+    "vqvae": "updates of the VQ-VAE",
+    "cluster": "embedding and clustering the episodes anew, and the classifier",
+    "test": "test episodes, and what is measured of them",
+    "checkpoint": "writing checkpoints",
+}
+"""Values of `phase` in a timing, each explained; together they are nearly all of the time."""
+
 KINDS: dict[str, FileKind] = {
     "trajectories": FileKind(
         "Every episode of the baseline, from random to half-trained play. An episode of T steps "
@@ -389,6 +402,52 @@ KINDS: dict[str, FileKind] = {
         ),
         CLUSTER_METRICS,
     ),
+    "predictor_accuracy": FileKind(
+        "What the class predictor learns from the collected trajectories alone: how often agents "
+        "name the label of a trajectory, from what they have seen so far; one row per kind of "
+        "labels, split and time step, and one for all steps together.",
+        ("predict",),
+        (_REPRESENTATION + "predictor_accuracy.parquet",),
+        pa.schema(
+            [
+                _column(
+                    "labels",
+                    pa.string(),
+                    "`true_task`: the true tasks, an upper bound of what agents can know; "
+                    "`clusters`: the classes that stage cluster gave",
+                ),
+                _column(
+                    "split",
+                    pa.string(),
+                    "`trained`: trajectories that it learned from; `held_out`: the others",
+                ),
+                _column(
+                    "step",
+                    pa.int32(),
+                    "time step within the trajectory, from 0; null: all steps",
+                    nullable=True,
+                ),
+                _column(
+                    "accuracy",
+                    pa.float64(),
+                    "share of right predictions, over all agents of the trajectories that run at "
+                    "the step",
+                ),
+                _column(
+                    "balanced_accuracy",
+                    pa.float64(),
+                    "mean of this share over the labels that these trajectories have",
+                ),
+                _column(
+                    "majority_rate",
+                    pa.float64(),
+                    "accuracy of always naming the most frequent of their labels",
+                ),
+                _column("episodes", pa.int32(), "trajectories that run at the step"),
+                _column("predictions", pa.int64(), "predictions of agents that were counted"),
+            ]
+        ),
+    ),
     "episodes": FileKind(
         "Greedy test episodes of the final policies, one row per episode.",
         ("evaluate",),
@@ -520,14 +579,24 @@ KINDS: dict[str, FileKind] = {
         ),
     ),
     "timing": FileKind(
-        "Wall times; nothing else depends on them and no other file holds any.",
+        "Wall times of a training's parts; nothing else depends on them and no other file holds "
+        "any. Nothing waits for a GPU to measure them: what was started there counts where the "
+        "host next waits for it, often in `play`.",
         ("train", "collect"),
         (_TRAIN + "timing.parquet", _COLLECT + "timing.parquet"),
         pa.schema(
             [
-                _column("phase", pa.string(), "part of the work, for example rollout or update"),
-                _column("seconds", pa.float64(), "wall time spent in it, in seconds"),
-                _column("count", pa.int64(), "how often it ran"),
+                _column(
+                    "phase",
+                    pa.string(),
+                    "; ".join(f"`{phase}`: {meaning}" for phase, meaning in PHASES.items()),
+                ),
+                _column("seconds", pa.float64(), "wall time spent in it alone, in seconds"),
+                _column(
+                    "count",
+                    pa.int64(),
+                    "how often it came up; `vqvae` and `cluster` also where nothing was due",
+                ),
             ]
         ),
     ),

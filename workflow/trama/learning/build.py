@@ -14,8 +14,9 @@ from trama.environments.base import EnvSpec
 from trama.errors import TramaError
 from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.learner import Learner
-from trama.learning.policy import Policy, PolicySizes
+from trama.learning.policy import Policy, PolicySizes, make_predictor
 from trama.learning.scaling import StateScaler, StateStatistics, summed_features
+from trama.networks.agent import RecurrentNetwork
 from trama.networks.mixers import make_mixer
 from trama.networks.vqvae import VQVAE
 
@@ -32,9 +33,7 @@ def build_learner(
 
     The networks' initial weights come from torch's global generator: seed it before.
     """
-    sizes = PolicySizes(spec.obs_size, spec.n_agents, spec.n_actions, config.hidden_size)
-    if config.network == "entities":
-        sizes = replace(sizes, obs_features=spec.obs_features, actions=spec.actions)
+    sizes = _sizes(spec, config.network, config.hidden_size)
     predictor_weight = 0.0
     if n_classes is not None:
         assert isinstance(config, Train)
@@ -60,6 +59,27 @@ def build_learner(
         config,
         predictor_weight,
     )
+
+
+def build_predictor(
+    spec: EnvSpec,
+    network: Literal["flat", "entities"],
+    hidden_size: int,
+    n_classes: int,
+    device: torch.device,
+) -> RecurrentNetwork:
+    """A fresh class predictor, as a policy with `n_classes` has one; weights as `build_learner`."""
+    sizes = _sizes(spec, network, hidden_size)
+    sizes = replace(sizes, n_classes=n_classes, predictor_hidden_size=hidden_size)
+    return make_predictor(sizes).to(device)
+
+
+def _sizes(spec: EnvSpec, network: Literal["flat", "entities"], hidden_size: int) -> PolicySizes:
+    """Of a policy without classes."""
+    sizes = PolicySizes(spec.obs_size, spec.n_agents, spec.n_actions, hidden_size)
+    if network == "entities":
+        sizes = replace(sizes, obs_features=spec.obs_features, actions=spec.actions)
+    return sizes
 
 
 def read_statistics(

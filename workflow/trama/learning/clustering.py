@@ -1,6 +1,7 @@
 """K-means over trajectory embeddings, and what is measured of it (METHOD section 4).
 
-scikit-learn takes 1.5 s to import and is imported where it is used: most jobs never cluster.
+scikit-learn takes 1.5 s to import and is imported where it is used: most jobs never cluster. So is
+SciPy.
 """
 
 import warnings
@@ -36,6 +37,10 @@ class Clusters:
     def accepted(self, min_clusters: int) -> bool:
         """At least min(min_clusters, K) clusters are used (METHOD section 4)."""
         return self.n_used >= min(min_clusters, len(self.centroids))
+
+    def renamed(self, names: np.ndarray) -> "Clusters":
+        """The same clusters, of which k is called names[k]; `names` [K] is a permutation."""
+        return Clusters(names[self.labels], self.centroids[np.argsort(names)])
 
 
 def fit_clusters(
@@ -88,6 +93,25 @@ def count_different(embedding: np.ndarray) -> int:
 def grain(embedding: np.ndarray) -> float:
     """Differences of embeddings [M, d] below this are taken for rounding."""
     return 1e-5 * max(float(np.abs(embedding).max()), 1e-30)
+
+
+def match_labels(before: np.ndarray, after: np.ndarray, n_classes: int) -> np.ndarray:
+    """Names for new classes under which as many trajectories as possible keep their label.
+
+    Args:
+        before: labels [M] of the clustering before, below K.
+        after: labels [M] that the same trajectories have now, below K.
+        n_classes: K.
+
+    Returns:
+        [K] int64, a permutation: what class k of `after` is called.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    shared = np.zeros((n_classes, n_classes), np.int64)
+    np.add.at(shared, (after, before), 1)
+    _, names = linear_sum_assignment(shared, maximize=True)
+    return np.asarray(names, np.int64)
 
 
 def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from trama.learning.clustering import (
     count_different,
     fit_clusters,
     label_consistency,
+    match_labels,
 )
 from trama.learning.embedding import CodeUse, TrajectoryEmbedding
 from trama.learning.replay import NO_LABEL, Batch, ReplayBuffer
@@ -209,7 +210,11 @@ class ClusterLabels(Labels):
     def recluster(
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
-        """Cluster the newest episodes of the buffer, from the previous centroids (METHOD 4)."""
+        """Cluster the newest episodes of the buffer (METHOD 4).
+
+        From the previous centroids, or afresh, then with or without the names of the labels that
+        the episodes had.
+        """
         when = self.config.clustering
         first = self._number == 0
         due = env_steps >= self._next_env_steps or (
@@ -245,6 +250,10 @@ class ClusterLabels(Labels):
         before = replay.label[slots]
         known = before != NO_LABEL
         metrics: dict[str, float] = {}
+        if when.initialisation == "matched":
+            # Without any label every permutation is as good, and the names stay as they are.
+            names = match_labels(before[known], clusters.labels[known], self.n_classes)
+            clusters = clusters.renamed(names)
         if known.any():
             kept, chance = label_consistency(before[known], clusters.labels[known])
             metrics = {"label_consistency": kept, "label_consistency_chance": chance}

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from trama.config.model import RL
 from trama.learning.policy import Policy, greedy
-from trama.learning.replay import NO_LABEL, Batch
+from trama.learning.predictor import predictor_loss
+from trama.learning.replay import Batch
 from trama.learning.scaling import StateScaler, StateStatistics
+from trama.learning.stopwatch import Stopwatch
 from trama.networks.agent import AgentHistory
 from trama.networks.mixers import Mixer
 from trama.networks.packing import Packing
@@ -26,6 +28,9 @@ class Learner:
         scaler: standardises the state that the mixer reads.
         config: `train` or `collect` section.
         predictor_weight: weight of the predictor's cross-entropy (0.1 in the paper).
+
+    Attributes:
+        timed: has the wall time of the phase `predictor`: its loss and gradient.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Learner:
     ):
         self.policy, self.mixer, self.scaler, self.config = policy, mixer, scaler, config
         self.predictor_weight = predictor_weight
+        self.timed = Stopwatch()
         self.target_policy = copy.deepcopy(policy).requires_grad_(False)
         self.target_mixer = copy.deepcopy(mixer).requires_grad_(False)
         for module in self.target_policy.modules():
@@ -59,10 +65,9 @@ class Learner:
         self.scaler = StateScaler(statistics).to(device)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses and what is logged beside them, all scalars; `loss` is their weighted sum.
+        """Losses of agents and mixer and what is logged beside them, all scalars.
 
-        TD error, regulariser of the mixer, and the predictor's cross-entropy over every agent at
-        every real step of the episodes that have a pseudo-label.
+        `loss` is the sum of TD error and regulariser of the mixer.
         """
         packing = batch.packing
         current, following = packing.current, packing.following
@@ -97,22 +102,31 @@ class Learner:
             batch.action[current],
         )
         td_loss = F.mse_loss(joint_value, target)
-        loss = td_loss + regulariser
-        logged = {"td_loss": td_loss, "q_mean": joint_value.mean()}
-        predictor_loss = self._predictor_loss(batch, history)
-        if predictor_loss is not None:
-            loss = loss + self.predictor_weight * predictor_loss
-            logged["predictor_loss"] = predictor_loss
-        return {"loss": loss, **logged}
+        return {"loss": td_loss + regulariser, "td_loss": td_loss, "q_mean": joint_value.mean()}
+
+    def predictor_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of the predictor: `loss` is weighted; none without a predictor or any label."""
+        if self.policy.predictor is None or not batch.labelled:
+            return {}
+        loss = predictor_loss(self.policy.predictor, batch)
+        return {"loss": self.predictor_weight * loss, "predictor_loss": loss}
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One gradient step; returns the scalars that are logged, the TD gradient's norm too."""
-        logged = self.losses(batch)
+        """One gradient step; returns the scalars that are logged, the TD gradient's norm too.
+
+        The predictor shares no weight with the rest, so that its gradient is computed by itself.
+        """
         self.optimiser.zero_grad()
+        logged = self.losses(batch)
         logged.pop("loss").backward()
         norm = nn.utils.clip_grad_norm_(self._td_parameters, self.config.grad_clip)
         if self._predictor_parameters:
-            nn.utils.clip_grad_norm_(self._predictor_parameters, self.config.grad_clip)
+            with self.timed("predictor"):
+                of_predictor = self.predictor_losses(batch)
+                if of_predictor:
+                    of_predictor.pop("loss").backward()
+                nn.utils.clip_grad_norm_(self._predictor_parameters, self.config.grad_clip)
+                logged |= of_predictor
         self.optimiser.step()
         return {name: value.detach() for name, value in logged.items()} | {"grad_norm": norm}
 
@@ -146,18 +160,6 @@ class Learner:
         chosen = values.gather(2, actions.unsqueeze(2)).squeeze(2)
         best = values.masked_fill(~available, -torch.inf).amax(2)
         return mixer(chosen, best, state, actions)
-
-    def _predictor_loss(self, batch: Batch, history: AgentHistory) -> Tensor | None:
-        """Cross-entropy over the labelled episodes; None without a predictor or any label."""
-        if self.policy.predictor is None or not batch.labelled:
-            return None
-        logits = self.policy.predictor(history, batch.packing.batch_sizes)
-        current = batch.packing.current
-        label = batch.label[batch.packing.episode[current]]
-        per_agent = label.unsqueeze(1).expand(-1, logits.shape[1])
-        return F.cross_entropy(
-            logits[current].flatten(0, 1), per_agent.flatten(), ignore_index=NO_LABEL
-        )
 
 
 def td_lambda_returns(

@@ -53,6 +53,13 @@ class PolicyState:
             self.predictor[envs] = 0.0
 
 
+def make_predictor(sizes: PolicySizes) -> RecurrentNetwork:
+    """The class predictor of a policy of these sizes, which has classes."""
+    assert sizes.n_classes is not None
+    inputs = (sizes.obs_size, sizes.n_actions, sizes.n_agents)
+    return RecurrentNetwork(*inputs, sizes.predictor_hidden_size, sizes.n_classes, sizes.grouping)
+
+
 class Policy(nn.Module):
     """Action values of each agent, conditioned on the class that it predicts (METHOD section 5)."""
 
@@ -63,9 +70,7 @@ class Policy(nn.Module):
         self.predictor: RecurrentNetwork | None = None
         self.class_representation: ClassRepresentation | None = None
         if sizes.n_classes is not None:
-            self.predictor = RecurrentNetwork(
-                *inputs, sizes.predictor_hidden_size, sizes.n_classes, sizes.grouping
-            )
+            self.predictor = make_predictor(sizes)
             self.class_representation = ClassRepresentation(
                 sizes.n_classes,
                 sizes.representation_kind,

@@ -10,6 +10,7 @@ import torch
 from trama.environments.base import Observation, VectorEnv
 from trama.learning.policy import Policy, PolicyState
 from trama.learning.replay import OBS_DTYPE, ReplayBuffer
+from trama.learning.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Rollout:
         replay: its `n_running` equals `env.n_envs`.
         device: where the policy lives.
         generator: exploration on `device`; None plays greedily.
+        timed: where the wall time of the phase `environment` is added: the environments' steps.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Rollout:
         replay: ReplayBuffer,
         device: torch.device,
         generator: torch.Generator | None,
+        timed: Stopwatch | None = None,
     ):
         self.env, self.policy, self.replay = env, policy, replay
         self.device, self.generator = device, generator
+        self.timed = timed or Stopwatch()
 
     def reset(self, seed: int, given: np.ndarray | None = None) -> None:
         """Start all environments anew; unfinished episodes are dropped.
@@ -88,7 +92,8 @@ class Rollout:
             self._given,
         )
         chosen = actions.cpu().numpy()
-        outcome = self.env.step(chosen)
+        with self.timed("environment"):
+            outcome = self.env.step(chosen)
         self.replay.write(seen, chosen, classes.cpu().numpy(), outcome.reward)
         self._seen = outcome.observation
         lost = np.flatnonzero(self.env.lost)

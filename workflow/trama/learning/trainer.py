@@ -1,8 +1,6 @@
 """The reinforcement-learning loop: play, learn, relabel; shared by the stages collect and train."""
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,7 +41,7 @@ class Trainer:
         episodes: finished episodes so far.
         updates: learner updates so far.
         losses: means of what the learner reported since they were last read.
-        timing: phase -> [seconds, calls].
+        timed: has the wall times of the phases of the work.
     """
 
     def __init__(
@@ -63,11 +61,11 @@ class Trainer:
             env.spec, config.buffer_size, env.n_envs, copy_on=device if copied else None
         )
         generator = torch.Generator(device).manual_seed(seed)
-        self.rollout = Rollout(env, learner.policy, self.replay, device, generator)
+        self.timed = learner.timed
+        self.rollout = Rollout(env, learner.policy, self.replay, device, generator, self.timed)
         self.rollout.reset(env_seed)
         self.env_steps = self.episodes = self.updates = 0
         self.losses = RunningMeans()
-        self.timing: dict[str, list[float]] = {}
         self._rng = np.random.default_rng(seed)
         self._episodes_since_update = 0
         self._episodes_since_target = 0
@@ -127,7 +125,7 @@ class Trainer:
             "rollout": self.rollout.state_dict(),
             "replay": self.replay.state_dict(),
             "losses": self.losses.state_dict(),
-            "timing": self.timing,
+            "timing": self.timed.phases,
             "rng": self._rng.bit_generator.state,
             **{name: getattr(self, name) for name in _COUNTERS},
         }
@@ -140,16 +138,7 @@ class Trainer:
         self.replay.load_state_dict(state["replay"])
         self.rollout.load_state_dict(state["rollout"])
         self.losses.load_state_dict(state["losses"], self.device)
-        self.timing = state["timing"]
+        self.timed.phases = state["timing"]
         self._rng.bit_generator.state = state["rng"]
         for name in _COUNTERS:
             setattr(self, name, state[name])
-
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Add the wall time of the block to `timing`."""
-        start = time.perf_counter()
-        yield
-        entry = self.timing.setdefault(phase, [0.0, 0])
-        entry[0] += time.perf_counter() - start
-        entry[1] += 1

@@ -181,6 +181,56 @@ def class_shares(path: Path) -> list[float]:
     return (sizes / sizes.sum()).tolist()
 
 
+def predictor_alone(path: Path, labels: str, split: str = "held_out") -> pd.DataFrame:
+    """Return what stage predict measured of the predictor alone.
+
+    Args:
+        path: its file.
+        labels: `true_task` or `clusters`.
+        split: `held_out` or `trained`.
+
+    Returns:
+        Rows of the file, in the order of the steps; the first one is of all steps together.
+
+    Raises:
+        TramaError: the file is missing or broken, or has no such rows.
+    """
+    table: pd.DataFrame = read_table(path, "predictor_accuracy").to_pandas()
+    rows = table[(table["labels"] == labels) & (table["split"] == split)]
+    if rows.empty or rows["step"].notna().iloc[0]:
+        raise TramaError(
+            f"{path}: no row of all steps, labels `{labels}` and split `{split}`; run the target "
+            "`predict` again"
+        )
+    return rows
+
+
+def predictors_alone(paths: Iterable[Path]) -> dict[str, tuple[Mapping[int, Path], str]]:
+    """Name the predictors that stage predict trained: on true tasks, on each kind of clusters.
+
+    Args:
+        paths: its files, of one problem, at least one; what they have of true tasks is the same
+            for all representations.
+
+    Returns:
+        Name -> file of each seed, and labels.
+    """
+    files = by_name_and_seed(paths)
+    return {
+        "true tasks": (next(iter(files.values())), "true_task"),
+        **{f"clusters of {name}": (of_seed, "clusters") for name, of_seed in files.items()},
+    }
+
+
+def predictor_alone_scores(
+    files: Mapping[int, Path], labels: str, column: str, split: str = "held_out"
+) -> np.ndarray:
+    """Return scores [seeds, 1]: a column of all steps together; see `predictor_alone`."""
+    return np.array(
+        [[predictor_alone(files[s], labels, split)[column].iloc[0]] for s in sorted(files)]
+    )
+
+
 def running_mean(curve: Curve, window: int) -> Curve:
     """Return the mean of each point and the `window` - 1 before it (fewer at the start)."""
     means = pd.Series(curve.y).rolling(window, min_periods=1).mean()

@@ -10,6 +10,9 @@ from trama.reporting.estimates import MIN_SEEDS, Estimate
 MISSING = "n/a"
 """What stands where there is no number."""
 
+STARTS = {"centroids": "from old centroids", "random": "anew", "matched": "anew, matched"}
+"""How clusterings during training start, by the value of `train.clustering.initialisation`."""
+
 
 def value(number: float) -> str:
     """A number with two decimals; zero has no sign."""

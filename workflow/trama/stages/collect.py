@@ -118,7 +118,7 @@ def collect(
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     write_table(state_statistics, "state_statistics", columns, provenance)
     log.write(history, provenance)
-    write_timing(timing, trainer.timing, provenance)
+    write_timing(timing, trainer.timed.phases, provenance)
 
 
 class _Statistics:

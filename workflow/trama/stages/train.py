@@ -144,7 +144,7 @@ def train(
             uses = [(run.offset + each.env_steps, each.codes) for each in run.clusterings]
             write_codebook(codebook, uses, env.spec.tasks, provenance)
         run.history.write(history, provenance)
-        write_timing(timing, trainer.timing, provenance)
+        write_timing(timing, trainer.timed.phases, provenance)
         if not run_settings.keep_checkpoint:
             saved.remove()
 

@@ -212,7 +212,10 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
 
 
 def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measurement]:
-    """Share of labels kept by clusterings that start from the previous centroids, and otherwise."""
+    """Share of labels kept by the reference's clusterings, and more than by those that start anew.
+
+    The paper says nothing of labels that are matched after a start anew.
+    """
 
     def kept(variant: str) -> np.ndarray | None:
         def scores(files: Files) -> dict[str, np.ndarray]:
@@ -230,7 +233,8 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
         "label_consistency",
         reference,
         "",
-        "labels kept from one clustering to the next",
+        "labels kept from one clustering to the next, which starts "
+        f"{words.STARTS[params.initialisations[reference]]}",
         f"{CONSISTENCY:.2f} to 0.90",
         _mean(own, params),
         _at_least(CONSISTENCY),
@@ -247,7 +251,7 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
                 "label_consistency_difference",
                 reference,
                 variant,
-                f"the same, minus those of {variant}, which starts anew",
+                f"the same, minus those of {variant}, started {words.STARTS[initialisation]}",
                 "above 0",
                 gain,
                 _above_zero,

@@ -17,8 +17,9 @@ _STAGES = {"vqvae_histories": "pretrain", "cluster_metrics": "cluster", "episode
 _ORDER = ("collect", "pretrain", "cluster", "train", "evaluate")
 
 _PHASES = {
-    **{"play": "play", "update": "update", "test": "test"},
-    **{"label": "classes", "cluster": "classes", "vqvae": "classes", "checkpoint": "checkpoint"},
+    **{"environment": "play", "play": "play", "update": "update", "predictor": "update"},
+    **{"test": "test", "checkpoint": "checkpoint"},
+    **{"label": "classes", "cluster": "classes", "vqvae": "classes"},
 }
 """What the table calls the phases of a `timing` file."""
 
@@ -87,10 +88,10 @@ def compute(inputs: Inputs, params: TableParams, study: str) -> Table:
             "What a job took, mean over seeds: minutes of wall time, env steps per second, learner "
             "updates, and the largest memory of any seed. Wall time of collect and train as they "
             "measured it, without their start, over all parts of a training that was "
-            "interrupted; its shares are those of playing, of the learner, of labels and clusters, "
-            "and of tests. Memory, and the time of the other stages, from Snakemake's benchmark "
-            f"files (n/a without one). All of these jobs together took {hours:.1f} hours. These "
-            "numbers differ from run to run; the machines stand in "
+            "interrupted; its shares are those of playing, of the learner with the predictor, of "
+            "labels, clusters and VQ-VAE, and of tests. Memory, and the time of the other stages, "
+            "from Snakemake's benchmark files (n/a without one). All of these jobs together took "
+            f"{hours:.1f} hours. These numbers differ from run to run; the machines stand in "
             f"``results/{study}/provenance`` and in the logs."
         ],
         header=["Problem", "Stage", "Name", *(column.title for column in _COLUMNS.values())],

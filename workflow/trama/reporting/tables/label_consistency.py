@@ -1,7 +1,7 @@
 """How many trajectories keep their label when they are clustered anew during training."""
 
 from trama.config.table_params import TableParams
-from trama.reporting import statistics
+from trama.reporting import statistics, words
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
@@ -15,7 +15,7 @@ def label_consistency(inputs: Inputs, params: TableParams, problem: str) -> Tabl
 
     Args:
         inputs: `histories` of each seed of the variants that cluster during training.
-        params: of the table.
+        params: of the table, with `initialisations`.
         problem: its name.
 
     Raises:
@@ -37,6 +37,7 @@ def label_consistency(inputs: Inputs, params: TableParams, problem: str) -> Tabl
                 f"{len(own) / len(files):.1f}",
                 *(measured[metric].cell(variant, "mean") for metric in _METRICS),
                 MISSING if own.empty else f"{own.min():z.{params.tables.decimals}f}",
+                words.STARTS[params.initialisations[variant]],
             ]
         )
     return Table(
@@ -46,11 +47,13 @@ def label_consistency(inputs: Inputs, params: TableParams, problem: str) -> Tabl
             f"clustered anew during training on {problem}: mean over the clusterings of a "
             "training and over seeds, the same if the new labels were dealt at random in the same "
             "numbers (chance), and the lowest of all clusterings. Clusterings: per seed, without "
-            "those that were refused; n/a: a seed had none. "
+            "those that were refused; n/a: a seed had none. Start: a clustering begins from the "
+            "centroids of the one before, or anew; matched: each new class is then named after an "
+            "old one, so that as many trajectories as possible keep their label. "
             f"{interval_words(len(params.seeds))}"
         ],
-        header=["Variant", "Clusterings", *_METRICS.values(), "Lowest"],
-        align="lrrrr",
+        header=["Variant", "Clusterings", *_METRICS.values(), "Lowest", "Start"],
+        align="lrrrrl",
         rows=rows,
         tidy=tidy(
             [
