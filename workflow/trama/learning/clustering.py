@@ -18,10 +18,17 @@ LOW_SILHOUETTE = 0.2
 
 @dataclass(frozen=True)
 class Clusters:
-    """Result of a clustering: label of each trajectory [M] int64, and centroids [K, d]."""
+    """Result of a clustering.
+
+    Attributes:
+        labels: class of each trajectory, [M] int64.
+        centroids: [K, d].
+        classes: class of each centroid, [K] int64, ascending; None for 0 to K - 1.
+    """
 
     labels: np.ndarray
     centroids: np.ndarray
+    classes: np.ndarray | None = None
 
     @property
     def n_used(self) -> int:
@@ -30,12 +37,20 @@ class Clusters:
 
     def distances(self, embedding: np.ndarray) -> np.ndarray:
         """Distance [M] of each clustered embedding [M, d] to the centroid of its own cluster."""
-        distance: np.ndarray = np.linalg.norm(embedding - self.centroids[self.labels], axis=1)
+        of_centroid = self.labels
+        if self.classes is not None:
+            of_centroid = np.searchsorted(self.classes, self.labels)
+        distance: np.ndarray = np.linalg.norm(embedding - self.centroids[of_centroid], axis=1)
         return distance
 
     def accepted(self, min_clusters: int) -> bool:
         """At least min(min_clusters, K) clusters are used (METHOD section 4)."""
         return self.n_used >= min(min_clusters, len(self.centroids))
+
+    def renamed(self, names: np.ndarray) -> "Clusters":
+        """The same clusters 0 to K - 1, of which k is called names[k]; `names` [K] differ."""
+        order = np.argsort(names)
+        return Clusters(names[self.labels], self.centroids[order], names[order])
 
 
 def fit_clusters(
@@ -88,6 +103,25 @@ def count_different(embedding: np.ndarray) -> int:
 def grain(embedding: np.ndarray) -> float:
     """Differences of embeddings [M, d] below this are taken for rounding."""
     return 1e-5 * max(float(np.abs(embedding).max()), 1e-30)
+
+
+def match_labels(before: np.ndarray, after: np.ndarray, n_classes: int) -> np.ndarray:
+    """Names for new classes under which as many trajectories as possible keep their label.
+
+    Args:
+        before: labels [M] of the clustering before, below K.
+        after: labels [M] that the same trajectories have now, below K.
+        n_classes: K.
+
+    Returns:
+        [K] int64, a permutation: what class k of `after` is called.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    shared = np.zeros((n_classes, n_classes), np.int64)
+    np.add.at(shared, (after, before), 1)
+    _, names = linear_sum_assignment(shared, maximize=True)
+    return np.asarray(names, np.int64)
 
 
 def label_consistency(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

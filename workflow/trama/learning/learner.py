@@ -151,7 +151,7 @@ class Learner:
         """Cross-entropy over the labelled episodes; None without a predictor or any label."""
         if self.policy.predictor is None or not batch.labelled:
             return None
-        logits = self.policy.predictor(history, batch.packing.batch_sizes)
+        logits = self.policy.class_logits(history, batch.packing.batch_sizes)
         current = batch.packing.current
         label = batch.label[batch.packing.episode[current]]
         per_agent = label.unsqueeze(1).expand(-1, logits.shape[1])
