@@ -26,7 +26,8 @@ def random_states(n_trajectories: int) -> TrajectoryStates:
     length = rng.integers(30, 102, n_trajectories)
     start = np.cumsum(length) - length
     state = torch.from_numpy(rng.random((int(length.sum()), STATE_SIZE), np.float32))
-    return TrajectoryStates(state, start, length, np.array(["task"] * n_trajectories))
+    reward = np.zeros(len(state), np.float32)
+    return TrajectoryStates(state, reward, start, length, np.array(["task"] * n_trajectories))
 
 
 def pretraining(n_trajectories: int, effort: Effort) -> Figure:

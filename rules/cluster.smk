@@ -9,6 +9,7 @@ rule cluster_representation:
         classifier="results/{study}/{problem}/representation/{representation}/seed_{seed}/classifier.pt",
         cluster_metrics="results/{study}/{problem}/representation/{representation}/seed_{seed}/cluster_metrics.parquet",
         codebook="results/{study}/{problem}/representation/{representation}/seed_{seed}/codebook.parquet",
+        class_numbers="results/{study}/{problem}/representation/{representation}/seed_{seed}/class_numbers.parquet",
     log:
         "results/{study}/logs/cluster_representation/{problem}/{representation}/seed_{seed}.log",
     benchmark:

@@ -38,6 +38,9 @@ PROVENANCE = Provenance("test", "any", "0123456789abcdef", 0, "0", "0")
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3, relabel_rounds=2)
 MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
 PREDICT = Predict(updates=60, batch_size=8, learning_rate=1e-2, held_out=0.3)
+CHOSEN = Representation.model_validate(
+    {"n_codes": 24, "code_dim": 3, "class_number": {"criterion": "value", "most": 5}}
+)
 PRETRAIN = Pretrain(updates=120, batch_size=8, learning_rate=1e-2, hidden_size=8)
 Report = Callable[[int, int], int]
 """Number of a game in its environment, and its task, to the task id that is reported."""
@@ -123,10 +126,13 @@ def run_pretrain(folder: Path, representation: Representation) -> None:
     )
 
 
-def run_cluster(folder: Path, representation: Representation) -> None:
+def run_cluster(
+    folder: Path, representation: Representation, criteria: tuple[str, ...] = ()
+) -> None:
     quantised = representation.embedding == "quantised"
     named = JOB | {"representation_name": "r", "representation": representation}
     cluster_keys = small_cluster().model_dump(exclude={"min_trajectories", "min_clusters"})
+    cluster_keys["criteria"] = criteria
     section = {"pretrain": PRETRAIN if quantised else None, "cluster": cluster_keys}
     cluster(
         ClusterParams.model_validate(named | section),
@@ -139,6 +145,7 @@ def run_cluster(folder: Path, representation: Representation) -> None:
         classifier=folder / "classifier.pt",
         cluster_metrics=folder / "cluster_metrics.parquet",
         codebook=folder / "codebook.parquet",
+        class_numbers=folder / "class_numbers.parquet",
     )
 
 

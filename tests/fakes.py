@@ -332,19 +332,24 @@ def cluster_labels(
     config: Train,
     cluster: Cluster,
     seed: int,
+    n_classes: int | None = None,
 ) -> ClusterLabels:
-    """Labels as the stages pretrain (for a moment) and cluster would begin them."""
+    """Labels as the stages pretrain (for a moment) and cluster would begin them.
+
+    `n_classes` are those that were chosen; None for a representation that has its number.
+    """
+    n_classes = n_classes or representation.n_classes
     torch.manual_seed(seed)
     statistics = replay_statistics(replay)
     vqvae = None
     if representation.embedding == "quantised":
         vqvae = VQVAE(len(statistics.mean), representation, Pretrain(hidden_size=8))
     embedding = TrajectoryEmbedding(StateScaler(statistics), vqvae)
-    classifier = Classifier(embedding.size, representation.n_classes, cluster.classifier)
+    classifier = Classifier(embedding.size, representation.most_classes, cluster.classifier)
     labels = ClusterLabels(
         embedding,
         classifier,
-        np.zeros((representation.n_classes, embedding.size)),
+        np.zeros((n_classes, embedding.size)),
         0.0,
         representation,
         cluster,
@@ -354,10 +359,15 @@ def cluster_labels(
     if vqvae is not None:
         _pretrain(vqvae, embedding, replay)
     points = embedding.of_episodes(replay, replay.finished)
-    clusters = fit_clusters(points.numpy(), representation.n_classes, seed, cluster.n_init)
+    clusters = fit_clusters(points.numpy(), n_classes, seed, cluster.n_init)
     labels.centroids = clusters.centroids
     labels.mean_distance = float(clusters.distances(points.numpy()).mean())
-    classifier.fit(points, torch.from_numpy(clusters.labels), torch.Generator().manual_seed(seed))
+    classifier.fit(
+        points,
+        torch.from_numpy(clusters.labels),
+        torch.arange(n_classes),
+        torch.Generator().manual_seed(seed),
+    )
     return labels
 
 
@@ -391,6 +401,7 @@ def make_trainer(
         statistics or StateStatistics.identity(env.spec.state_size),
         CPU,
         None if labels is None else labels.n_classes,
+        isinstance(labels, ClusterLabels) and labels.definition.class_number is not None,
     )
     return Trainer(env, learner, config, labels, seed, derive_seed(seed, "env"), CPU)
 

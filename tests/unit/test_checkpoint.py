@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chain import MEAN_STATE, QUANTISED, UseEnv, files_of, honest, run_chain, run_train
+from chain import CHOSEN, MEAN_STATE, QUANTISED, UseEnv, files_of, honest, run_chain, run_train
 from fakes import CPU
 from trama.config.model import Representation
 from trama.config.params import RunSettings
@@ -28,25 +28,25 @@ STEPS = 75
 
 
 @pytest.fixture(scope="module")
-def chains() -> dict[str, dict[str, bytes]]:
-    """Files of a chain that ran without a stop, by the representation's embedding."""
+def chains() -> dict[Representation, dict[str, bytes]]:
+    """Files of a chain that ran without a stop."""
     return {}
 
 
 @pytest.fixture
 def trained(
-    tmp_path: Path, use_env: UseEnv, chains: dict[str, dict[str, bytes]]
+    tmp_path: Path, use_env: UseEnv, chains: dict[Representation, dict[str, bytes]]
 ) -> Callable[[Representation], Path]:
     """A function that gives a folder with the files of a whole chain."""
 
     def run(representation: Representation) -> Path:
         use_env(honest)
-        folder, known = tmp_path / "run", representation.embedding
-        if known not in chains:
+        folder = tmp_path / "run"
+        if representation not in chains:
             run_chain(folder, representation)
-            chains[known] = files_of(folder)
+            chains[representation] = files_of(folder)
         folder.mkdir(exist_ok=True)
-        for name, content in chains[known].items():
+        for name, content in chains[representation].items():
             (folder / name).write_bytes(content)
         return folder
 
@@ -86,7 +86,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return stop_after
 
 
-@pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE], ids=["vqvae", "mean_state"])
+@pytest.mark.parametrize(
+    "representation", [QUANTISED, MEAN_STATE, CHOSEN], ids=["vqvae", "mean_state", "chosen"]
+)
 def test_a_stopped_training_ends_in_the_same_bytes(
     representation: Representation,
     trained: Callable[[Representation], Path],
@@ -270,9 +272,9 @@ def half_trained(
 @pytest.mark.parametrize("which", ["state_1.pt", "episodes_1.pt", MANIFEST])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
 def test_damage_is_noticed(
-    which: str, damage: str, half_trained: Path, chains: dict[str, dict[str, bytes]]
+    which: str, damage: str, half_trained: Path, chains: dict[Representation, dict[str, bytes]]
 ) -> None:
-    whole_training = chains["quantised"]
+    whole_training = chains[QUANTISED]
     path = _checkpoint(half_trained) / which
     content = path.read_bytes()
     middle = len(content) // 2

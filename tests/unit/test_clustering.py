@@ -102,6 +102,37 @@ def test_acceptance(labels: list[int], n_classes: int, min_clusters: int, accept
     assert clusters.accepted(min_clusters) == accepted
 
 
+def test_names_that_keep_most_labels() -> None:
+    before = np.array([2, 2, 2, 0, 0, 1, 1, 1, 1])
+    after = np.array([0, 0, 1, 1, 1, 2, 2, 2, 0])
+    names = match_labels(before, after, 3)
+    assert names.tolist() == [2, 0, 1]
+    assert label_consistency(before, names[after])[0] == pytest.approx(7 / 9)
+    # Not the best pair first: 3 and 3 kept are more than 4 and 0.
+    before, after = np.repeat([0, 0, 1], [4, 3, 3]), np.repeat([0, 1, 0], [4, 3, 3])
+    assert match_labels(before, after, 2).tolist() == [1, 0]
+
+
+def test_new_classes_have_names_that_are_free() -> None:
+    """Room for five; before, 1 and 4 were in use; now there are three classes."""
+    before, after = np.array([1, 1, 4, 4, 4]), np.array([2, 2, 0, 0, 1])
+    names = match_labels(before, after, 5)
+    assert sorted(names.tolist()) == [0, 1, 2, 3, 4]
+    assert names[[2, 0]].tolist() == [1, 4] and names[1] in (0, 2, 3)
+    nothing = np.zeros(0, np.int64)
+    assert sorted(match_labels(nothing, nothing, 3).tolist()) == [0, 1, 2]
+
+
+def test_renamed_clusters_are_the_same_ones() -> None:
+    first = fit_clusters(_points(), 3, 0, n_init=3)
+    other = first.renamed(np.array([4, 0, 2]))
+    assert other.classes is not None and other.classes.tolist() == [0, 2, 4]
+    assert np.array_equal(other.labels, np.array([4, 0, 2])[first.labels])
+    assert np.array_equal(other.centroids, first.centroids[[1, 2, 0]])
+    assert np.array_equal(other.distances(_points()), first.distances(_points()))
+    assert other.n_used == 3 and other.accepted(3)
+
+
 def test_label_consistency_by_hand() -> None:
     before, after = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2])
     kept, chance = label_consistency(before, after)

@@ -215,6 +215,32 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     ("representations: {vqvae: {n_classes: 300}}", ["n_classes = 300", "n_codes = 256"]),
     (
+        "representations: {vqvae: {class_number: {criterion: gap}}}",
+        ["representations.vqvae.n_classes = 3", "no effect with class_number", "one of the two"],
+    ),
+    (
+        "representations: {own: {class_number: {most: 5}}}",
+        ["representations.own.class_number.criterion is missing", "one of silhouette, gap, bic"],
+    ),
+    (
+        "representations: {own: {class_number: {criterion: silhuette}}}",
+        ['class_number.criterion = "silhuette"', "Did you mean 'silhouette'?"],
+    ),
+    (
+        "representations: {own: {n_codes: 6, class_number: {criterion: gap}}}",
+        ["larger than the codebook: class_number.most (8)", "representations.own.n_codes = 6"],
+    ),
+    (
+        "representations: {own: {class_number: {criterion: gap, most: 1}}}",
+        ["representations.own.class_number.most = 1", "a whole number of at least 2"],
+    ),
+    (
+        "representations: {vqvae_chosen: {class_number: {most: 200}}}\n"
+        "variants: {trama: {representation: vqvae_chosen}}\ncluster: {min_trajectories: 100}",
+        ["vqvae_chosen.class_number.most = 200", "cluster.min_trajectories (100)"],
+    ),
+    ("cluster: {criteria: [gap, bic, gap]}", ['cluster.criteria[2] = "gap"', "twice"]),
+    (
         "variants: {qmix: {labels: clusters}}",
         ['variants.qmix.labels = "clusters"', "no effect without a representation"],
     ),

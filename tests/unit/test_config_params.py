@@ -262,6 +262,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"predict": {"updates": 9}}, PREDICT),
     ({"train": {"predictor": {"hidden_size": 8}}}, WITH_CLASSES | PREDICT),
     ({"train": {"network": "flat"}}, TRAIN | PREDICT),
+    ({"cluster": {"criteria": ["gap"]}}, CLUSTER),
     ({"train": {"gamma": 0.9}}, TRAIN),
     ({"train": {"mixture_shift": {"amount": 0.5}}}, TRAIN),
     ({"train": {"mixture_shift": {"amount": 0.0, "interval_env_steps": 9}}}, set()),
@@ -310,6 +311,41 @@ def test_a_key_changes_the_stages_that_read_it(change: dict[str, Any], expected:
 
 def _own(params: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key != "upstream"}
+
+
+def test_a_number_of_classes_that_is_chosen() -> None:
+    """Pretraining has the largest one, whatever chooses; n_classes is read nowhere."""
+
+    def params(**number: Any) -> dict[str, dict[str, Any]]:
+        chosen = {"representations": {"vqvae_chosen": {"class_number": number}}}
+        config = _config(chosen)
+        of = ("SurComb3", "vqvae_chosen", 0)
+        return {
+            "pretrain": _own(pretrain_params(config, *of)),
+            "cluster": _own(cluster_params(config, *of)),
+            "train": _own(train_params(config, "SurComb3", "trama_chosen", 0)),
+        }
+
+    first, other, fewer = params(), params(criterion="value"), params(most=5)
+    assert first["pretrain"]["representation"]["n_classes"] == 8
+    assert "class_number" not in first["pretrain"]["representation"]
+    assert fewer["pretrain"]["representation"]["n_classes"] == 5
+    assert first["pretrain"] == other["pretrain"]
+    for stage in ("cluster", "train"):
+        assert "n_classes" not in first[stage]["representation"]
+        assert other[stage]["representation"]["class_number"] == {"criterion": "value", "most": 8}
+        assert fewer[stage]["representation"]["class_number"]["most"] == 5
+    # A new number is fitted by k-means++, also from a warm start.
+    assert "n_init" in first["train"]["cluster"]
+
+
+def test_keys_of_chosen_numbers_stand_in_no_params_that_do_without() -> None:
+    config = _config()
+    for settings in _all_params(config).values():
+        assert "class_number" not in (settings.get("representation") or {})
+        assert "criteria" not in (settings.get("cluster") or {})
+    named = _config({"cluster": {"criteria": ["gap"]}})
+    assert cluster_params(named, "SurComb3", "vqvae", 0)["cluster"]["criteria"] == ["gap"]
 
 
 def test_upstream_has_the_hashes_of_the_inputs() -> None:

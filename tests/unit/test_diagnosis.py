@@ -97,6 +97,33 @@ def test_one_class_has_no_other_to_swap_it_for() -> None:
     assert (swap.overall_effect, swap.overall_actions) == (0.0, 0.0)
 
 
+def test_only_classes_in_use_are_swapped_and_measured() -> None:
+    """As a policy that has room for no others would be."""
+    replay = played_replay(random_env(4), 12, seed=0, n_classes=3)
+    in_use = np.array([0, 2, 3])
+    torch.manual_seed(0)
+    policy = Policy(PolicySizes(4, 3, 4, 8, 5, 7, "one_hot"), some_classes=True)
+    policy.use_classes(in_use)
+    small = Policy(PolicySizes(4, 3, 4, 8, 3, 7, "one_hot"))
+    weights = {name: w.clone() for name, w in policy.state_dict().items() if name != "in_use"}
+    for name in ("predictor.head.weight", "predictor.head.bias"):
+        weights[name] = weights[name][in_use]
+    name = "class_representation.into_agent.weight"
+    weights[name] = weights[name][:, in_use]
+    small.load_state_dict(weights)
+    expected = class_swap(small, replay, replay.finished, CPU)
+    predicted = class_predictions(small, replay, replay.finished, CPU)
+    replay.classes[:] = in_use[replay.classes]
+    swap = class_swap(policy, replay, replay.finished, CPU)
+    np.testing.assert_allclose(swap.effect, expected.effect, rtol=1e-5)
+    np.testing.assert_allclose(swap.actions, expected.actions)
+    found = class_predictions(policy, replay, replay.finished, CPU)
+    np.testing.assert_allclose(found.step_probability[:, in_use], predicted.step_probability)
+    assert not found.step_probability[:, [1, 4]].any()
+    np.testing.assert_allclose(found.entropy, predicted.entropy)
+    assert np.array_equal(found.most_frequent, in_use[predicted.most_frequent])
+
+
 def _step_by_step(policy: Policy, replay: ReplayBuffer, slot: int) -> list[np.ndarray]:
     """Probabilities [A, K] that the agents of an episode predict, at each of its steps."""
     assert policy.predictor is not None

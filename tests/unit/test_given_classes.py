@@ -136,6 +136,17 @@ def test_a_task_whose_class_is_unknown_has_no_true_and_no_wrong_one() -> None:
     assert list(drawn_classes(single, replace(first, name="x"), KINDS, 5)) == [*KINDS[:2]]
 
 
+def test_only_classes_in_use_are_given() -> None:
+    first, _ = tasks_of(TWO_TASKS)
+    policy = Policy(PolicySizes(3, 2, 3, 4, 6), some_classes=True)
+    policy.use_classes(np.array([1, 3, 4]))
+    model = replace(_model({first.name: 3}), policy=policy)
+    drawn = drawn_classes(model, first, KINDS, 200)
+    assert set(drawn["true_class"].tolist()) == {3}
+    assert set(drawn["random_class"].tolist()) == {1, 3, 4}
+    assert set(drawn["wrong_class"].tolist()) == {1, 4}
+
+
 def test_draws_differ_between_runs_and_tasks_and_are_repeatable() -> None:
     first, second = tasks_of(TWO_TASKS)
     model = _model({first.name: 0, second.name: 0})

@@ -1,26 +1,35 @@
 """Trajectory classes during training: labelling, re-clustering and VQ-VAE updates."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from fakes import CPU, cluster_labels, played_replay, random_env, small_cluster, small_train
 from trama.config.model import Representation
+from trama.learning.class_number import Returns, compare_class_numbers
 from trama.learning.clustering import Clusters, label_consistency
 from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.labels import ClusterLabels, TrueTaskLabels
 from trama.learning.replay import NO_LABEL, ReplayBuffer
 
 MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
+CHOSEN = Representation.model_validate(
+    {"embedding": "mean_state", "class_number": {"criterion": "silhouette", "most": 5}}
+)
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3)
 
 
 def _labels(
-    replay: ReplayBuffer, representation: Representation = MEAN_STATE, **clustering: object
+    replay: ReplayBuffer,
+    representation: Representation = MEAN_STATE,
+    n_classes: int | None = None,
+    **clustering: object,
 ) -> ClusterLabels:
     section = {"first_env_steps": 100, "interval_episodes": 40, "interval_env_steps": 50}
     config = small_train(clustering=section | clustering)
-    return cluster_labels(replay, representation, config, small_cluster(), seed=0)
+    return cluster_labels(replay, representation, config, small_cluster(), 0, n_classes)
 
 
 def _same(labels: np.ndarray, tasks: np.ndarray) -> bool:
@@ -232,6 +241,143 @@ def test_fewer_clusters_are_enough_if_the_config_says_so(monkeypatch: pytest.Mon
     labels.cluster = small_cluster(min_clusters=2)
     monkeypatch.setattr("trama.learning.labels.fit_clusters", _two_used)
     assert labels.recluster(replay, 100, 50, CPU) is not None
+
+
+# --- a number of classes that is chosen ----------------------------------------------------------
+
+
+def test_the_number_of_classes_is_chosen_anew_and_old_classes_keep_their_names(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    replay = played_replay(random_env(4), 60, seed=2)
+    labels = _labels(replay, CHOSEN, n_classes=2)
+    assert labels.n_classes == 5 and labels.classes.tolist() == [0, 1]
+    # Two classes, of which one holds two tasks; under other numbers than K-means would give.
+    labels.classes = np.array([1, 4])
+    slots, task = replay.finished, replay.task[replay.finished]
+    replay.label[slots] = np.array([4, 1, 1])[task]
+    with caplog.at_level("INFO", "trama"):
+        found = labels.recluster(replay, 100, 60, CPU)
+    assert found is not None and found.metrics["n_classes"] == 3
+    assert "after 100 env steps: silhouette chooses 3 classes" in caplog.text
+    assert _same(replay.label[slots], task)
+    # Task 0 keeps its class, the larger one of the others too; the third has a number of its own.
+    larger = 1 + int((task == 2).sum() > (task == 1).sum())
+    assert set(replay.label[slots][task == 0]) == {4}
+    assert set(replay.label[slots][task == larger]) == {1}
+    assert labels.classes.tolist() == sorted(set(replay.label[slots].tolist()))
+    new = set(labels.classes.tolist()) - {1, 4}
+    assert len(new) == 1 and new < {0, 2, 3}
+    kept = np.mean((task == 0) | (task == larger))
+    assert found.metrics["label_consistency"] == pytest.approx(kept)
+    own = [np.searchsorted(labels.classes, k) for k in replay.label[slots]]
+    assert np.array_equal(found.clusters.labels, replay.label[slots])
+    assert labels.centroids is not None and labels.centroids.shape == (3, 5)
+    distance = np.linalg.norm(found.embedding - labels.centroids[own], axis=1)
+    assert labels.mean_distance == pytest.approx(distance.mean())
+    assert found.class_share.sum() == pytest.approx(1.0) and len(found.class_share) == 5
+    # The same number again: from the previous centroids, under the same names.
+    known = replay.label.copy()
+    again = labels.recluster(replay, 160, 60, CPU)
+    assert again is not None and again.metrics["label_consistency"] == 1.0
+    assert np.array_equal(replay.label, known)
+    # Episodes that come later are given one of these classes.
+    labels.label(replay, slots, CPU)
+    assert np.array_equal(replay.label, known)
+
+
+def test_a_class_fewer_is_out_of_use() -> None:
+    replay = played_replay(random_env(4), 60, seed=2)
+    labels = _labels(replay, CHOSEN, n_classes=5)
+    labels.label(replay, replay.finished, CPU)
+    before = set(replay.label[replay.finished].tolist())
+    assert before == {0, 1, 2, 3, 4}
+    found = labels.recluster(replay, 100, 60, CPU)
+    assert found is not None and len(labels.classes) == 3
+    labels.label(replay, replay.finished, CPU)
+    assert set(replay.label[replay.finished].tolist()) == set(labels.classes.tolist()) < before
+    assert found.metrics["label_consistency"] > 0.4  # of three tasks, each largest part
+
+
+def test_afresh_classes_have_the_lowest_numbers() -> None:
+    replay = played_replay(random_env(4), 60, seed=2)
+    labels = _labels(replay, CHOSEN, n_classes=3, initialisation="random")
+    labels.classes = np.array([1, 3, 4])
+    labels.label(replay, replay.finished, CPU)
+    assert labels.recluster(replay, 100, 60, CPU) is not None
+    assert labels.classes.tolist() == [0, 1, 2]
+
+
+def test_a_cold_start_begins_with_all_classes_that_there_is_room_for() -> None:
+    replay = played_replay(random_env(4), 60, seed=2)
+    warm = _labels(replay, CHOSEN, n_classes=3)
+    labels = ClusterLabels(
+        warm.embedding, warm.classifier, None, 0.0, CHOSEN, warm.cluster, warm.config, seed=0
+    )
+    assert labels.classes.tolist() == [0, 1, 2, 3, 4]
+    found = labels.recluster(replay, 100, 60, CPU)
+    assert found is not None and "label_consistency" not in found.metrics
+    assert found.metrics["n_classes"] == 3
+    assert set(replay.label[replay.finished].tolist()) == set(labels.classes.tolist())
+
+
+def test_value_reads_states_and_rewards_of_the_clustered_episodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replay = played_replay(random_env(4), 70, seed=3)  # more than max_trajectories 60
+    chosen = Representation.model_validate(
+        {"embedding": "mean_state", "class_number": {"criterion": "value", "most": 4}}
+    )
+    labels = _labels(replay, chosen, n_classes=2)
+    labels.label(replay, replay.finished, CPU)
+    seen: list[Returns] = []
+
+    def compared(criterion: str, points: np.ndarray, most: int, seed: int, returns: Any) -> Any:
+        seen.append(returns())
+        return compare_class_numbers("value", points, most, seed, returns)
+
+    monkeypatch.setattr("trama.learning.labels.compare_class_numbers", compared)
+    assert labels.recluster(replay, 100, 70, CPU) is not None
+    newest = replay.finished[-60:]
+    of_step = {
+        (number, int(t)): i
+        for i, (number, t) in enumerate(
+            zip(seen[0].trajectory.tolist(), seen[0].feature[:, 0], strict=True)
+        )
+    }
+    assert len(of_step) == replay.length[newest].sum()  # all steps of such short episodes
+    for number, slot in enumerate(newest):
+        length = replay.length[slot]
+        scaled = labels.embedding.scaler(torch.from_numpy(replay.state[slot, :length])).numpy()
+        for step in range(length):
+            row = of_step[number, step]
+            to_go = replay.reward[slot, step:length].sum(dtype=np.float64)
+            assert seen[0].to_go[row] == pytest.approx(to_go, abs=1e-5)
+            np.testing.assert_allclose(seen[0].feature[row, 2:], scaled[step], rtol=1e-6)
+
+
+def test_collapsed_embeddings_keep_the_classes(caplog: pytest.LogCaptureFixture) -> None:
+    replay = played_replay(random_env(4), 60, seed=2)
+    labels = _labels(replay, CHOSEN, n_classes=2)
+    labels.label(replay, replay.finished, CPU)
+    replay.state[:] = 1.0
+    assert labels.recluster(replay, 100, 60, CPU) is None
+    assert "collapsed to fewer than 8 different ones" in caplog.text
+    assert labels.classes.tolist() == [0, 1]
+
+
+def test_what_was_chosen_is_part_of_the_state() -> None:
+    replay = played_replay(random_env(4), 60, seed=2)
+    labels, other = (_labels(replay, CHOSEN, n_classes=2) for _ in range(2))
+    labels.label(replay, replay.finished, CPU)
+    labels.classes = np.array([1, 4])
+    replay.label[replay.finished] = labels.classes[replay.label[replay.finished]]
+    assert labels.recluster(replay, 100, 60, CPU) is not None
+    other.load_state_dict(labels.state_dict())
+    assert np.array_equal(other.classes, labels.classes) and len(other.classes) == 3
+    known = replay.label.copy()
+    other.label(replay, replay.finished, CPU)
+    assert np.array_equal(replay.label, known)
 
 
 # --- online updates of the VQ-VAE ----------------------------------------------------------------

@@ -39,17 +39,23 @@ ENTITIES = replace(
 )
 QUANTISED = Representation(n_codes=24, code_dim=3, n_classes=3)
 MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
+CHOSEN = Representation.model_validate(
+    {"embedding": "mean_state", "class_number": {"criterion": "gap", "most": 3}}
+)
 
 
 def _model(sizes: PolicySizes, definition: Representation | None = None) -> TrainedModel:
     representation = None
     if definition is not None:
         replay = played_replay(random_env(4), 30, seed=1)
-        labels = cluster_labels(replay, definition, small_train(), small_cluster(), seed=0)
+        number = 2 if definition == CHOSEN else None
+        labels = cluster_labels(replay, definition, small_train(), small_cluster(), 0, number)
         representation = labels.representation
     torch.manual_seed(0)
+    policy = Policy(sizes, some_classes=definition == CHOSEN)
+    policy.use_classes(np.array([0, 2]))  # no effect but where classes are chosen
     return TrainedModel(
-        policy=Policy(sizes),
+        policy=policy,
         test_win_rate=0.25,
         problem_name="small",
         problem=UnitProblem(units=("2s", "1s1z"), starts=("surrounded", "reflected")),
@@ -79,9 +85,10 @@ def _plain(value: Any) -> bool:
         (ONE_HOT, None),
         (CLASSES, QUANTISED),
         (CLASSES, MEAN_STATE),
+        (CLASSES, CHOSEN),
         (ENTITIES, None),
     ],
-    ids=["baseline", "oracle", "quantised", "mean_state", "entities"],
+    ids=["baseline", "oracle", "quantised", "mean_state", "chosen", "entities"],
 )
 def test_file_round_trip(
     sizes: PolicySizes, definition: Representation | None, tmp_path: Path
@@ -111,6 +118,9 @@ def test_file_round_trip(
         b = other.policy.act(obs, available, second, 0, None)
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
     assert torch.equal(first.agent, second.agent)
+    assert torch.equal(other.policy.classes, model.policy.classes)
+    if definition == CHOSEN:
+        assert other.policy.classes.tolist() == [0, 2]
     assert (other.representation is None) == (model.representation is None)
     if model.representation is not None and other.representation is not None:
         replay = played_replay(random_env(4), 20, seed=2)

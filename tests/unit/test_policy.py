@@ -27,6 +27,43 @@ def _policy(sizes: PolicySizes, seed: int = 0) -> Policy:
     return Policy(sizes)
 
 
+def test_classes_that_are_not_in_use_are_never_predicted() -> None:
+    torch.manual_seed(0)
+    policy = Policy(CLASSES, some_classes=True)
+    assert policy.classes.tolist() == [0, 1, 2]  # all, before anybody says which
+    assert policy.predictor is not None
+    assert isinstance(policy.predictor.head, torch.nn.Linear)
+    with torch.no_grad():
+        policy.predictor.head.bias[1] = 9.0  # its favourite
+
+    def predicted(policy: Policy, generator: torch.Generator | None) -> set[int]:
+        state = policy.initial_state(50, CPU)
+        obs, available = torch.randn(50, 3, 4), torch.ones(50, 3, 4, dtype=torch.bool)
+        return set(policy.act(obs, available, state, 0.5, generator)[1].flatten().tolist())
+
+    assert predicted(policy, None) == {1}
+    policy.use_classes(np.array([0, 2]))
+    assert policy.classes.tolist() == [0, 2]
+    assert predicted(policy, None) <= {0, 2}
+    assert predicted(policy, torch.Generator().manual_seed(0)) == {0, 2}
+    history = AgentHistory.of(torch.randn(5, 3, 4), torch.full((5, 3), -1))
+    probability = policy.class_logits(history, [3, 2]).softmax(2)
+    assert (probability[..., 1] == 0).all()
+    torch.testing.assert_close(probability.sum(2), torch.ones(5, 3))
+    # What is in use goes with the weights.
+    other = Policy(CLASSES, some_classes=True)
+    other.load_state_dict(policy.state_dict())
+    assert other.classes.tolist() == [0, 2]
+
+
+def test_a_policy_with_a_fixed_number_of_classes_uses_them_all() -> None:
+    policy = _policy(CLASSES)
+    policy.use_classes(np.array([0, 1, 2]))
+    assert policy.classes.tolist() == [0, 1, 2]
+    assert "in_use" not in policy.state_dict()
+    assert _policy(PLAIN).classes.tolist() == []
+
+
 def test_first_layer_reads_observation_last_action_and_agent() -> None:
     torch.manual_seed(0)
     network = RecurrentNetwork(obs_size=1, n_actions=3, n_agents=2, hidden_size=8, output_size=4)

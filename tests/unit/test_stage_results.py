@@ -30,7 +30,7 @@ from chain import (
     run_pretrain,
     run_train,
 )
-from fakes import CPU, played_replay, random_env
+from fakes import CPU, played_replay, random_env, small_cluster
 from trama.config.model import Representation
 from trama.data.parquet import column_matrix, read_table
 from trama.learning.build import (
@@ -45,6 +45,7 @@ from trama.learning.model import TrainedModel
 from trama.learning.policy import Policy
 from trama.learning.representation import TrainedRepresentation
 from trama.learning.trainer import Trainer
+from trama.networks.classifier import Classifier
 from trama.networks.vqvae import VQVAE
 from trama.stages import train as train_stage
 
@@ -232,6 +233,48 @@ def test_cluster_metrics_are_those_of_the_clustering(use_env: UseEnv, tmp_path: 
     assert set(use["env_steps"]) == set(table["env_steps"].to_pylist()) == {len(states)}
     counted = use.set_index(["code", "task", "label"])["count"]
     assert counted.to_dict() == expected.to_dict() and counted.index.is_monotonic_increasing
+
+
+def test_no_numbers_of_classes_are_compared_unless_they_are_asked_for(
+    whole_chain: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(whole_chain, tmp_path / "chain"))
+    table = read_table(folder / "class_numbers.parquet", "class_numbers")
+    assert table.num_rows == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    run_cluster(folder, QUANTISED, ("stability", "value"))
+    compared = read_table(folder / "class_numbers.parquet", "class_numbers").to_pandas()
+    assert compared["criterion"].unique().tolist() == ["stability", "value"]
+    del before["class_numbers.parquet"]
+    assert all((folder / name).read_bytes() == content for name, content in before.items())
+
+
+def test_the_criterion_of_a_representation_chooses_its_number_of_classes(
+    use_env: UseEnv, tmp_path: Path
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    chosen = Representation.model_validate(
+        {"embedding": "mean_state", "class_number": {"criterion": "silhouette", "most": 6}}
+    )
+    run_cluster(tmp_path, chosen, ("bic", "silhouette"))
+    compared = read_table(tmp_path / "class_numbers.parquet", "class_numbers").to_pandas()
+    assert compared["criterion"].tolist() == ["silhouette"] * 5 + ["bic"] * 5
+    assert compared["n_classes"].tolist() == [2, 3, 4, 5, 6] * 2
+    assert compared["standard_error"].isna().all()
+    assert compared.groupby("criterion")["chosen"].sum().to_dict() == {"silhouette": 1, "bic": 1}
+    own = compared[compared["criterion"] == "silhouette"]
+    assert own["chosen"].tolist() == [False, True, False, False, False]  # three tasks
+    assert own["score"].idxmax() == own.index[own["chosen"]][0]
+    table = read_table(tmp_path / "embeddings.parquet", "embeddings")
+    points, label = column_matrix(table, "embedding"), table["label"].to_numpy()
+    assert own["score"].iloc[1] == pytest.approx(silhouette_score(points, label), abs=1e-6)
+    assert set(label) == {0, 1, 2}
+    assert read_centroids(tmp_path / "centroids.parquet")[0].shape == (3, points.shape[1])
+    network = Classifier(points.shape[1], 6, small_cluster().classifier)
+    load_weights(network, tmp_path / "classifier.pt", "cluster", CPU)
+    given = network.classify(torch.from_numpy(points), torch.arange(3))
+    assert float((given.numpy() == label).mean()) > 0.95
 
 
 # --- train ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chain import (
+    CHOSEN,
     MEAN_STATE,
     QUANTISED,
     SPEC,
@@ -27,7 +28,7 @@ from trama.learning.model import TrainedModel
 from trama.learning.replay import Batch, ReplayBuffer
 
 
-@pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE])
+@pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE, CHOSEN])
 def test_two_runs_of_the_chain_give_equal_bytes(
     representation: Representation, use_env: UseEnv, tmp_path: Path
 ) -> None:
@@ -36,10 +37,10 @@ def test_two_runs_of_the_chain_give_equal_bytes(
         run_chain(tmp_path / name, representation)
     first, again = files_of(tmp_path / "a"), files_of(tmp_path / "b")
     assert first == again
-    assert len(first) == (15 if representation == QUANTISED else 13)
+    assert len(first) == (14 if representation == MEAN_STATE else 16)
 
 
-@pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE])
+@pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE, CHOSEN])
 def test_the_chain_is_blind_to_the_true_task(
     representation: Representation, use_env: UseEnv, tmp_path: Path
 ) -> None:
@@ -49,7 +50,7 @@ def test_the_chain_is_blind_to_the_true_task(
     first, other = files_of(tmp_path / "a"), files_of(tmp_path / "b")
     assert first["trajectories.parquet"] != other["trajectories.parquet"]
     weights = [name for name in first if name.endswith(".pt")]
-    assert len(weights) == (4 if representation == QUANTISED else 3)
+    assert len(weights) == (3 if representation == MEAN_STATE else 4)
     policies = ("policy_last.pt", "policy_best.pt")
     blind = {*weights, "state_statistics.parquet", "centroids.parquet"} - {*policies}
     assert all(first[name] == other[name] for name in blind)
@@ -89,6 +90,40 @@ def test_a_mixture_that_shifts_is_that_of_training_alone(use_env: UseEnv, tmp_pa
     # Episodes that were running at the shift went on.
     assert second - first == everything - first and SPEC.tasks[0] in third
     assert played[0.0]["test_win_rate"] == played[1.0]["test_win_rate"]
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_a_training_with_a_number_of_classes_that_is_chosen(
+    warm_start: bool, use_env: UseEnv, tmp_path: Path
+) -> None:
+    use_env(honest)
+    run_chain(tmp_path / "a", CHOSEN)
+    run_train(tmp_path / "a", CHOSEN, warm_start=warm_start)
+    history = history_of(tmp_path / "a")
+    chosen = history["n_classes"]
+    assert [at for at, _ in chosen] == [at for at, _ in history["silhouette"]] and len(chosen) > 1
+    assert all(2 <= k <= 5 for _, k in chosen)
+    table = read_table(tmp_path / "a" / "train_embeddings.parquet", "embeddings").to_pandas()
+    found = table.groupby("env_steps")["label"].nunique()
+    assert list(found.items()) == chosen
+    model = TrainedModel.load(tmp_path / "a" / "policy_last.pt", CPU)
+    in_use = model.policy.classes.tolist()
+    last = table[table["env_steps"] == table["env_steps"].max()]
+    assert in_use == sorted(last["label"].unique())
+    assert model.policy.sizes.n_classes == 5
+    assert model.representation is not None
+    assert len(model.representation.centroids) == len(in_use)
+    run_evaluate(tmp_path / "a", tmp_path / "episodes.parquet")
+    episodes = read_table(tmp_path / "episodes.parquet", "episodes").to_pandas()
+    assert set(episodes[episodes["policy"] == "last"]["class"]) <= set(in_use)
+    given = read_table(tmp_path / "episodes_given_classes.parquet", "given_classes").to_pandas()
+    assert set(given[given["policy"] == "last"]["class"]) <= set(in_use)
+    steps = read_table(tmp_path / "episodes_predictions.parquet", "predictions").to_pandas()
+    steps = steps[(steps["policy"] == "last") & (steps["metric"] == "class_probability")]
+    probability = steps.groupby("class")["value"].max()
+    assert set(probability.index[probability > 0]) == set(in_use)
+    entropy = episodes[episodes["policy"] == "last"]["entropy"]
+    assert entropy.between(0, 1 + 1e-6).all()
 
 
 def test_the_oracle_is_not_blind(use_env: UseEnv, tmp_path: Path) -> None:

@@ -122,6 +122,20 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "representations.<name>.code_dim": ("representations={vqvae: {code_dim: 8}}", PRETRAIN),
     # Coverage J(t,k): pretraining clusters, too.
     "representations.<name>.n_classes": ("representations={vqvae: {n_classes: 4}}", PRETRAIN),
+    "representations.<name>.class_number.criterion": (
+        Edit(
+            "    n_classes: 3                    # K (published: 4)",
+            "    class_number: {criterion: gap}",
+        ),
+        PRETRAIN,
+    ),
+    "representations.<name>.class_number.most": (
+        Edit(
+            "    n_classes: 3                    # K (published: 4)",
+            "    class_number: {criterion: gap, most: 5}",
+        ),
+        PRETRAIN,
+    ),
     "representations.<name>.relabel_rounds": (
         "representations={vqvae: {relabel_rounds: 1}}",
         PRETRAIN,
@@ -235,6 +249,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "cluster.classifier.hidden_sizes": ("cluster={classifier: {hidden_sizes: [8]}}", CLUSTER),
     "cluster.classifier.learning_rate": ("cluster={classifier: {learning_rate: 0.1}}", CLUSTER),
     "cluster.classifier.epochs": ("cluster={classifier: {epochs: 3}}", CLUSTER),
+    "cluster.criteria": ("cluster={criteria: [silhouette]}", CLUSTER),
     "cluster.classifier.batch_size": ("cluster={classifier: {batch_size: 8}}", CLUSTER),
     # `all` has no part in it.
     "predict.updates": ("predict={updates: 31}", NOTHING),

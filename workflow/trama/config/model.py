@@ -53,6 +53,28 @@ class Study(Section):
         return self
 
 
+Criterion = Literal["silhouette", "gap", "bic", "stability", "value"]
+MOST_CLASSES = 8
+"""Largest number of classes that criteria compare, unless a representation says another."""
+
+
+class ClassNumber(Section):
+    """How the number of classes is chosen from the data, at each clustering anew."""
+
+    criterion: Criterion = Field(
+        ...,
+        description="Choose K from the data in place of n_classes: by silhouette (published), gap "
+        "statistic, BIC of a Gaussian mixture, stability of halves of the data, or value, which "
+        "asks how well the classes predict returns.",
+    )
+    most: int = Field(
+        default=MOST_CLASSES,
+        ge=2,
+        description="Largest K that may be chosen. Networks have room for so many classes, and "
+        "pretraining has so many.",
+    )
+
+
 class Representation(Section):
     """How a trajectory is embedded and into how many classes the embeddings are clustered."""
 
@@ -81,7 +103,15 @@ class Representation(Section):
     code_dim: int = Field(
         default=4, ge=1, description="Dimension of a code (published: 4). Only for quantised."
     )
-    n_classes: int = Field(default=4, ge=2, description="Clusters K of K-means (published: 4).")
+    n_classes: int = Field(
+        default=4,
+        ge=2,
+        description="Clusters K of K-means (published: 4). Not with class_number.",
+    )
+    class_number: ClassNumber | None = Field(
+        default=None,
+        description="Choose K from the data, never from true tasks, in place of n_classes.",
+    )
     relabel_rounds: int = Field(
         default=2,
         ge=0,
@@ -90,7 +120,18 @@ class Representation(Section):
     )
 
     @property
+    def most_classes(self) -> int:
+        """K, or the largest one that may be chosen: what networks have room for."""
+        return self.n_classes if self.class_number is None else self.class_number.most
+
+    @property
     def unused_keys(self) -> tuple[str, ...]:
+        """Keys that have no effect beside the others."""
+        number = "class_number" if self.class_number is None else "n_classes"
+        return (*self._unused_quantiser_keys, number)
+
+    @property
+    def _unused_quantiser_keys(self) -> tuple[str, ...]:
         """Keys that have no effect with this embedding and coverage."""
         if self.embedding == "mean_state":
             return ("coverage", "n_codes", "code_dim", "relabel_rounds")
@@ -108,10 +149,10 @@ class Representation(Section):
                     getattr(self, key),
                     others=(("embedding",),),
                 )
-                for key in self.unused_keys
+                for key in self._unused_quantiser_keys
                 if key in self.model_fields_set
             ]
-        elif "relabel_rounds" in self.model_fields_set.intersection(self.unused_keys):
+        elif "relabel_rounds" in self.model_fields_set.intersection(self._unused_quantiser_keys):
             problems.append(
                 Broken(
                     ("relabel_rounds",),
@@ -119,6 +160,16 @@ class Representation(Section):
                     "time_class: remove it",
                     self.relabel_rounds,
                     others=(("coverage",),),
+                )
+            )
+        if self.class_number is not None and "n_classes" in self.model_fields_set:
+            problems.append(
+                Broken(
+                    ("n_classes",),
+                    "n_classes has no effect with class_number, which chooses it: remove one of "
+                    "the two",
+                    self.n_classes,
+                    others=(("class_number",),),
                 )
             )
         report("representation", problems)
@@ -384,10 +435,22 @@ class Cluster(Section):
     classifier: Classifier = Field(
         default=Classifier(), description="The classifier of trajectories."
     )
+    criteria: tuple[Criterion, ...] = listed(
+        (),
+        "Criteria of class_number that stage cluster compares on every representation, for the "
+        "file class_numbers; nothing else depends on them. Each takes some seconds.",
+        min_length=0,
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        report("cluster", at_most(self, "min_trajectories", "max_trajectories"))
+        report(
+            "cluster",
+            [
+                *at_most(self, "min_trajectories", "max_trajectories"),
+                *duplicates(("criteria",), self.criteria),
+            ],
+        )
         return self
 
 

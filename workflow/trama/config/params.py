@@ -22,6 +22,7 @@ from trama.config.model import (
     Cluster,
     Collect,
     Config,
+    Criterion,
     Evaluate,
     Predict,
     Pretrain,
@@ -107,6 +108,7 @@ class FirstCluster(Section):
     max_trajectories: int
     n_init: int
     classifier: Classifier
+    criteria: Annotated[tuple[Criterion, ...], Field(strict=False)] = ()
 
 
 class ClusterParams(JobParams):
@@ -227,15 +229,20 @@ def collect_params(config: Config, problem: str, seed: int) -> Params:
 def pretrain_params(config: Config, problem: str, representation: str, seed: int) -> Params:
     """Params of stage pretrain for one problem, quantised representation and seed.
 
-    K (n_classes) counts only with coverage J(t,k), where pretrain clusters for its labels.
+    K counts only with coverage J(t,k), where pretrain clusters for its labels: n_classes, or the
+    largest one that may be chosen.
     """
     definition = config.representations[representation]
     by_class = definition.coverage == "time_class"
+    numbers = {("n_classes",), ("class_number",)}
+    settings = _representation(definition, set() if by_class else numbers)
+    if settings.pop("class_number", None) is not None:
+        settings["n_classes"] = definition.most_classes
     return {
         **_job("pretrain", config, problem, seed),
         "upstream": {"collect": params_hash(collect_params(config, problem, seed))},
         "representation_name": representation,
-        "representation": _representation(definition, set() if by_class else {("n_classes",)}),
+        "representation": settings,
         "pretrain": _dump(config.pretrain, _unused_coverage(definition)),
         "cluster_n_init": config.cluster.n_init if by_class else None,
     }
@@ -248,13 +255,16 @@ def cluster_params(config: Config, problem: str, representation: str, seed: int)
     if definition.embedding == "quantised":
         pretrained = pretrain_params(config, problem, representation, seed)
         upstream["pretrain"] = params_hash(pretrained)
+    unused = {("min_trajectories",), ("min_clusters",)}
+    if not config.cluster.criteria:
+        unused.add(("criteria",))
     return {
         **_job("cluster", config, problem, seed),
         "upstream": upstream,
         "representation_name": representation,
         "representation": _representation(definition),
         "pretrain": _pretrain_part(config, definition, {"hidden_size"}),
-        "cluster": _dump(config.cluster, {("min_trajectories",), ("min_clusters",)}),
+        "cluster": _dump(config.cluster, unused),
     }
 
 
@@ -314,8 +324,11 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         params["pretrain"] = _pretrain_part(config, representation, loss)
         # Where no clustering begins by k-means++ there are no starts to count.
         continued = train.clustering.initialisation == "centroids"
-        reads_n_init = not (starts_warm and continued)
-        params["cluster"] = _dump(config.cluster, () if reads_n_init else {("n_init",)})
+        one_number = representation.class_number is None
+        of_cluster = {("criteria",)}
+        if starts_warm and continued and one_number:
+            of_cluster.add(("n_init",))
+        params["cluster"] = _dump(config.cluster, of_cluster)
     return params
 
 

@@ -313,23 +313,25 @@ def _representation_rules(config: "Config") -> list[Broken]:
     }
     for name, rep in config.representations.items():
         path: KeyPath = ("representations", name)
-        if rep.embedding == "quantised" and rep.n_classes > rep.n_codes:
+        key = ("n_classes",) if rep.class_number is None else ("class_number", "most")
+        number, called = rep.most_classes, ".".join(key)
+        if rep.embedding == "quantised" and number > rep.n_codes:
             problems.append(
                 Broken(
-                    (*path, "n_classes"),
-                    f"class count larger than the codebook: n_classes ({rep.n_classes}) must "
+                    (*path, *key),
+                    f"class count larger than the codebook: {called} ({number}) must "
                     f"not be larger than n_codes ({rep.n_codes})",
-                    rep.n_classes,
+                    number,
                     others=((*path, "n_codes"),),
                 )
             )
-        elif name in used and rep.n_classes > fewest:
+        elif name in used and number > fewest:
             problems.append(
                 Broken(
-                    (*path, "n_classes"),
-                    f"n_classes ({rep.n_classes}) must not be larger than "
+                    (*path, *key),
+                    f"{called} ({number}) must not be larger than "
                     f"cluster.min_trajectories ({fewest})",
-                    rep.n_classes,
+                    number,
                     others=(("cluster", "min_trajectories"),),
                 )
             )

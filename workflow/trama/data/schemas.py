@@ -136,6 +136,7 @@ METRICS: dict[str, str] = {
         "Mean squared distance of the encoding to the codes of its coverage index set J."
     ),
     "codes_in_use": "Different codes used by the states that were quantised.",
+    "n_classes": "Classes that were chosen; only where they are chosen from the data.",
     "label_consistency": (
         "Share of the trajectories present before and after a clustering that kept their label."
     ),
@@ -386,6 +387,33 @@ KINDS: dict[str, FileKind] = {
                     pa.float64(),
                     "mean distance of their embeddings to the centroid; 0 without any",
                 ),
+            ]
+        ),
+    ),
+    "class_numbers": FileKind(
+        "What criteria say about the number of classes, one row per criterion and candidate: the "
+        "criterion of the representation's own `class_number`, and `cluster.criteria`. No rows "
+        "without any.",
+        ("cluster",),
+        (_REPRESENTATION + "class_numbers.parquet",),
+        pa.schema(
+            [
+                _column("criterion", pa.string(), "name of the criterion"),
+                _column("n_classes", pa.int32(), "candidate K, from 2"),
+                _column(
+                    "score",
+                    pa.float64(),
+                    "silhouette: mean; gap: gap statistic; bic: minus the BIC over the number of "
+                    "trajectories; stability: prediction strength; value: explained share of the "
+                    "variance of returns-to-go. Higher is better, but each criterion has its rule",
+                ),
+                _column(
+                    "standard_error",
+                    pa.float64(),
+                    "of the score; null for criteria whose rule knows none",
+                    nullable=True,
+                ),
+                _column("chosen", pa.bool_(), "the criterion chooses this K"),
             ]
         ),
     ),

@@ -28,8 +28,11 @@ def build_learner(
     statistics: StateStatistics,
     device: torch.device,
     n_classes: int | None = None,
+    some_classes: bool = False,
 ) -> Learner:
     """A learner with fresh networks; with `n_classes` its policy has predictor and representation.
+
+    Some of the classes may be out of use where `some_classes` says so.
 
     The networks' initial weights come from torch's global generator: seed it before.
     """
@@ -53,7 +56,7 @@ def build_learner(
         mixer, spec.state_size, spec.n_actions, agent_features, config.qmix, config.qplex
     )
     return Learner(
-        Policy(sizes).to(device),
+        Policy(sizes, some_classes).to(device),
         network.to(device),
         StateScaler(statistics).to(device),
         config,

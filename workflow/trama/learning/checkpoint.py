@@ -28,7 +28,7 @@ from trama.learning.replay import ReplayBuffer
 
 logger = logging.getLogger("trama")
 
-FORMAT = 1
+FORMAT = 2
 """Raised when checkpoints of before can't be read any more."""
 MANIFEST = "manifest.json"
 LOCK = "lock"

@@ -19,10 +19,17 @@ LOW_SILHOUETTE = 0.2
 
 @dataclass(frozen=True)
 class Clusters:
-    """Result of a clustering: label of each trajectory [M] int64, and centroids [K, d]."""
+    """Result of a clustering.
+
+    Attributes:
+        labels: class of each trajectory, [M] int64.
+        centroids: [K, d].
+        classes: class of each centroid, [K] int64, ascending; None for 0 to K - 1.
+    """
 
     labels: np.ndarray
     centroids: np.ndarray
+    classes: np.ndarray | None = None
 
     @property
     def n_used(self) -> int:
@@ -31,7 +38,10 @@ class Clusters:
 
     def distances(self, embedding: np.ndarray) -> np.ndarray:
         """Distance [M] of each clustered embedding [M, d] to the centroid of its own cluster."""
-        distance: np.ndarray = np.linalg.norm(embedding - self.centroids[self.labels], axis=1)
+        of_centroid = self.labels
+        if self.classes is not None:
+            of_centroid = np.searchsorted(self.classes, self.labels)
+        distance: np.ndarray = np.linalg.norm(embedding - self.centroids[of_centroid], axis=1)
         return distance
 
     def accepted(self, min_clusters: int) -> bool:
@@ -39,8 +49,9 @@ class Clusters:
         return self.n_used >= min(min_clusters, len(self.centroids))
 
     def renamed(self, names: np.ndarray) -> "Clusters":
-        """The same clusters, of which k is called names[k]; `names` [K] is a permutation."""
-        return Clusters(names[self.labels], self.centroids[np.argsort(names)])
+        """The same clusters 0 to K - 1, of which k is called names[k]; `names` [K] differ."""
+        order = np.argsort(names)
+        return Clusters(names[self.labels], self.centroids[order], names[order])
 
 
 def fit_clusters(

@@ -96,8 +96,8 @@ _SWAP_SUMS = ("values", "their sum", "their squares", "change", "agents", "chang
 @torch.no_grad()
 def _swap_sums(policy: Policy, batch: Batch) -> Tensor:
     """Columns of `_SWAP_SUMS` for each episode, over its steps and agents that have a choice."""
-    n_classes = policy.sizes.n_classes
-    assert n_classes is not None
+    classes = policy.classes
+    n_classes = len(classes)
     packing = batch.packing
     current = packing.current
     history = AgentHistory.of(batch.obs, batch.last_action)
@@ -111,10 +111,10 @@ def _swap_sums(policy: Policy, batch: Batch) -> Tensor:
     def summed(of_values: Tensor) -> Tensor:
         return of_values.masked_fill(~counted, 0.0).sum((1, 2))
 
-    own = values(batch.classes)
+    own, number = values(batch.classes), torch.searchsorted(classes, batch.classes)
     change, changed = torch.zeros_like(own), torch.zeros_like(free, dtype=torch.float64)
     for step in range(1, n_classes):
-        swapped = values((batch.classes + step) % n_classes)
+        swapped = values(classes[(number + step) % n_classes])
         change += (own - swapped).abs() / (n_classes - 1)
         changed += (greedy(own, available) != greedy(swapped, available)) / (n_classes - 1)
     columns = [
@@ -182,9 +182,8 @@ def class_predictions(
 @torch.no_grad()
 def log_probabilities(policy: Policy, batch: Batch) -> Tensor:
     """What agents of a policy with classes predict in the current rows: [R - B, A, K] float64."""
-    assert policy.predictor is not None
     history = AgentHistory.of(batch.obs, batch.last_action)
-    logits: Tensor = policy.predictor(history, batch.packing.batch_sizes)
+    logits = policy.class_logits(history, batch.packing.batch_sizes)
     return logits[batch.packing.current].double().log_softmax(2)
 
 
@@ -194,7 +193,9 @@ def _sums_over_agents(policy: Policy, batch: Batch) -> Tensor:
     logs = log_probabilities(policy, batch)
     n_classes = logs.shape[2]
     probability = logs.exp()
-    entropy = -(probability * logs).sum(2, keepdim=True) / math.log(n_classes)
+    if policy.in_use is not None:
+        logs = logs.masked_fill(~policy.in_use, 0.0)  # 0 log 0
+    entropy = -(probability * logs).sum(2, keepdim=True) / math.log(len(policy.classes))
     living = (batch.available_actions[current].sum(2, keepdim=True) > 1).double()
     chosen = one_hot(batch.classes[current], n_classes)
     parts = torch.cat([living, entropy * living, chosen * living, probability * living], 2).sum(1)

@@ -11,6 +11,13 @@ import torch
 from torch import Tensor
 
 from trama.config.model import Cluster, Representation, Train
+from trama.learning.class_number import (
+    FEWEST_PER_CLASS,
+    Returns,
+    compare_class_numbers,
+    returns_at,
+    spread_steps,
+)
 from trama.learning.clustering import (
     Clusters,
     cluster_quality,
@@ -51,9 +58,15 @@ class Clustering:
 
 
 class Labels(ABC):
-    """Gives each episode of the replay buffer its class."""
+    """Gives each episode of the replay buffer its class.
+
+    Attributes:
+        n_classes: that networks have room for.
+        classes: those in use, [K] int64, ascending.
+    """
 
     n_classes: int
+    classes: np.ndarray
 
     @property
     @abstractmethod
@@ -97,6 +110,7 @@ class TrueTaskLabels(Labels):
 
     def __init__(self, n_tasks: int):
         self.n_classes = n_tasks
+        self.classes = np.arange(n_tasks)
 
     @property
     def representation(self) -> None:
@@ -147,7 +161,8 @@ class ClusterLabels(Labels):
         config: Train,
         seed: int,
     ):
-        self.n_classes = representation.n_classes
+        self.n_classes = representation.most_classes
+        self.classes = np.arange(self.n_classes if centroids is None else len(centroids))
         self.definition = representation
         self.embedding, self.classifier = embedding, classifier
         self.centroids, self.mean_distance = centroids, mean_distance
@@ -174,8 +189,9 @@ class ClusterLabels(Labels):
     def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
         if self.centroids is None:
             return
-        classes = self.classifier.classify(self.embedding.of_episodes(replay, slots))
-        replay.label[slots] = classes.cpu().numpy()
+        points = self.embedding.of_episodes(replay, slots)
+        classes = torch.from_numpy(self.classes).to(points.device)
+        replay.label[slots] = self.classifier.classify(points, classes).cpu().numpy()
 
     def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
         """Update the VQ-VAE: at every call while env steps are few, then every so many episodes.
@@ -229,40 +245,52 @@ class ClusterLabels(Labels):
         seed = derive_seed(self.seed, "recluster", self._number)
         embedding = self.embedding.of_episodes(replay, slots)
         points = embedding.cpu().numpy()
-        if count_different(points) < self.n_classes:
+        chosen = self.definition.class_number
+        fewest = self.n_classes if chosen is None else 2 * FEWEST_PER_CLASS
+        if count_different(points) < fewest:
             logger.warning(
                 "after %d env steps: the trajectory embeddings have collapsed to fewer than %d "
                 "different ones; the classes stay as they are",
                 env_steps,
-                self.n_classes,
+                fewest,
             )
             return None
-        previous = self.centroids if when.initialisation == "centroids" else None
-        clusters = fit_clusters(points, self.n_classes, seed, self.cluster.n_init, previous)
+        before = replay.label[slots]
+        clusters = self._cluster(replay, slots, points, seed)
+        n_classes = len(clusters.centroids)
         if not clusters.accepted(self.cluster.min_clusters):
             logger.warning(
                 "after %d env steps: only %d of %d clusters are used; the classes stay as they are",
                 env_steps,
                 clusters.n_used,
-                self.n_classes,
+                n_classes,
             )
             return None
-        before = replay.label[slots]
         known = before != NO_LABEL
         metrics: dict[str, float] = {}
-        if when.initialisation == "matched":
-            # Without any label every permutation is as good, and the names stay as they are.
-            names = match_labels(before[known], clusters.labels[known], self.n_classes)
-            clusters = clusters.renamed(names)
+        if chosen is not None:
+            metrics["n_classes"] = n_classes
+            if n_classes != len(self.classes) or self.centroids is None:
+                logger.info(
+                    "after %d env steps: %s chooses %d classes, numbers %s",
+                    env_steps,
+                    chosen.criterion,
+                    n_classes,
+                    clusters.classes,
+                )
         if known.any():
             kept, chance = label_consistency(before[known], clusters.labels[known])
-            metrics = {"label_consistency": kept, "label_consistency_chance": chance}
+            metrics |= {"label_consistency": kept, "label_consistency_chance": chance}
         self.centroids = clusters.centroids
+        self.classes = np.arange(n_classes) if clusters.classes is None else clusters.classes
         self.mean_distance = float(clusters.distances(points).mean())
         replay.label[slots] = clusters.labels
         generator = torch.Generator().manual_seed(seed)
         accuracy = self.classifier.fit(
-            embedding, torch.from_numpy(clusters.labels).to(device), generator
+            embedding,
+            torch.from_numpy(clusters.labels).to(device),
+            torch.from_numpy(self.classes).to(device),
+            generator,
         )
         if len(older):
             self.label(replay, older, device)
@@ -291,6 +319,44 @@ class ClusterLabels(Labels):
             codes=codes,
         )
 
+    def _cluster(
+        self, replay: ReplayBuffer, slots: np.ndarray, points: np.ndarray, seed: int
+    ) -> Clusters:
+        """Cluster the embeddings `points` [M, d] of the episodes `slots` [M].
+
+        Labels keep their meaning where clusters start from the previous centroids. Clusters that
+        are fitted afresh, as where another number of classes is chosen, take the numbers of the
+        classes that they share most episodes with, and new ones a number that is free, unless the
+        initialisation is random.
+        """
+        initialisation = self.config.clustering.initialisation
+        previous = self.centroids if initialisation == "centroids" else None
+        n_classes, chosen = self.n_classes, self.definition.class_number
+        if chosen is not None:
+            n_classes = compare_class_numbers(
+                chosen.criterion, points, chosen.most, seed, lambda: self._returns(replay, slots)
+            ).chosen
+        if previous is not None and n_classes == len(previous):
+            clusters = fit_clusters(points, n_classes, seed, self.cluster.n_init, previous)
+            return clusters.renamed(self.classes)
+        clusters = fit_clusters(points, n_classes, seed, self.cluster.n_init)
+        names = np.arange(self.n_classes)
+        if initialisation != "random":
+            # Without any label every permutation is as good, and the names stay as they are.
+            before = replay.label[slots]
+            known = before != NO_LABEL
+            names = match_labels(before[known], clusters.labels[known], self.n_classes)
+        return clusters.renamed(names[:n_classes])
+
+    def _returns(self, replay: ReplayBuffer, slots: np.ndarray) -> Returns:
+        """States and returns-to-go of the episodes `slots`, in their order."""
+        length = replay.length[slots]
+        trajectory, step = spread_steps(length)
+        state = torch.from_numpy(replay.state[slots[trajectory], step])
+        scaled = self.embedding.scaler(state.to(self.embedding.scaler.mean.device))
+        reward = replay.reward[slots][np.arange(replay.rows) < length[:, None]]
+        return returns_at(trajectory, step, scaled.cpu().numpy(), reward, length)
+
     def class_of_task(self, replay: ReplayBuffer, tasks: Sequence[str]) -> dict[str, int | None]:
         """The most frequent class of a task's labelled episodes in the buffer."""
         finished = replay.finished
@@ -308,6 +374,7 @@ class ClusterLabels(Labels):
             "embedding": self.embedding.state_dict(),
             "classifier": self.classifier.state_dict(),
             "centroids": None if self.centroids is None else torch.tensor(self.centroids),
+            "classes": torch.tensor(self.classes),
             "mean_distance": self.mean_distance,
             "optimiser": optimiser,
             "rng": self._rng.bit_generator.state,
@@ -319,6 +386,7 @@ class ClusterLabels(Labels):
         self.classifier.load_state_dict(state["classifier"])
         centroids = state["centroids"]
         self.centroids = None if centroids is None else centroids.numpy()
+        self.classes = state["classes"].numpy()
         self.mean_distance = state["mean_distance"]
         if self._optimiser is not None:
             self._optimiser.load_state_dict(state["optimiser"])

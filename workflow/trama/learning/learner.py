@@ -108,7 +108,7 @@ class Learner:
         """Losses of the predictor: `loss` is weighted; none without a predictor or any label."""
         if self.policy.predictor is None or not batch.labelled:
             return {}
-        loss = predictor_loss(self.policy.predictor, batch)
+        loss = predictor_loss(self.policy.class_logits, batch)
         return {"loss": self.predictor_weight * loss, "predictor_loss": loss}
 
     def update(self, batch: Batch) -> dict[str, Tensor]:

@@ -83,7 +83,7 @@ class TrainedModel:
             sizes: dict[str, Any] = dict(content["sizes"])
             for name in ("obs_features", "actions"):
                 sizes[name] = tuple(sizes[name])
-            policy = Policy(PolicySizes(**sizes))
+            policy = Policy(PolicySizes(**sizes), "in_use" in content["weights"])
             policy.load_state_dict(content["weights"])
             representation = content["representation"]
             if representation is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +14,9 @@ from trama.networks.entities import Grouping, group_entities
 class PolicySizes:
     """All that is needed to build a policy again from its file.
 
-    `n_classes` is None for a policy without trajectory classes; the fields after it, up to
-    `conditioning`, then do not matter. `obs_features` and `actions` are names, as in `EnvSpec`,
-    where like entities share weights, and empty where the observation is one vector.
+    `n_classes`, that there is room for, is None for a policy without trajectory classes; the fields
+    after it, up to `conditioning`, then do not matter. `obs_features` and `actions` are names, as
+    in `EnvSpec`, where like entities share weights, and empty where the observation is one vector.
     """
 
     obs_size: int
@@ -61,11 +62,22 @@ def make_predictor(sizes: PolicySizes) -> RecurrentNetwork:
 
 
 class Policy(nn.Module):
-    """Action values of each agent, conditioned on the class that it predicts (METHOD section 5)."""
+    """Action values of each agent, conditioned on the class that it predicts (METHOD section 5).
 
-    def __init__(self, sizes: PolicySizes):
+    Args:
+        sizes: of its networks.
+        some_classes: whether some of the classes that they have room for may be out of use. A
+            buffer of the policy then has what is in use, at first all.
+    """
+
+    in_use: Tensor | None
+
+    def __init__(self, sizes: PolicySizes, some_classes: bool = False):
         super().__init__()
         self.sizes = sizes
+        self.register_buffer(
+            "in_use", torch.ones(sizes.n_classes or 0, dtype=torch.bool) if some_classes else None
+        )
         inputs = (sizes.obs_size, sizes.n_actions, sizes.n_agents)
         self.predictor: RecurrentNetwork | None = None
         self.class_representation: ClassRepresentation | None = None
@@ -82,6 +94,29 @@ class Policy(nn.Module):
                 sizes.n_actions,
             )
         self.agent = RecurrentNetwork(*inputs, sizes.hidden_size, grouping=sizes.grouping)
+
+    @property
+    def classes(self) -> Tensor:
+        """Numbers of the classes in use, [K] int64, ascending."""
+        if self.in_use is not None:
+            return self.in_use.nonzero().squeeze(1)
+        return torch.arange(self.sizes.n_classes or 0, device=next(self.parameters()).device)
+
+    def use_classes(self, classes: np.ndarray) -> None:
+        """Predict none but these classes from now on, [K] of those that there is room for."""
+        if self.in_use is not None:
+            self.in_use.zero_()
+            self.in_use[torch.from_numpy(classes).to(self.in_use.device)] = True
+
+    def class_logits(self, history: AgentHistory, batch_sizes: list[int]) -> Tensor:
+        """What agents of a policy with classes predict over whole episodes, [R, A, K]."""
+        assert self.predictor is not None
+        logits: Tensor = self.predictor(history, batch_sizes)
+        return self._masked(logits)
+
+    def _masked(self, logits: Tensor) -> Tensor:
+        """Logits [..., K] in which classes that are not in use are impossible."""
+        return logits if self.in_use is None else logits.masked_fill(~self.in_use, -torch.inf)
 
     def told(self) -> Told | None:
         """What the agents are told of each class; None without classes."""
@@ -134,6 +169,7 @@ class Policy(nn.Module):
             classes = given.unsqueeze(1).expand_as(classes)
         elif self.predictor is not None and state.predictor is not None:
             logits, state.predictor = self.predictor.step(history, state.predictor)
+            logits = self._masked(logits)
             if generator is None:
                 classes = logits.argmax(2)
             else:

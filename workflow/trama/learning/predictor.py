@@ -13,8 +13,13 @@ from trama.learning.replay import NO_LABEL, Batch, ReplayBuffer, in_parts
 from trama.networks.agent import AgentHistory, RecurrentNetwork
 
 
-def predictor_loss(predictor: RecurrentNetwork, batch: Batch) -> Tensor:
-    """Cross-entropy over every agent at every real step of the episodes that have a label."""
+def predictor_loss(predictor: Callable[[AgentHistory, list[int]], Tensor], batch: Batch) -> Tensor:
+    """Cross-entropy over every agent at every real step of the episodes that have a label.
+
+    Args:
+        predictor: gives the logits [R, A, K] of whole episodes.
+        batch: of episodes, some with a label.
+    """
     packing = batch.packing
     history = AgentHistory.of(batch.obs, batch.last_action)
     logits = predictor(history, packing.batch_sizes)

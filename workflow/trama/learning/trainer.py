@@ -9,7 +9,7 @@ import torch
 from trama.config.model import RL
 from trama.environments.base import VectorEnv
 from trama.learning.history import RunningMeans
-from trama.learning.labels import Labels
+from trama.learning.labels import Clustering, Labels
 from trama.learning.learner import Learner
 from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Rollout
@@ -56,6 +56,8 @@ class Trainer:
         replay_on_device: bool = False,
     ):
         self.learner, self.config, self.labels, self.device = learner, config, labels, device
+        if labels is not None:
+            learner.policy.use_classes(labels.classes)
         copied = replay_on_device and device.type != "cpu"
         self.replay = ReplayBuffer(
             env.spec, config.buffer_size, env.n_envs, copy_on=device if copied else None
@@ -142,3 +144,15 @@ class Trainer:
         self._rng.bit_generator.state = state["rng"]
         for name in _COUNTERS:
             setattr(self, name, state[name])
+
+    def recluster(self) -> Clustering | None:
+        """Cluster the trajectories anew if that is due; the policy predicts what comes of it."""
+        if self.labels is None:
+            return None
+        with self.timed("cluster"):
+            clustering = self.labels.recluster(
+                self.replay, self.env_steps, self.episodes, self.device
+            )
+        if clustering is not None:
+            self.learner.policy.use_classes(self.labels.classes)
+        return clustering

@@ -33,13 +33,18 @@ class Classifier(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         return self.layers((embedding - self.mean) / self.scale)
 
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Most likely class [M] of embeddings [M, d]."""
+    def classify(self, embedding: Tensor, classes: Tensor) -> Tensor:
+        """Most likely class [M] of embeddings [M, d], among the `classes` that are in use."""
         with torch.no_grad():
-            return self(embedding).argmax(1)
+            return classes[self(embedding)[:, classes].argmax(1)]
 
-    def fit(self, embedding: Tensor, label: Tensor, generator: torch.Generator) -> float:
-        """Train on (embedding [M, d], label [M]) by cross-entropy; return the final accuracy."""
+    def fit(
+        self, embedding: Tensor, label: Tensor, classes: Tensor, generator: torch.Generator
+    ) -> float:
+        """Train on (embedding [M, d], label [M]) by cross-entropy; return the final accuracy.
+
+        Labels are among the `classes` that are in use.
+        """
         self.mean.copy_(embedding.mean(0))
         # A feature that (almost) never moved is not blown up: see `std_floor` of the states.
         spread = embedding.std(0)
@@ -52,4 +57,4 @@ class Classifier(nn.Module):
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
-        return float((self.classify(embedding) == label).float().mean())
+        return float((self.classify(embedding, classes) == label).float().mean())

@@ -38,7 +38,7 @@ class VQVAE(nn.Module):
         self.decoder = _mlp(self.code_dim, hidden, state_size)
         self.codebook = nn.Parameter(torch.rand(self.n_codes, self.code_dim))
         self.coverage = representation.coverage
-        self.n_classes = representation.n_classes
+        self.n_classes = representation.most_classes
         self.config = config
 
     def quantise(self, state: Tensor) -> tuple[Tensor, Tensor]:

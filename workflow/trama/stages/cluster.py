@@ -1,21 +1,35 @@
 """Stage cluster: trajectory embeddings, K-means, and the classifier (METHOD section 4)."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from trama.config.model import Pretrain
+from trama.config.model import MOST_CLASSES, Pretrain
 from trama.config.params import ClusterParams
-from trama.data.parquet import Provenance, write_table
+from trama.data.parquet import Provenance, TableWriter, write_table
 from trama.learning.build import load_weights, make_embedding, read_statistics, save_weights
+from trama.learning.class_number import (
+    Comparison,
+    Returns,
+    compare_class_numbers,
+    returns_at,
+    spread_steps,
+)
 from trama.learning.clustering import LOW_SILHOUETTE, cluster_quality, fit_clusters
+from trama.learning.embedding import TrajectoryEmbedding
 from trama.networks.classifier import Classifier
 from trama.runtime import torch_device
 from trama.seeds import derive_seed
 from trama.stages.codebook import write_codebook
-from trama.stages.trajectory_states import embed_trajectories, naming, read_states
+from trama.stages.trajectory_states import (
+    TrajectoryStates,
+    embed_trajectories,
+    naming,
+    read_states,
+)
 
 logger = logging.getLogger("trama")
 
@@ -37,8 +51,12 @@ def cluster(
     classifier: Path,
     cluster_metrics: Path,
     codebook: Path,
+    class_numbers: Path,
 ) -> None:
     """Cluster the collected trajectories (the newest `max_trajectories`) and learn to label others.
+
+    The criterion of a representation that chooses its number of classes is compared on candidates
+    first, as are those of `criteria`, which only report.
 
     Args:
         vqvae: weights of stage pretrain; None for the representation `mean_state`.
@@ -46,24 +64,37 @@ def cluster(
     device = torch_device(params.device)
     config, representation = params.cluster, params.representation
     seed = derive_seed(params.study_seed, "cluster", params.problem_name, params.seed)
-    data = read_states(trajectories, representation.n_classes)
+    number = representation.class_number
+    data = read_states(trajectories, representation.n_classes if number is None else 2)
     statistics = read_statistics(state_statistics, representation.states)
     embedding = make_embedding(statistics, representation, params.pretrain or Pretrain(), device)
     if vqvae is not None:
         load_weights(embedding, vqvae, "pretrain", device)
     chosen = np.arange(len(data))[-config.max_trajectories :]
     points = embed_trajectories(data, embedding, chosen, device)
+    own = [] if number is None else [number.criterion]
+    most = MOST_CLASSES if number is None else number.most
     with naming(trajectories):
-        clusters = fit_clusters(points, representation.n_classes, seed, config.n_init)
+        compared = {
+            criterion: compare_class_numbers(
+                criterion, points, most, seed, partial(_returns, data, chosen, embedding, device)
+            )
+            for criterion in dict.fromkeys((*own, *config.criteria))
+        }
+        n_classes = representation.n_classes
+        if number is not None:
+            n_classes = compared[number.criterion].chosen
+            logger.info("%s chooses %d classes", number.criterion, n_classes)
+        clusters = fit_clusters(points, n_classes, seed, config.n_init)
     task = data.task[chosen]
     torch.manual_seed(seed)
-    network = Classifier(embedding.size, representation.n_classes, config.classifier).to(device)
+    network = Classifier(embedding.size, representation.most_classes, config.classifier).to(device)
     accuracy = network.fit(
         torch.from_numpy(points).to(device),
         torch.from_numpy(clusters.labels).to(device),
+        torch.arange(n_classes, device=device),
         torch.Generator().manual_seed(seed),
     )
-    n_classes = representation.n_classes
     sizes = np.bincount(clusters.labels, minlength=n_classes)
     spread = np.bincount(clusters.labels, clusters.distances(points), minlength=n_classes)
     tasks, task_number = np.unique(task, return_inverse=True)
@@ -119,6 +150,40 @@ def cluster(
         provenance,
     )
     write_codebook(codebook, [(env_steps, codes)], tasks.tolist(), provenance)
+    _write_comparisons(class_numbers, list(compared.values()), provenance)
+
+
+def _returns(
+    data: TrajectoryStates,
+    chosen: np.ndarray,
+    embedding: TrajectoryEmbedding,
+    device: torch.device,
+) -> Returns:
+    """Scaled states and returns-to-go of the trajectories `chosen`, the last ones of the data."""
+    length, first = data.length[chosen], data.start[chosen[0]]
+    trajectory, step = spread_steps(length)
+    rows = torch.from_numpy(data.start[chosen][trajectory] + step)
+    scaled = embedding.scaler(data.state[rows].to(device)).cpu().numpy()
+    return returns_at(trajectory, step, scaled, data.reward[first:], length)
+
+
+def _write_comparisons(path: Path, comparisons: list[Comparison], provenance: Provenance) -> None:
+    """One row per criterion and candidate; no rows where nothing was compared."""
+    with TableWriter(path, "class_numbers", provenance) as writer:
+        for each in comparisons:
+            known = ~np.isnan(each.error)
+            writer.append(
+                {
+                    "criterion": [each.criterion] * len(each.n_classes),
+                    "n_classes": each.n_classes.astype(np.int32),
+                    "score": each.score,
+                    "standard_error": [
+                        float(error) if there else None
+                        for error, there in zip(each.error, known, strict=True)
+                    ],
+                    "chosen": each.n_classes == each.chosen,
+                }
+            )
 
 
 def _warn(metrics: dict[str, float], share: np.ndarray, task: np.ndarray) -> None:

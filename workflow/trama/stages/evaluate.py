@@ -172,23 +172,25 @@ def drawn_classes(
 
     Returns:
         Classes [n_episodes] int64 by kind: `true_class` is the one that stands for the task, of
-        `random_class` each is as probable, of `wrong_class` each but the true one. A kind that the
-        policy cannot be given is left out: any of a policy without classes, those that need the
-        true class where it is unknown, and `wrong_class` where there is only one class.
+        `random_class` each that is in use is as probable, of `wrong_class` each but the true one. A
+        kind that the policy cannot be given is left out: any of a policy without classes, those
+        that need the true class where it is unknown, and `wrong_class` where there is only one.
     """
-    n_classes, true = model.policy.sizes.n_classes, model.class_of_task.get(task.name)
+    classes, true = model.policy.classes.cpu().numpy(), model.class_of_task.get(task.name)
+    n_classes = len(classes)
     drawn: dict[GivenClass, np.ndarray] = {}
-    if n_classes is None:
+    if n_classes == 0:
         return drawn
     for kind in kinds:
         where = (model.problem_name, task.name, model.variant_name, model.seed)
         rng = np.random.default_rng(derive_seed(model.study_seed, "given class", *where, kind))
         if kind == "random_class":
-            drawn[kind] = rng.integers(n_classes, size=n_episodes)
+            drawn[kind] = classes[rng.integers(n_classes, size=n_episodes)]
         elif true is not None and kind == "true_class":
             drawn[kind] = np.full(n_episodes, true, np.int64)
         elif true is not None and n_classes > 1:
-            drawn[kind] = (true + rng.integers(1, n_classes, size=n_episodes)) % n_classes
+            number = np.searchsorted(classes, true) + rng.integers(1, n_classes, size=n_episodes)
+            drawn[kind] = classes[number % n_classes]
     return drawn
 
 

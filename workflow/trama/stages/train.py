@@ -112,6 +112,7 @@ def train(
             mixer_statistics,
             device,
             None if labels is None else labels.n_classes,
+            params.representation is not None and params.representation.class_number is not None,
         )
         shift_mixture(env, config.mixture_shift, env_steps=0)
         trainer = Trainer(
@@ -208,7 +209,8 @@ def _labels(
     definition = params.representation
     statistics = read_statistics(state_statistics, definition.states)
     embedding = make_embedding(statistics, definition, params.pretrain or Pretrain(), device)
-    network = Classifier(embedding.size, definition.n_classes, params.cluster.classifier).to(device)
+    n_classes = definition.most_classes
+    network = Classifier(embedding.size, n_classes, params.cluster.classifier).to(device)
     known: tuple[np.ndarray | None, float] = (None, 0.0)
     if params.train.warm_start:
         assert centroids is not None and classifier is not None
@@ -304,8 +306,7 @@ class _Run:
         shift_mixture(trainer.rollout.env, self.config.mixture_shift, trainer.env_steps)
         if len(finished):
             self.recent.append(Episodes.of(trainer.replay, finished))
-        if trainer.labels is not None:
-            self._recluster(trainer.labels)
+        self._recluster()
         if trainer.env_steps >= self.next_test:
             self.test()
 
@@ -388,13 +389,9 @@ class _Run:
             class_of_task=class_of_task,
         )
 
-    def _recluster(self, labels: Labels) -> None:
+    def _recluster(self) -> None:
         """Cluster anew where that is due, and log it."""
-        trainer = self.trainer
-        with trainer.timed("cluster"):
-            clustering = labels.recluster(
-                trainer.replay, trainer.env_steps, trainer.episodes, trainer.device
-            )
+        clustering = self.trainer.recluster()
         if clustering is not None:
             self.clusterings.append(clustering)
             self._now()
@@ -410,7 +407,7 @@ class _Run:
     def _warn(self) -> None:
         if self.trainer.labels is None:
             return
-        found = training_warnings(self.history, self.trainer.labels.n_classes)
+        found = training_warnings(self.history, len(self.trainer.labels.classes))
         for kind, message in found.items():
             if kind not in self._warned:
                 self._warned.add(kind)

@@ -21,12 +21,14 @@ class TrajectoryStates:
 
     Attributes:
         state: [rows, S] float32, trajectory by trajectory.
+        reward: of each row's step, [rows] float32.
         start: first row of each trajectory, [M].
         length: steps of each trajectory, [M].
         task: true task of each trajectory, [M] names; for measuring only.
     """
 
     state: Tensor
+    reward: np.ndarray
     start: np.ndarray
     length: np.ndarray
     task: np.ndarray
@@ -55,9 +57,9 @@ def read_states(trajectories: Path, n_classes: int) -> TrajectoryStates:
         TramaError: the file is missing or broken, holds no trajectory or fewer than `n_classes`, or
             a state that is not a finite number.
     """
-    states, episodes, tasks = [], [], []
+    states, rewards, episodes, tasks = [], [], [], []
     for table in iter_batches(
-        trajectories, "trajectories", ["episode", "state", "actions", "task"]
+        trajectories, "trajectories", ["episode", "state", "actions", "reward", "task"]
     ):
         acted = column_matrix(table, "actions")[:, 0] >= 0
         state = column_matrix(table, "state")
@@ -67,6 +69,7 @@ def read_states(trajectories: Path, n_classes: int) -> TrajectoryStates:
                 "Delete the file and run the target `collect` again."
             )
         states.append(state[acted])
+        rewards.append(table["reward"].to_numpy()[acted])
         episodes.append(table["episode"].to_numpy()[acted])
         tasks.append(table["task"].to_numpy()[acted])
     if not states:
@@ -79,6 +82,7 @@ def read_states(trajectories: Path, n_classes: int) -> TrajectoryStates:
         )
     return TrajectoryStates(
         torch.from_numpy(np.concatenate(states)),
+        np.concatenate(rewards),
         start,
         length,
         np.concatenate(tasks)[start].astype(str),
