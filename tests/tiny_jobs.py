@@ -36,7 +36,7 @@ EVALUATIONS_TABLES = each(
 EVALUATIONS_SHOWN = {**EVALUATIONS_TABLES, **COMPARED}
 EVALUATION_FIGURES = {**COMPARED, **PREDICTED, **GAIN}
 BASELINE_SHOWN = {**each("figure_learning_curves"), **EVALUATIONS_SHOWN}
-CLASS_USE = each("table_class_use")
+CLASS_USE = each("table_class_use", "table_novelty")
 CLASSES_SHOWN = {
     **each("figure_predictor_accuracy", "table_predictor"),
     **PREDICTED,

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from trama.config.backends import Env
 from trama.config.problems import Problem
 from trama.errors import TramaError
+from trama.learning.novelty import Novelty
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.representation import (
     TrainedRepresentation,
@@ -38,6 +39,8 @@ class TrainedModel:
         representation: None for a baseline and for an oracle.
         class_of_task: class that stands for each true task of the problem, by its name, and None
             where that is unknown; empty without classes. For measuring only: no policy reads it.
+        novelty: scores of novelty of the policy's predictor; None without classes, and where
+            training had no labels yet.
     """
 
     policy: Policy
@@ -50,6 +53,7 @@ class TrainedModel:
     study_seed: int
     representation: TrainedRepresentation | None
     class_of_task: dict[str, int | None]
+    novelty: Novelty | None
 
     def save(self, path: Path) -> None:
         """Write plain data and tensors on the CPU; equal models give equal bytes."""
@@ -61,6 +65,7 @@ class TrainedModel:
             "env": plain(self.env, exclude=["device", *self.env.unchosen]),
             "representation": representation,
             "class_of_task": own_texts(self.class_of_task),
+            "novelty": None if self.novelty is None else self.novelty.content(),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         torch.save(content, path)
@@ -86,12 +91,14 @@ class TrainedModel:
             representation = content["representation"]
             if representation is not None:
                 representation = TrainedRepresentation.of(representation, device)
+            novelty = content["novelty"]
             return cls(
                 policy=policy.to(device),
                 problem=TypeAdapter(Problem).validate_python(content["problem"]),
                 env=Env.model_validate(content["env"]),
                 representation=representation,
                 class_of_task=content["class_of_task"],
+                novelty=None if novelty is None else Novelty.of(novelty, device),
                 **{name: content[name] for name in _PLAIN},
             )
         except Exception as error:
