@@ -16,12 +16,14 @@ EXPERIMENTS = CONFIG.playable_experiments
 WITH_REPRESENTATION = [name for name, variant in CONFIG.variants.items() if variant.representation]
 WITHOUT_REPRESENTATION = [name for name in CONFIG.variants if name not in WITH_REPRESENTATION]
 # What the study uses of them: those with a predictor (an oracle has one too), those that cluster
-# anew during training, those with a codebook, those that have a gain with their baselines, and
-# representations.
+# anew during training, those with a codebook, those that have a gain with their baselines, those
+# that fall back on no class, also with their baselines, and representations.
 CLASS_VARIANTS = stage_params.with_classes(CONFIG)
 CLUSTER_VARIANTS = stage_params.with_clusterings(CONFIG)
 CODEBOOK_VARIANTS = figure_params.with_codebook(CONFIG)
 GAIN_VARIANTS = figure_params.with_gain(CONFIG)
+FALLBACK_VARIANTS = table_params.with_fallback(CONFIG)
+BESIDE_FALLBACK = table_params.beside_fallback(CONFIG)
 REPRESENTATIONS = CONFIG.used_representations
 QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
 PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
@@ -49,6 +51,10 @@ if PRETRAINED:
     FIGURES += ["codebook"]
 if CONFIG.evaluate.task_sets:
     TABLES += ["ood", "ood_tasks"]
+    if CLASS_VARIANTS:
+        TABLES += ["novelty"]
+if FALLBACK_VARIANTS:
+    TABLES += ["fallback"]
     if GAIN_VARIANTS:
         FIGURES += ["ood_gain"]
 if len(VARIANTS) > 1:

@@ -6,6 +6,7 @@ rule evaluate_variant:
         episodes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
         predictions="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/predictions.parquet",
         given_classes="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/given_classes.parquet",
+        fallback="results/{study}/{problem}/evaluate/{variant}/seed_{seed}/fallback.parquet",
     log:
         "results/{study}/logs/evaluate_variant/{problem}/{variant}/seed_{seed}.log",
     benchmark:

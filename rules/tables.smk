@@ -7,6 +7,8 @@ localrules:
     table_predictor,
     table_predictor_alone,
     table_class_use,
+    table_novelty,
+    table_fallback,
     table_label_consistency,
     table_ablations,
     table_claims,
@@ -250,6 +252,71 @@ rule table_class_use:
         "Write the table of what policies make of their class on {wildcards.problem}"
     script:
         "../workflow/scripts/table_class_use.py"
+
+
+rule table_novelty:
+    input:
+        episodes=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("novelty"),
+        caption=caption_file("table", "novelty"),
+        sources=sources_file("table", "novelty"),
+    log:
+        "results/{study}/logs/table_novelty/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_novelty/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.novelty_params),
+    message:
+        "Write the table of the detection of unseen tasks on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_novelty.py"
+
+
+rule table_fallback:
+    input:
+        episodes=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            variant=BESIDE_FALLBACK,
+            seed=SEEDS,
+        ),
+        fallback=expand(
+            "results/{{study}}/{{problem}}/evaluate/{variant}/seed_{seed}/fallback.parquet",
+            variant=FALLBACK_VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("fallback"),
+        caption=caption_file("table", "fallback"),
+        sources=sources_file("table", "fallback"),
+    log:
+        "results/{study}/logs/table_fallback/{problem}.log",
+    benchmark:
+        "results/{study}/benchmarks/table_fallback/{problem}.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_problem(table_params.fallback_params),
+    message:
+        "Write the table of falling back on no class on {wildcards.problem}"
+    script:
+        "../workflow/scripts/table_fallback.py"
 
 
 rule table_label_consistency:

@@ -167,8 +167,8 @@ def run_predict(
 def run_evaluate(folder: Path, episodes: Path, **job: object) -> None:
     """Evaluate the two policies that training wrote, four episodes on each task.
 
-    Also on `TASK_SETS`; the predictions, and what was played with given classes, stand beside the
-    episodes.
+    Also on `TASK_SETS`; the predictions, and what was played with given classes and with a
+    fallback, stand beside the episodes.
     """
     section = {"variant_name": "v", "problem": PROBLEM, "env": Env(), "task_sets": TASK_SETS}
     settings = Evaluate(episodes=4, task_sets=tuple(TASK_SETS))
@@ -180,6 +180,7 @@ def run_evaluate(folder: Path, episodes: Path, **job: object) -> None:
         episodes=episodes,
         predictions=episodes.with_name(f"{episodes.stem}_predictions.parquet"),
         given_classes=episodes.with_name(f"{episodes.stem}_given_classes.parquet"),
+        fallback=episodes.with_name(f"{episodes.stem}_fallback.parquet"),
         run_settings=RUN_SETTINGS,
         threads=1,
     )

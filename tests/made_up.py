@@ -7,6 +7,7 @@ import numpy as np
 from trama.data.parquet import Provenance, write_table
 from trama.data.schemas import KINDS
 from trama.reporting.statistics import Files
+from trama.reporting.tables.novelty import SCORES
 
 PROVENANCE = Provenance("made_up", "train", "0123456789abcdef", 0, "0.1.0", "feedbeef")
 VARIANTS = ("qmix", "qplex", "trama")
@@ -140,7 +141,10 @@ def write_episodes(
         "length": [40] * len(rows),
         "won": won,
         **dict.fromkeys(
-            ("class", "entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance"),
+            (
+                *("class", "entropy", "agreement", *SCORES),
+                *("swap_effect", "swap_actions", "centroid_distance"),
+            ),
             [None] * len(rows),
         ),
     }
@@ -227,6 +231,7 @@ def write_evaluation(
                     "class": number % 3,
                     "entropy": 0.2 + 0.1 * changed,
                     "agreement": 0.9 - 0.1 * changed,
+                    **{name: 0.1 * changed for name in SCORES},
                     "swap_effect": 0.3,
                     "swap_actions": 0.4,
                     "centroid_distance": distance + rng.normal(0, 0.1),

@@ -19,8 +19,13 @@ from trama.config import table_params
 from trama.config.load import load_config
 from trama.config.model import Config
 from trama.config.params import Params
-from trama.config.table_params import TableParams, with_clusterings
-from trama.data.parquet import write_table
+from trama.config.table_params import (
+    TableParams,
+    beside_fallback,
+    with_clusterings,
+    with_fallback,
+)
+from trama.data.parquet import read_table, write_table
 from trama.data.schemas import KINDS
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.ablations import ablations
@@ -31,6 +36,7 @@ from trama.reporting.tables.compute import compute
 from trama.reporting.tables.cost import cost
 from trama.reporting.tables.hyperparameters import hyperparameters
 from trama.reporting.tables.label_consistency import label_consistency
+from trama.reporting.tables.novelty import SCORES, fallback, novelty
 from trama.reporting.tables.numbers import numbers
 from trama.reporting.tables.ood import ood, ood_tasks
 from trama.reporting.tables.predictor import predictor
@@ -48,6 +54,8 @@ TABLES: dict[str, Make] = {
     "predictor": predictor,
     "predictor_alone": predictor_alone,
     "class_use": class_use,
+    "novelty": novelty,
+    "fallback": fallback,
     "label_consistency": label_consistency,
 }
 """Tables of a problem, by name."""
@@ -94,6 +102,8 @@ def write_study(folder: Path, config: Config) -> Path:
             _write_episodes(study / problem / "evaluate" / name / below, config)
             if classes:
                 _write_given_classes(study / problem / "evaluate" / name / below, config)
+            if config.falls_back(name):
+                _write_fallback(study / problem / "evaluate" / name / below)
     return study
 
 
@@ -125,8 +135,13 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
     learned = [v for v in variants if config.variants[v].has_classes]
     if name == "label_consistency":
         learned = with_clusterings(config)
+    of_episodes = {
+        **dict.fromkeys(("class_use", "novelty"), learned),
+        "fallback": beside_fallback(config),
+    }
     inputs = {
-        "episodes": files("evaluate", learned if name == "class_use" else variants, "episodes"),
+        "episodes": files("evaluate", of_episodes.get(name, variants), "episodes"),
+        "fallback": files("evaluate", with_fallback(config), "fallback"),
         "given_classes": files("evaluate", learned, "given_classes"),
         "cluster_metrics": files("representation", config.used_representations, "cluster_metrics"),
         "histories": files("train", learned, "history"),
@@ -175,7 +190,7 @@ def _write_learning(study: Path, job: Path, *, classes: bool) -> None:
 
 def _write_episodes(folder: Path, config: Config) -> None:
     """Write the test episodes of a run."""
-    rng = _rng(folder)
+    rng, novel = _rng(folder), _rng(folder / "novelty")
     problem, _, variant, seed = folder.parts[-4:]
     definition = config.problems[problem]
     classes = config.variants[variant].has_classes
@@ -206,6 +221,7 @@ def _write_episodes(folder: Path, config: Config) -> None:
                             "class": int(rng.integers(3)) if classes else None,
                             "entropy": rng.random() if classes else None,
                             "agreement": rng.random() if classes else None,
+                            **{s: novel.normal(changed) if classes else None for s in SCORES},
                             "swap_effect": rng.random() if classes else None,
                             "swap_actions": rng.random() if classes else None,
                             "centroid_distance": 1 + changed + rng.random() if clusters else None,
@@ -215,11 +231,21 @@ def _write_episodes(folder: Path, config: Config) -> None:
     write_table(folder / "episodes.parquet", "episodes", columns, PROVENANCE)
 
 
+def _write_fallback(folder: Path) -> None:
+    """Write the episodes of a run again, of agents that might use no class; half are won."""
+    rng = _rng(folder / "fallback")
+    columns = read_table(folder / "episodes.parquet", "episodes").to_pydict()
+    columns["won"] = [bool(rng.random() < 0.5) for _ in columns["won"]]
+    columns["class_free"] = rng.random(len(columns["won"]))
+    columns = {name: columns[name] for name in KINDS["fallback"].schema.names}
+    write_table(folder / "fallback.parquet", "fallback", columns, PROVENANCE)
+
+
 def _write_given_classes(folder: Path, config: Config) -> None:
     """Write the test episodes of a run in which agents were given a class: the true one wins."""
     rng = _rng(folder / "given")
     problem, _, variant, seed = folder.parts[-4:]
-    share = {"true_class": 0.8, "random_class": 0.4, "wrong_class": 0.2}
+    share = {"true_class": 0.8, "random_class": 0.4, "wrong_class": 0.2, "no_class": 0.3}
     rows = [
         {
             "problem": problem,

@@ -37,7 +37,7 @@ EVALUATIONS_SHOWN = {**EVALUATIONS_TABLES, **COMPARED}
 EVALUATION_FIGURES = {**COMPARED, **PREDICTED, **GAIN}
 TRAINING_SHOWN = each("figure_learning_curves", "table_cost")
 BASELINE_SHOWN = {**TRAINING_SHOWN, **EVALUATIONS_SHOWN}
-CLASS_USE = each("table_class_use")
+CLASS_USE = each("table_class_use", "table_novelty")
 CLASSES_SHOWN = {
     **each("figure_predictor_accuracy", "table_predictor"),
     **PREDICTED,

@@ -103,6 +103,7 @@ def test_collect_train_and_evaluate(game: StandIn, tmp_path: Path) -> None:
         episodes=tmp_path / "episodes.parquet",
         predictions=tmp_path / "predictions.parquet",
         given_classes=tmp_path / "given_classes.parquet",
+        fallback=tmp_path / "fallback.parquet",
         run_settings=RUN_SETTINGS,
         threads=1,
     )

@@ -163,6 +163,24 @@ def test_variants_without_a_representation(
     assert files_of(folder) == whole
 
 
+def test_a_training_that_drops_classes(
+    trained: Callable[[Representation], Path], stop_after: Callable[[int], None]
+) -> None:
+    """Which running episodes are without a class is part of the checkpoint."""
+    folder = trained(MEAN_STATE)
+    drops: dict[str, Any] = {"class_representation": {"kind": "one_hot", "dropout": 0.4}}
+    _forget_training(folder)
+    run_train(folder, MEAN_STATE, **drops)
+    whole = _forget_training(folder)
+    for steps in (7, 40):
+        stop_after(steps)
+        with pytest.raises(TramaError, match="stopped"):
+            run_train(folder, MEAN_STATE, **drops)
+    stop_after(0)
+    run_train(folder, MEAN_STATE, **drops)
+    assert files_of(folder) == whole
+
+
 class _Death(BaseException):
     """Ends a process without any tidying up, as far as one process can play that."""
 

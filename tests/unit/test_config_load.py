@@ -492,6 +492,19 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "evaluate: {policies: [best]}",
         ['figures.policy = "last"', 'tables.policy = "last"', 'evaluate.policies = ["best"]'],
     ),
+    (
+        "evaluate: {fallback: {score: energy}}",
+        [
+            'evaluate.fallback.score = "energy": has no effect, as no variant of the study learns',
+            "set class_representation.dropout of one with classes above 0, or score to none.",
+            "[train.class_representation.dropout = 0.0 in",
+        ],
+    ),
+    (
+        "evaluate: {fallback: {score: disagreement, quantile: 1}}",
+        ["one of none, confidence, energy, distance", "evaluate.fallback.quantile = 1"],
+    ),
+    ("train: {class_representation: {dropout: 1.0}}", ["dropout = 1.0", "at least 0", "below 1"]),
     ("figures: {formats: [svg]}", ["figures.formats[0]", '"svg"', "pdf or png"]),
     ("3: x", ["line 1: 3: YAML reads this key as a number", "in quotes"]),
     ("problems: {true: {units: [1s]}}", ["line 1: problems.true: YAML", "true or false", "names"]),

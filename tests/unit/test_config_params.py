@@ -43,6 +43,7 @@ from trama.config.table_params import (
     findings_params,
     hyperparameters_params,
     label_consistency_params,
+    novelty_params,
     numbers_params,
     ood_params,
     predictor_alone_params,
@@ -101,6 +102,7 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
         "table predictor": predictor_params(config, "SurComb3"),
         "table predictor_alone": predictor_alone_params(config, "SurComb3"),
         "table class_use": class_use_params(config, "SurComb3"),
+        "table novelty": novelty_params(config, "SurComb3"),
     }
     for name in FIGURES_OF_A_PROBLEM:
         build = getattr(figure_params, f"{name}_params")
@@ -142,7 +144,7 @@ FIGURES = {*(f"figure {name}" for name in FIGURES_OF_A_PROBLEM), *OF_ALL_EPISODE
 TABLES = {
     f"table {name}"
     for name in (
-        *("results", "ood", "clusters", "predictor", "predictor_alone", "class_use"),
+        *("results", "ood", "clusters", "predictor", "predictor_alone", "class_use", "novelty"),
         "label_consistency",
     )
 }
@@ -191,6 +193,7 @@ INPUTS: dict[str, set[str]] = {
     "table predictor": WITH_CLASSES,
     "table predictor_alone": {"predict vqvae", "predict mean_state"},
     "table class_use": EVALUATE_CLASSES,
+    "table novelty": EVALUATE_CLASSES,
 }
 
 NARROW: list[tuple[dict[str, Any], set[str]]] = [
@@ -280,12 +283,29 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"rmsprop_eps": 0.1}}, set()),
     ({"variants": {"qmix": {"train": {"optimiser": "rmsprop"}}}}, {"train qmix"}),
     ({"evaluate": {"episodes": 9}}, EVALUATE),
-    ({"evaluate": {"task_sets": ["one_type"]}}, EVALUATE | {"table ood", "figure ood_gain"}),
+    (
+        {"evaluate": {"task_sets": ["one_type"]}},
+        EVALUATE | {"table ood", "table novelty", "figure ood_gain"},
+    ),
     ({"task_sets": {"one_type": {"units": ["5s", "5z"]}}}, EVALUATE),
     ({"task_sets": {"own": {"units": ["5s"]}}}, set()),  # nobody names it
     (
         {"evaluate": {"given_classes": ["wrong_class"]}},
         EVALUATE_CLASSES | {"table class_use"},
+    ),
+    # No variant learns without a class, so that none can be given none.
+    (
+        {"evaluate": {"given_classes": ["true_class", "random_class", "wrong_class", "no_class"]}},
+        {"table class_use"},
+    ),
+    ({"evaluate": {"fallback": {"quantile": 0.9}}}, set()),
+    ({"train": {"class_representation": {"dropout": 0.1}}}, WITH_CLASSES),
+    (
+        {
+            "variants": {"trama": {"train": {"class_representation": {"dropout": 0.1}}}},
+            "evaluate": {"fallback": {"score": "energy"}, "given_classes": ["no_class"]},
+        },
+        {"train trama", *EVALUATE_CLASSES, "table class_use"},
     ),
     ({"study": {"reference": "qmix"}}, {"figure aggregates"}),
     ({"figures": {"dpi": 100}}, FIGURES),
@@ -293,7 +313,10 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"figures": {"policy": "best"}}, OF_EVALUATION),
     ({"figures": {"formats": ["pdf"]}}, set()),  # another format is another output
     ({"tables": {"decimals": 3}}, TABLES),
-    ({"tables": {"policy": "best"}}, {"table results", "table ood", "table class_use"}),
+    (
+        {"tables": {"policy": "best"}},
+        {"table results", "table ood", "table class_use", "table novelty"},
+    ),
 ]
 
 

@@ -79,6 +79,19 @@ def test_work_is_what_the_configuration_says() -> None:
     for variant, n_tasks in (("qmix", 3 + 9), ("trama", 3 + 9 + 3 * 3)):
         evaluate = work_of(settings, Job("evaluate_variant", where | {"variant": variant}), 50)
         assert evaluate == {"rest": {"start": 1, "compile": 1, "tested_episodes": n_tasks * 5 * 2}}
+    falling_back = config(
+        evaluate={
+            "episodes": 5,
+            "task_sets": ["one_type", "fewer_allies"],
+            "given_classes": ["true_class", "no_class"],
+            "fallback": {"score": "energy"},
+        },
+        variants={"trama": {"train": {"class_representation": {"dropout": 0.1}}}},
+    )
+    # All tasks twice, those of the problem once more for the thresholds.
+    for variant, n_tasks in (("trama", 2 * (3 + 9) + 3 + 2 * 3), ("trama_onehot", 3 + 9 + 3)):
+        evaluate = work_of(falling_back, Job("evaluate_variant", where | {"variant": variant}), 50)
+        assert evaluate["rest"]["tested_episodes"] == n_tasks * 5 * 2
     assert work_of(settings, Job("table_results", where), 50) == {"rest": {"table": 1}}
 
 

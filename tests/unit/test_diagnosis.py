@@ -149,7 +149,7 @@ def test_class_predictions_are_those_of_the_living_agents(
         assert isinstance(policy.predictor.head, torch.nn.Linear)
         policy.predictor.head.weight *= 20  # distributions of all kinds
     slots = replay.finished[[7, 2, 9, 0, 11, 4, 5]]
-    found = class_predictions(policy, replay, slots, CPU)
+    found = class_predictions(policy, None, replay, slots, CPU)
     steps: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(7)]
     for i, slot in enumerate(slots):
         seen = []

@@ -53,6 +53,7 @@ def _model(class_of_task: dict[str, int | None]) -> TrainedModel:
         study_seed=0,
         representation=None,
         class_of_task=class_of_task,
+        novelty=None,
     )
 
 
@@ -132,6 +133,13 @@ def test_a_task_whose_class_is_unknown_has_no_true_and_no_wrong_one() -> None:
     baseline = replace(model, policy=Policy(PolicySizes(3, 2, 3, 4)), class_of_task={})
     assert drawn_classes(baseline, second, KINDS, 5) == {}
     # Of one class alone, none is wrong.
+    # No class is given to those that learnt without one alone.
+    every: tuple[GivenClass, ...] = (*KINDS, "no_class")
+    assert list(drawn_classes(model, second, every, 5)) == [*KINDS]
+    sizes = replace(model.policy.sizes, class_dropout=0.1)
+    drawn = drawn_classes(replace(model, policy=Policy(sizes)), first, every, 5)
+    assert list(drawn) == ["random_class", "no_class"]
+    assert drawn["no_class"].tolist() == [3] * 5
     single = replace(model, policy=Policy(PolicySizes(3, 2, 3, 4, 1)), class_of_task={"x": 0})
     assert list(drawn_classes(single, replace(first, name="x"), KINDS, 5)) == [*KINDS[:2]]
 

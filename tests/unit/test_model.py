@@ -24,6 +24,7 @@ from trama.environments.base import Observation
 from trama.errors import TramaError
 from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.model import TrainedModel
+from trama.learning.novelty import Novelty
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.replay import ReplayBuffer
 from trama.learning.representation import TrainedRepresentation
@@ -31,7 +32,7 @@ from trama.learning.scaling import StateScaler, StateStatistics
 
 BASELINE = PolicySizes(4, 3, 4, 8)
 CLASSES = PolicySizes(4, 3, 4, 8, 3, 7, "learned", 6, 5)
-ONE_HOT = PolicySizes(4, 3, 4, 8, 3, 7, "one_hot", 6, 5)
+ONE_HOT = PolicySizes(4, 3, 4, 8, 3, 7, "one_hot", 6, 5, class_dropout=0.25)
 ENTITIES = replace(
     CLASSES,
     obs_features=("enemy_0_x", "own_x", "enemy_1_x", "fog"),
@@ -42,6 +43,11 @@ MEAN_STATE = Representation(embedding="mean_state", n_classes=3)
 CHOSEN = Representation.model_validate(
     {"embedding": "mean_state", "class_number": {"criterion": "gap", "most": 3}}
 )
+
+
+def _novelty(size: int) -> Novelty:
+    rng = np.random.default_rng(0)
+    return Novelty(0.7, *(torch.from_numpy(rng.normal(size=(n, size))) for n in (size, 3)))
 
 
 def _model(sizes: PolicySizes, definition: Representation | None = None) -> TrainedModel:
@@ -65,6 +71,7 @@ def _model(sizes: PolicySizes, definition: Representation | None = None) -> Trai
         study_seed=5,
         representation=representation,
         class_of_task={"2s surrounded": 1, "1s1z surrounded": None},
+        novelty=None if sizes.n_classes is None else _novelty(sizes.predictor_hidden_size),
     )
 
 
@@ -121,6 +128,12 @@ def test_file_round_trip(
     assert torch.equal(other.policy.classes, model.policy.classes)
     if definition == CHOSEN:
         assert other.policy.classes.tolist() == [0, 2]
+    assert (other.novelty is None) == (model.novelty is None)
+    if model.novelty is not None and other.novelty is not None:
+        assert first.predictor is not None
+        seen = torch.tensor(rng.normal(size=(6, 3, 3))), first.predictor
+        own, same = (each.of_agents(*seen) for each in (model.novelty, other.novelty))
+        assert all(torch.equal(own[name], same[name]) for name in own)
     assert (other.representation is None) == (model.representation is None)
     if model.representation is not None and other.representation is not None:
         replay = played_replay(random_env(4), 20, seed=2)

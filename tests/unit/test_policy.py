@@ -210,6 +210,48 @@ def test_given_classes_take_the_place_of_predicted_ones() -> None:
     assert state.predictor is not None and not state.predictor.any()
 
 
+@pytest.mark.parametrize("sizes", [CLASSES, ONE_HOT, FILM, HYPERNETWORK, ENTITIES_WITH_CLASSES])
+def test_no_class_is_as_if_there_were_no_classes(sizes: PolicySizes) -> None:
+    """Its agents are told nothing, and learn nothing about how to tell a class."""
+    assert _policy(sizes).no_class is None
+    policy = _policy(replace(sizes, class_dropout=0.1))
+    assert policy.no_class == 3 and policy.class_representation is not None
+    with torch.no_grad():
+        for weight in policy.class_representation.parameters():
+            weight.normal_()  # of film and hypernetwork, they begin as zeros
+    replay = played_replay(random_env(4), 8, seed=2, n_classes=3)
+    batch = replay.batch(np.arange(4, 8), CPU)
+    history, running = AgentHistory.of(batch.obs, batch.last_action), batch.packing.batch_sizes
+    without = policy.action_values(history, torch.full_like(batch.classes, 3), running)
+    torch.testing.assert_close(without, policy.agent(history, running))
+    policy.zero_grad()
+    without.square().mean().backward()
+    assert not any(
+        weight.grad is not None and weight.grad.any()
+        for weight in policy.class_representation.parameters()
+    )
+    own = policy.action_values(history, batch.classes, running)
+    assert not torch.allclose(without, own)
+    torch.testing.assert_close(
+        own, policy.agent(history, running, batch.classes, policy.class_representation())
+    )
+
+
+def test_given_no_class_and_class_free_episodes_are_played_alike() -> None:
+    policy = _policy(replace(CLASSES, class_dropout=0.1))
+    states = [policy.initial_state(6, CPU) for _ in range(2)]
+    states[1].class_free[:3] = True
+    for step in range(3):
+        seen = _seen(step)
+        actions, classes = policy.act(*seen, states[0], 0.0, None, torch.full((6,), 3))
+        others, mixed = policy.act(*seen, states[1], 0.0, None)
+        assert (classes == 3).all() and torch.equal(actions[:3], others[:3])
+        assert (mixed[:3] == 3).all() and (mixed[3:] < 3).all()
+    assert torch.equal(states[0].agent[:3], states[1].agent[:3])
+    states[1].restart(torch.tensor([0, 5]))
+    assert states[1].class_free.tolist() == [False, True, True, False, False, False]
+
+
 def test_training_draws_the_class_from_the_predicted_distribution() -> None:
     policy = _policy(CLASSES)
     assert policy.predictor is not None

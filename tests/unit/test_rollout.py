@@ -11,9 +11,9 @@ from trama.learning.rollout import Episodes, Rollout, play_episodes
 from trama.networks.agent import AgentHistory
 
 
-def _policy(n_classes: int | None = 3, seed: int = 0) -> Policy:
+def _policy(n_classes: int | None = 3, seed: int = 0, dropout: float = 0.0) -> Policy:
     torch.manual_seed(seed)
-    return Policy(PolicySizes(4, 3, 4, 8, n_classes, 7))
+    return Policy(PolicySizes(4, 3, 4, 8, n_classes, 7, class_dropout=dropout))
 
 
 class _Recorder(FakeEnv):
@@ -125,6 +125,25 @@ def test_tests_use_the_argmax_class() -> None:
     logits = policy.predictor(history, batch.packing.batch_sizes)
     current = batch.packing.current
     assert torch.equal(logits.argmax(2)[current], batch.classes[current])
+
+
+def test_training_plays_a_share_of_the_episodes_without_a_class() -> None:
+    """Whole episodes of all agents; tests play none so."""
+    env, policy = random_env(8), _policy(dropout=0.3)
+    replay = ReplayBuffer(env.spec, 700, 8)
+    rollout = Rollout(env, policy, replay, CPU, torch.Generator().manual_seed(0))
+    rollout.reset(1)
+    while len(replay) < 600:
+        rollout.step(epsilon=0.5)
+    slots = replay.finished
+    rows = np.arange(replay.rows) <= replay.length[slots][:, None]
+    without = (replay.classes[slots] == policy.no_class)[rows]
+    of_episode = np.repeat(replay.classes[slots, 0, 0] == 3, rows.sum(1))
+    assert np.array_equal(without, np.repeat(of_episode[:, None], 3, axis=1))
+    share = (replay.classes[slots, 0, 0] == 3).mean()
+    assert share == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 600))
+    tested, played = play_episodes(random_env(8), policy, 40, 0, CPU)
+    assert (tested.classes[played] < 3).all()
 
 
 def test_episodes_of_given_classes_start_alike() -> None:

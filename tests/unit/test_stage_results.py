@@ -31,7 +31,7 @@ from chain import (
     run_train,
 )
 from fakes import CPU, played_replay, random_env, small_cluster
-from trama.config.model import Representation
+from trama.config.model import Evaluate, Fallback, Representation
 from trama.data.parquet import column_matrix, read_table
 from trama.learning.build import (
     load_weights,
@@ -42,6 +42,7 @@ from trama.learning.build import (
 from trama.learning.clustering import Clusters
 from trama.learning.learner import Learner
 from trama.learning.model import TrainedModel
+from trama.learning.novelty import SCORES
 from trama.learning.policy import Policy
 from trama.learning.representation import TrainedRepresentation
 from trama.learning.trainer import Trainer
@@ -91,6 +92,50 @@ def test_training_warns_once_of_each_thing(
     assert len(messages) == 3 and all(m.startswith("after ") for m in messages)
     for words in ("predictor's loss does not fall", "stays low", "does not use its class"):
         assert sum(words in message for message in messages) == 1
+
+
+# --- class dropout and fallback ------------------------------------------------------------------
+
+
+def test_a_policy_that_learnt_without_a_class_falls_back(use_env: UseEnv, tmp_path: Path) -> None:
+    """On episodes that start as those with classes do; the games' lengths do not depend on play."""
+    use_env(honest)
+    folder = tmp_path / "chain"
+    run_chain(folder, MEAN_STATE)
+    settings: dict[str, Any] = {
+        "episodes": 12,
+        "task_sets": ("fewer", "starts"),
+        "given_classes": ("no_class",),
+        "fallback": Fallback(score="distance", quantile=0.6),
+    }
+    found = {}
+    for dropout in (0.0, 0.5):
+        told = {"hidden_size": 6, "size": 5, "dropout": dropout}
+        run_train(folder, MEAN_STATE, class_representation=told)
+        path = tmp_path / f"{dropout}.parquet"
+        for _ in range(2):
+            written = [file.read_bytes() for file in tmp_path.glob(f"{dropout}*.parquet")]
+            run_evaluate(folder, path, evaluate=Evaluate(**settings))
+        assert written == [file.read_bytes() for file in tmp_path.glob(f"{dropout}*.parquet")]
+        found[dropout] = [
+            read_table(path.with_name(f"{dropout}{name}.parquet"), kind).to_pandas()
+            for name, kind in (
+                ("", "episodes"),
+                ("_fallback", "fallback"),
+                ("_given_classes", "given_classes"),
+            )
+        ]
+    _, *others = found[0.0]
+    assert all(rows.empty for rows in others)
+    episodes, again, given = found[0.5]
+    keys = ["policy", "task_set", "task", "episode"]
+    assert again[[*keys, "length"]].equals(episodes[[*keys, "length"]])
+    assert episodes[[*SCORES]].notna().all(axis=None)
+    trained = again[again["task_set"] == "trained"]
+    assert again["class_free"].between(0, 1).all()
+    assert trained["class_free"].mean() == pytest.approx(0.4, abs=0.15)
+    assert given["class"].isna().all() and set(given["given"]) == {"no_class"}
+    assert len(given) == 2 * len(SPEC.tasks) * 12
 
 
 # --- collect -------------------------------------------------------------------------------------
@@ -417,6 +462,5 @@ def test_evaluation_tells_what_agents_predicted(
         assert (by_class["class"].apply(list).map(lambda found: found == [0, 1, 2])).all()
         np.testing.assert_allclose(by_class["value"].sum(), 1)
     counts = steps.groupby([*keys, "step"])["metric"].value_counts().unstack()
-    assert (counts == {"class_probability": 3, "class_share": 3, "entropy": 1, "agreement": 1}).all(
-        axis=None
-    )
+    once = dict.fromkeys(("entropy", "agreement", *SCORES), 1)
+    assert (counts == {"class_probability": 3, "class_share": 3, **once}).all(axis=None)

@@ -498,6 +498,119 @@ def test_the_predictor_alone(study: Path, config: Config) -> None:
         ].tolist() == (pytest.approx([f[f["step"].isna()]["accuracy"].item() for f in held_out]))
 
 
+def _wins_of_pairs(novel: np.ndarray, trained: np.ndarray) -> float:
+    """Share of the pairs of which the novel one has the higher score."""
+    return float(np.heaviside(novel[:, None] - trained, 0.5).mean())
+
+
+def test_detection_is_the_share_of_pairs_that_a_score_orders_rightly(
+    study: Path, config: Config
+) -> None:
+    table = table_of("novelty", study, config, "SurComb3")
+    episodes = _episodes(study, "SurComb3")
+    unseen = episodes[episodes["task_set"] != "trained"]
+    groups = {name: _where(unseen, task_set=name) for name in TASK_SETS} | {"unseen": unseen}
+    for changed in sorted(unseen["units_changed"].unique()):
+        name = f"{changed} unit{'s' if changed > 1 else ''} changed"
+        groups[name] = unseen[unseen["units_changed"] == changed]
+    assert list(groups)[-2:] == ["1 unit changed", "2 units changed"]
+    classes = ("trama", "trama_oracle")
+    assert [row[:2] for row in table.rows] == [[g, v] for g in groups for v in classes]
+    for (group, rows), variant in product(groups.items(), classes):
+        n_tasks, _, *cells = _row(table, group, variant)
+        of_variant = _where(rows, variant=variant)
+        assert int(n_tasks) == of_variant["task"].nunique()
+        trained = _where(episodes, variant=variant, task_set="trained")
+        for score, cell in zip(
+            ("confidence", "energy", "disagreement", "distance"), cells, strict=True
+        ):
+            areas = np.array(
+                [
+                    [
+                        _wins_of_pairs(
+                            of_task[score].to_numpy(),
+                            trained[trained["seed"] == seed][score].to_numpy(),
+                        )
+                        for _, of_task in of_seed.groupby("task")
+                    ]
+                    for seed, of_seed in of_variant.groupby("seed")
+                ]
+            )
+            assert _number(cell) == pytest.approx(_middle_half(areas), abs=ROUNDED)
+            low, high = map(float, re.findall(r"[\d.]+", cell)[1:])
+            ends = np.quantile(_resampled(areas), [0.025, 0.975])
+            assert [low, high] == pytest.approx(ends.tolist(), abs=0.01 + ROUNDED)
+    # Two of the made-up scores: the more units are changed, the larger.
+    assert _number(_row(table, "2 units changed", "trama")[2]) > 0.85
+    alone = table_of("novelty", study, config, "SurComb4")
+    assert alone.rows != table.rows
+
+
+def test_policies_without_scores_are_not_shown_in_numbers(tmp_path: Path) -> None:
+    """A training that had no labels yet has no scores of novelty in one of its seeds."""
+    config = _config(seeds=[0, 1])
+    study = write_study(tmp_path, config)
+    path = study / "SurComb3/evaluate/trama/seed_1/episodes.parquet"
+    columns = read_table(path, "episodes").to_pydict()
+    columns["energy"] = [None] * len(columns["energy"])
+    write_table(path, "episodes", columns, PROVENANCE)
+    table = table_of("novelty", study, config, "SurComb3")
+    _, _, confidence, energy, *_ = _row(table, "unseen", "trama")
+    assert energy == "n/a" and confidence != "n/a"
+    assert "n/a" not in _row(table, "unseen", "trama_oracle")
+
+
+def test_falling_back_beside_predicted_classes_and_the_baseline(tmp_path: Path) -> None:
+    config = study_config(
+        study={
+            "name": "made_up",
+            "variants": ["qplex", "trama", "trama_oracle"],
+            "seeds": [0, 1, 2],
+        },
+        evaluate={"task_sets": list(TASK_SETS), "fallback": {"score": "energy", "quantile": 0.9}},
+        variants={"trama": {"train": {"class_representation": {"dropout": 0.2}}}},
+    )
+    study = write_study(tmp_path, config)
+    table = table_of("fallback", study, config, "SurComb3")
+    assert "logsumexp" in table.caption[0] and "above the 90 % quantile" in table.caption[0]
+    episodes = _episodes(study, "SurComb3")
+    files = study.glob("SurComb3/evaluate/*/*/fallback.parquet")
+    again = pd.concat([read_table(file, "fallback").to_pandas() for file in files])
+    again = again[again["policy"] == "last"].rename(columns={"won": "win_rate"})
+    assert set(again["variant"]) == {"trama"}
+    groups = ["trained", *TASK_SETS, "unseen", "1 unit changed", "2 units changed"]
+    assert [row[:2] for row in table.rows] == [[group, "trama"] for group in groups]
+    frame = _csv(table)
+    for group in groups:
+        if group == "unseen":
+            chosen = episodes["task_set"] != "trained"
+        elif group.endswith(" changed"):
+            chosen = (episodes["units_changed"] == int(group[0])) & (
+                episodes["task_set"] != "trained"
+            )
+        else:
+            chosen = episodes["task_set"] == group
+        tasks = set(episodes["task"][chosen])
+        own, other = (rows[rows["task"].isin(tasks)] for rows in (episodes, again))
+        predicted, fallen = _runs(own, "trama", "win_rate"), _runs(other, "trama", "win_rate")
+        baseline = _runs(own, "qplex", "win_rate")
+        n_tasks, *wins, class_free, difference, beside, gain = _row(table, group, "trama")
+        assert int(n_tasks) == len(tasks)
+        assert [_number(cell) for cell in wins] == pytest.approx(
+            [_middle_half(predicted), _middle_half(fallen)], abs=ROUNDED
+        )
+        share = _runs(other, "trama", "class_free").mean()
+        assert float(class_free) == pytest.approx(share, abs=ROUNDED)
+        assert _number(difference) == pytest.approx((fallen - predicted).mean(), abs=ROUNDED)
+        assert float(beside) == pytest.approx(_middle_half(baseline), abs=ROUNDED)
+        expected = _middle_half(fallen) - _middle_half(baseline)
+        assert _number(gain) == pytest.approx(expected, abs=ROUNDED)
+        rows = _where(frame, task_set=group, metric="win_rate_gain", statistic="iqm")
+        assert rows["value"].item() == pytest.approx(expected) and set(rows["classes"]) == {
+            "fallback"
+        }
+
+
 def test_label_consistency_beside_chance(tmp_path: Path) -> None:
     values = {
         ("trama", 0): [(100, 0.8, 0.4), (200, 0.9, 0.5)],

@@ -301,6 +301,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         TRAMA,
     ),
     "train.class_representation.size": ("train={class_representation: {size: 8}}", TRAMA),
+    "train.class_representation.dropout": ("train={class_representation: {dropout: 0.1}}", TRAMA),
     "train.vqvae_updates.learning_rate": ("train={vqvae_updates: {learning_rate: 0.1}}", TRAMA),
     "train.vqvae_updates.interval_episodes": (
         "train={vqvae_updates: {interval_episodes: 5}}",
@@ -344,6 +345,11 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     ),
     "experiments.<name>.variants": ("experiments={labels: {variants: [trama]}}", NOTHING),
     "experiments.<name>.measures": ("experiments={labels: {measures: [ari]}}", NOTHING),
+    "evaluate.fallback.score": (
+        ["evaluate={fallback: {score: energy}}", "train={class_representation: {dropout: 0.1}}"],
+        {**TRAMA, **each("table_fallback")},
+    ),
+    "evaluate.fallback.quantile": ("evaluate={fallback: {quantile: 0.9}}", NOTHING),  # not in use
     "figures.formats": ("figures={formats: [pdf]}", NOTHING),  # what there is has not changed
     "figures.dpi": ("figures={dpi: 100}", FIGURES),
     "figures.smoothing": ("figures={smoothing: 2}", each("figure_learning_curves")),
@@ -359,7 +365,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "tables.policy": (
         "tables={policy: best}",
         each(
-            *("table_results", "table_ood", "table_ood_tasks", "table_class_use"),
+            *("table_results", "table_ood", "table_ood_tasks", "table_class_use", "table_novelty"),
             *("table_ablations", "table_claims", "table_numbers", "table_findings"),
         ),
     ),

@@ -39,7 +39,7 @@ FIGURES = [rule.removeprefix("figure_") for rule in tiny_jobs.FIGURES]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 FIGURE_FILES = [f"{'study' if name in STUDY_FIGURES else 'SurComb3'}_{name}" for name in FIGURES]
 TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "class_use"]
-TABLES += ["label_consistency"]
+TABLES += ["novelty", "label_consistency"]
 STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "cost", "numbers"]
 TABLE_FILES = [
     *(f"SurComb3_{name}" for name in TABLES),
@@ -113,8 +113,13 @@ def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: 
     assert read_provenance(path).study == "tiny"
     steps = read_table(path.with_name("predictions.parquet"), "predictions").to_pandas()
     given = read_table(path.with_name("given_classes.parquet"), "given_classes").to_pandas()
+    again = read_table(path.with_name("fallback.parquet"), "fallback")
+    assert again.num_rows == 0  # no variant can
     of_classes = episodes[
-        ["class", "entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance"]
+        [
+            *("class", "entropy", "agreement", "swap_effect", "swap_actions", "centroid_distance"),
+            *("confidence", "energy", "disagreement", "distance"),
+        ]
     ]
     if variant == "trama":
         assert of_classes.notna().all(axis=None)
@@ -183,7 +188,7 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
             code_version=code_version(),
             environment_version=environment_version(),
         )
-    assert len(files) == 26
+    assert len(files) == 29
 
 
 def test_the_study_says_what_ran(finished_study: Path) -> None:
@@ -237,6 +242,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
         **dict.fromkeys(["ablations", "hyperparameters"], episodes),
         **dict.fromkeys(["predictor", "label_consistency"], of_trama),
         "class_use": {("evaluate", "trama", "episodes"), *given},
+        "novelty": {("evaluate", "trama", "episodes")},
         "clusters": clusters,
         "compute": {
             *(episodes | histories | clusters),
@@ -263,9 +269,9 @@ def test_every_declared_output_exists(finished_study: Path) -> None:
     header = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
     rows = [line.split("\t") for line in lines[header + 1 :] if line.startswith("results/")]
     jobs = {path.stem for path in (finished_study / "workflow/scripts").glob("*_*.py")}
-    # Of another backend, and of targets of their own.
+    # Of another backend, of targets of their own, and of variants that learn without a class.
     others = {"check_starcraft", "figure_experiment", "table_experiment", "predict_classes"}
-    others |= {f"{kind}_predictor_alone" for kind in ("figure", "table")}
+    others |= {f"{kind}_predictor_alone" for kind in ("figure", "table")} | {"table_fallback"}
     assert {row[2] for row in rows} == jobs - others
     assert [row[0] for row in rows if not (finished_study / row[0]).is_file()] == []
 
@@ -292,7 +298,7 @@ def test_evaluation_figures_and_tables_are_repeatable(copied_study: Path) -> Non
     assert content() == before
     # Figures and tables have a file of their caption and one of their sources, too; the findings
     # have the latter.
-    assert len(before) == 3 * len(VARIANTS) + (2 + 2) * len(FIGURES) + (4 + 2) * len(tables) + 2
+    assert len(before) == 4 * len(VARIANTS) + (2 + 2) * len(FIGURES) + (4 + 2) * len(tables) + 2
     assert all(path.stat().st_mtime_ns > time for path, time in written.items())
 
 

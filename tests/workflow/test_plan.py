@@ -85,7 +85,7 @@ def test_an_oracle_has_a_predictor_and_no_representation(clone: Path) -> None:
         "figure_predictor_accuracy": 1,
         "figure_predictor_confusion": 1,
         # There is nothing to compare it with.
-        **written(*OF_EVALUATION, *OF_STUDY, "predictor", "class_use"),
+        **written(*OF_EVALUATION, *OF_STUDY, "predictor", "class_use", "novelty"),
     }
 
 

@@ -99,8 +99,13 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         sets = {task_set: config.task_sets[task_set] for task_set in config.evaluate.task_sets}
         tasks = evaluation_tasks(config.problems[name["problem"]], sets)
         n_tasks = sum(map(len, tasks.values()))
+        if config.falls_back(name["variant"]):
+            n_tasks += n_tasks + len(tasks[TRAINED])  # again, and to find the thresholds
         if config.variants[name["variant"]].has_classes:
-            n_tasks += len(tasks[TRAINED]) * len(config.evaluate.given_classes)
+            kinds = set(config.evaluate.given_classes)
+            if not config.drops_class(name["variant"]):
+                kinds -= {"no_class"}
+            n_tasks += len(tasks[TRAINED]) * len(kinds)
         episodes = n_tasks * config.evaluate.episodes * len(config.evaluate.policies)
         return {"rest": {"start": 1, "compile": 1, "tested_episodes": episodes}}
     return {"rest": {_kind(rule): 1}}

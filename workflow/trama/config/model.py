@@ -501,6 +501,14 @@ class ClassRepresentation(Section):
         description="Where it enters the agent: beside the inputs of the first layer (published), "
         "also as a factor of each feature of that layer, or as weights of the last layer.",
     )
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Chance that an episode of training is played and learnt without a class "
+        "(published: 0). The policy is then told nothing, which is a vector of zeros, and can be "
+        "played so.",
+    )
 
 
 class VQVAEUpdates(Section):
@@ -624,7 +632,31 @@ class Train(RL):
 
 
 Policy = Literal["last", "best"]
-GivenClass = Literal["true_class", "random_class", "wrong_class"]
+GivenClass = Literal["true_class", "random_class", "wrong_class", "no_class"]
+
+
+class Fallback(Section):
+    """Playing all tasks again with agents that use no class while their episode looks novel."""
+
+    score: Literal["none", "confidence", "energy", "distance"] = Field(
+        default="none",
+        description="Score of novelty, of which an agent takes the mean over its steps so far: 1 - "
+        "the largest calibrated class probability, -logsumexp of the logits, or the Mahalanobis "
+        "distance of the predictor's hidden state to the nearest class mean; none plays nothing "
+        "again. For policies that were trained with dropout of the class.",
+    )
+    quantile: float = Field(
+        default=0.95,
+        gt=0,
+        lt=1,
+        description="An agent uses no class while its score is above this quantile of the scores "
+        "that agents have at the same step on the problem's own tasks, in other episodes.",
+    )
+
+    @property
+    def used(self) -> bool:
+        """Whether there is any."""
+        return self.score != "none"
 
 
 class Evaluate(Section):
@@ -643,9 +675,15 @@ class Evaluate(Section):
     given_classes: tuple[GivenClass, ...] = listed(
         ("true_class", "random_class", "wrong_class"),
         "What one class all agents are given instead of those that they predict, in further "
-        "episodes on the problem's own tasks: the one that stands for the task, any, or any but "
-        "that. For policies with classes.",
+        "episodes on the problem's own tasks: the one that stands for the task, any, any but "
+        "that, or none. For policies with classes; none for those that were trained with dropout "
+        "of the class.",
         min_length=0,
+    )
+    fallback: Fallback = Field(
+        default=Fallback(),
+        description="Playing all tasks again with agents that use no class while their episode "
+        "looks novel.",
     )
 
     @model_validator(mode="after")
@@ -816,6 +854,15 @@ class Config(Section):
         if not problem.env:
             return self.env
         return type(self.env).model_validate(deep_merge(self.env.model_dump(), problem.env))
+
+    def drops_class(self, variant: str) -> bool:
+        """Whether a variant has classes, and also learns to play without."""
+        dropout = self.train_for(variant).class_representation.dropout
+        return self.variants[variant].has_classes and dropout > 0
+
+    def falls_back(self, variant: str) -> bool:
+        """Whether a variant is also evaluated with agents that may use no class."""
+        return self.evaluate.fallback.used and self.drops_class(variant)
 
     def train_for(self, variant: Variant | str) -> Train:
         """Section train with the overrides of `variant` (a definition or its name) merged in.

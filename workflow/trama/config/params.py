@@ -42,8 +42,8 @@ ALGORITHM_VERSIONS: dict[str, int] = {
     "pretrain": 1,
     "cluster": 4,
     "predict": 1,
-    "train": 6,
-    "evaluate": 4,
+    "train": 7,
+    "evaluate": 5,
 }
 """One number per stage; raise it with a library change that alters the stage's results."""
 
@@ -350,13 +350,19 @@ def run_settings(config: Mapping[str, Any], variant: str | None = None) -> RunSe
 
 def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Params:
     """Params of stage evaluate for one problem, variant and seed."""
-    unused = () if config.variants[variant].has_classes else {("given_classes",)}
+    evaluate = _dump(config.evaluate)
+    if not config.falls_back(variant):
+        del evaluate["fallback"]
+    if not config.drops_class(variant):
+        evaluate["given_classes"] = [k for k in evaluate["given_classes"] if k != "no_class"]
+    if not config.variants[variant].has_classes:
+        del evaluate["given_classes"]
     return {
         **_job("evaluate", config, problem, seed),
         "upstream": {"train": params_hash(train_params(config, problem, variant, seed))},
         **_environment(config, problem),
         "variant_name": variant,
-        "evaluate": _dump(config.evaluate, unused),
+        "evaluate": evaluate,
         "task_sets": {name: _dump(config.task_sets[name]) for name in config.evaluate.task_sets},
     }
 

@@ -42,6 +42,7 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         *_representation_rules(config),
         *_experiment_rules(config),
         *_report_rules(config),
+        *_fallback_rules(config),
     ]
     of_trainings: list[Broken] = []
     for name, variant in config.variants.items():
@@ -370,6 +371,26 @@ def _report_rules(config: "Config") -> list[Broken]:
             message = f"{policy!r} is not among evaluate.policies"
             problems.append(Broken((section, "policy"), message, policy, others=others))
     return problems
+
+
+def _fallback_rules(config: "Config") -> list[Broken]:
+    """Some variant of the study can fall back on playing without a class."""
+    score = config.evaluate.fallback.score
+    try:
+        known = [name for name in config.study.variants if name in config.variants]
+        if score == "none" or any(map(config.drops_class, known)):
+            return []
+    except ValidationError:  # of a variant's overrides, which is told of elsewhere
+        return []
+    message = (
+        "has no effect, as no variant of the study learns to play without a class: set "
+        "class_representation.dropout of one with classes above 0, or score to none"
+    )
+    others: tuple[KeyPath, ...] = (
+        ("train", "class_representation", "dropout"),
+        ("study", "variants"),
+    )
+    return [Broken(("evaluate", "fallback", "score"), message, score, others=others)]
 
 
 def _variant_rules(config: "Config", name: str, variant: "Variant") -> list[Broken]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trama.config.model import Config, Tables
+from trama.config.model import Config, Fallback, Tables
 from trama.config.params import (
     Names,
     Params,
@@ -41,6 +41,7 @@ class TableParams(ReportParams):
         tables: of that section, the keys that it reads.
         study_seed: what its bootstraps derive their seed from.
         given_classes: kinds of classes that agents are given, in the order in which they are shown.
+        fallback: when agents use no class.
         task_sets: sets of tasks beside the trained one, in the order in which they are shown.
         baselines: the variant over which each variant with classes has a gain.
         with_predictor: variants with a class predictor, where others are shown too.
@@ -57,6 +58,7 @@ class TableParams(ReportParams):
     tables: Tables
     study_seed: Seed = 0
     given_classes: Names = ()
+    fallback: Fallback = Fallback()
     task_sets: Names = ()
     baselines: dict[Name, Name] = Field(default={})
     with_predictor: Names = ()
@@ -112,6 +114,38 @@ def class_use_params(config: Config, problem: str) -> Params:
     upstream = of_all("evaluate", config, problem, names)
     more = {**_bootstrap(config), **_given_classes(config)}
     return _table("class_use", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def novelty_params(config: Config, problem: str) -> Params:
+    """Params of the table of the detection of tasks that were not trained on, on one problem."""
+    names = with_classes(config)
+    upstream = of_all("evaluate", config, problem, names)
+    more = {**_bootstrap(config), "task_sets": list(config.evaluate.task_sets)}
+    return _table("novelty", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def fallback_params(config: Config, problem: str) -> Params:
+    """Params of the table of what falling back on no class brings, on one problem."""
+    names = with_fallback(config)
+    upstream = of_all("evaluate", config, problem, beside_fallback(config))
+    more = {
+        **_bootstrap(config),
+        "task_sets": list(config.evaluate.task_sets),
+        "baselines": {n: over for n, over in baselines(config).items() if n in names},
+        "fallback": config.evaluate.fallback.model_dump(mode="json"),
+    }
+    return _table("novelty", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def with_fallback(config: Config) -> list[str]:
+    """The study's variants that are also evaluated with agents that may use no class."""
+    return [name for name in config.study.variants if config.falls_back(name)]
+
+
+def beside_fallback(config: Config) -> list[str]:
+    """The study's variants with a fallback, and the baselines that they are compared with."""
+    names, over = with_fallback(config), baselines(config)
+    return list(dict.fromkeys([*names, *(over[name] for name in names if name in over)]))
 
 
 def label_consistency_params(config: Config, problem: str) -> Params:

@@ -187,6 +187,10 @@ PREDICTION_METRICS: dict[str, str] = {
         "Mean entropy of the predicted distributions over log K: 0 is certainty, 1 indifference."
     ),
     "agreement": "Mean over the episodes of the share of agents with their most frequent class.",
+    "confidence": "Mean over the episodes of the score of novelty of this name, see `episodes`.",
+    "energy": "The same of the score of this name.",
+    "disagreement": "The same of the score of this name.",
+    "distance": "The same of the score of this name.",
 }
 """Values of `metric` in predictions, each explained in a sentence."""
 
@@ -202,6 +206,23 @@ PHASES: dict[str, str] = {
     "checkpoint": "writing checkpoints",
 }
 """Values of `phase` in a timing, each explained; together they are nearly all of the time."""
+_NOVELTY: dict[str, str] = {
+    "confidence": (
+        "1 - the largest class probability, of logits over a temperature that was fitted on "
+        "labelled episodes of training, mean over living agents"
+    ),
+    "energy": "-logsumexp of the class predictor's logits, mean over living agents",
+    "disagreement": (
+        "Jensen-Shannon divergence of the living agents' class probabilities of such logits, in "
+        "nats"
+    ),
+    "distance": (
+        "Mahalanobis distance of the class predictor's hidden state to the nearest class mean, of "
+        "means and one covariance that were fitted on labelled episodes of training, mean over "
+        "living agents"
+    ),
+}
+"""Scores of novelty, each explained in words."""
 
 KINDS: dict[str, FileKind] = {
     "trajectories": FileKind(
@@ -527,6 +548,17 @@ KINDS: dict[str, FileKind] = {
                     "over steps; null without classes",
                     nullable=True,
                 ),
+                *(
+                    _column(
+                        name,
+                        pa.float64(),
+                        "score of novelty, larger for what looks less like the tasks of training: "
+                        f"{meaning}, mean over steps; null without classes, and where training had "
+                        "no labels yet",
+                        nullable=True,
+                    )
+                    for name, meaning in _NOVELTY.items()
+                ),
                 _column(
                     "swap_effect",
                     pa.float64(),
@@ -591,10 +623,11 @@ KINDS: dict[str, FileKind] = {
                     "`true_class`: the class that stands for the task, which is its id for an "
                     "oracle, else the most frequent one of its labelled episodes in the replay "
                     "buffer when the policy was kept; `random_class`: any class, drawn for each "
-                    "episode; `wrong_class`: any but the true one, drawn for each episode. No rows "
-                    "of what is unknown",
+                    "episode; `wrong_class`: any but the true one, drawn for each episode; "
+                    "`no_class`: none, for policies that learnt without one in some episodes. No "
+                    "rows of what is unknown",
                 ),
-                _column("class", pa.int32(), "the class"),
+                _column("class", pa.int32(), "the class; null for none", nullable=True),
                 _column(
                     "episode", pa.int32(), "number of the episode within policy and task, from 0"
                 ),
@@ -603,6 +636,32 @@ KINDS: dict[str, FileKind] = {
                 ),
                 _column("length", pa.int32(), "time steps of the episode"),
                 _column("won", pa.bool_(), "the team won"),
+            ]
+        ),
+    ),
+    "fallback": FileKind(
+        "Greedy test episodes in which agents use no class while their episode looks novel to them "
+        "(`evaluate.fallback`); one row per episode. An episode starts as that of its number in "
+        "`episodes` does. No rows without a fallback, and for policies that never learnt without a "
+        "class.",
+        ("evaluate",),
+        (_EVALUATE + "fallback.parquet",),
+        pa.schema(
+            [
+                *_OF_EVALUATION,
+                _column(
+                    "episode", pa.int32(), "number of the episode within policy and task, from 0"
+                ),
+                _column(
+                    "episode_return", pa.float64(), "undiscounted sum of the scaled team rewards"
+                ),
+                _column("length", pa.int32(), "time steps of the episode"),
+                _column("won", pa.bool_(), "the team won"),
+                _column(
+                    "class_free",
+                    pa.float64(),
+                    "share of the steps of living agents at which they used no class",
+                ),
             ]
         ),
     ),

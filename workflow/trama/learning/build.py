@@ -49,6 +49,7 @@ def build_learner(
             representation_hidden_size=told.hidden_size,
             representation_size=told.size,
             conditioning=told.conditioning,
+            class_dropout=told.dropout,
         )
         predictor_weight = config.predictor.loss_weight
     agent_features = torch.from_numpy(spec.agent_features)

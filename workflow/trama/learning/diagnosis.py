@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from trama.learning.clustering import LOW_SILHOUETTE
 from trama.learning.history import History
+from trama.learning.novelty import SCORES, Novelty, predicted
 from trama.learning.policy import Policy, greedy
 from trama.learning.replay import Batch, ReplayBuffer, in_parts
 from trama.networks.agent import AgentHistory
@@ -139,6 +140,9 @@ class ClassPredictions:
         n_running: [T] episodes that run at a step.
         step_probability, step_share: [T, K] mean predicted probability, and share of the choices.
         step_entropy, step_agreement: [T].
+        novelty: [M] the `SCORES` by name, means over the steps of an episode; empty where they
+            are unknown.
+        step_novelty: [T] the same of each step.
     """
 
     most_frequent: np.ndarray
@@ -149,22 +153,37 @@ class ClassPredictions:
     step_share: np.ndarray
     step_entropy: np.ndarray
     step_agreement: np.ndarray
+    novelty: dict[str, np.ndarray]
+    step_novelty: dict[str, np.ndarray]
 
 
 def class_predictions(
-    policy: Policy, replay: ReplayBuffer, slots: np.ndarray, device: torch.device
+    policy: Policy,
+    novelty: Novelty | None,
+    replay: ReplayBuffer,
+    slots: np.ndarray,
+    device: torch.device,
 ) -> ClassPredictions:
-    """What agents of a policy with classes predicted in the finished episodes `slots` [M]."""
+    """What agents of a policy with classes predicted in the finished episodes `slots` [M].
+
+    Args:
+        policy: has a predictor.
+        novelty: scores of that predictor; None where they are unknown.
+        replay: holds the episodes.
+        slots: where.
+        device: of the policy.
+    """
     episodes, steps, sums = [], [], []
     for number, batch in in_parts(slots, lambda part: replay.batch(part, device)):
         packing = batch.packing
         episodes.append(number[packing.episode[packing.current].cpu().numpy()])
         steps.append(packing.step[packing.current].cpu().numpy())
-        sums.append(_sums_over_agents(policy, batch).cpu().numpy())
+        sums.append(_sums_over_agents(policy, novelty, batch).cpu().numpy())
     rows = np.concatenate(sums)
+    n_scores = 0 if novelty is None else len(SCORES)
     # Of each episode and of each step: sums over its rows.
     of_episode, of_step = (
-        _Sums(np.array([rows[group == i].sum(0) for i in range(group.max() + 1)]))
+        _Sums(np.array([rows[group == i].sum(0) for i in range(group.max() + 1)]), n_scores)
         for group in (np.concatenate(episodes), np.concatenate(steps))
     )
     return ClassPredictions(
@@ -176,39 +195,44 @@ def class_predictions(
         step_share=of_step.chosen / of_step.living[:, None],
         step_entropy=of_step.entropy / of_step.living,
         step_agreement=of_step.agreement / of_step.rows,
+        novelty=of_episode.novelty,
+        step_novelty=of_step.novelty,
     )
 
 
-@torch.no_grad()
 def log_probabilities(policy: Policy, batch: Batch) -> Tensor:
     """What agents of a policy with classes predict in the current rows: [R - B, A, K] float64."""
-    history = AgentHistory.of(batch.obs, batch.last_action)
-    logits = policy.class_logits(history, batch.packing.batch_sizes)
-    return logits[batch.packing.current].double().log_softmax(2)
+    return predicted(policy, batch).logits.log_softmax(2)
 
 
-def _sums_over_agents(policy: Policy, batch: Batch) -> Tensor:
+def _sums_over_agents(policy: Policy, novelty: Novelty | None, batch: Batch) -> Tensor:
     """Columns of `_Sums` for each current row, over its living agents."""
-    current = batch.packing.current
-    logs = log_probabilities(policy, batch)
+    found = predicted(policy, batch)
+    living, logs = found.living, found.logits.log_softmax(2)
     n_classes = logs.shape[2]
     probability = logs.exp()
     if policy.in_use is not None:
         logs = logs.masked_fill(~policy.in_use, 0.0)  # 0 log 0
     entropy = -(probability * logs).sum(2, keepdim=True) / math.log(len(policy.classes))
-    living = (batch.available_actions[current].sum(2, keepdim=True) > 1).double()
-    chosen = one_hot(batch.classes[current], n_classes)
+    chosen = one_hot(batch.classes[batch.packing.current], n_classes)
     parts = torch.cat([living, entropy * living, chosen * living, probability * living], 2).sum(1)
     agreement = parts[:, 2 : 2 + n_classes].amax(1) / parts[:, 0]
-    return torch.cat([torch.ones_like(agreement)[:, None], agreement[:, None], parts], 1)
+    columns = [torch.ones_like(agreement)[:, None], agreement[:, None], parts]
+    if novelty is not None:
+        scores = novelty.of_team(found)
+        columns.append(torch.stack([scores[name] for name in SCORES], 1))
+    return torch.cat(columns, 1)
 
 
 class _Sums:
-    """Sums over rows [G, 4 + 2K], by column."""
+    """Sums over rows [G, 4 + 2K + n_scores], by column; of the scores of novelty, means."""
 
-    def __init__(self, sums: np.ndarray):
+    def __init__(self, sums: np.ndarray, n_scores: int):
         self.rows, self.agreement, self.living, self.entropy = sums[:, :4].T
-        self.chosen, self.probability = np.split(sums[:, 4:], 2, axis=1)
+        of_classes, of_scores = np.split(sums[:, 4:], [sums.shape[1] - 4 - n_scores], axis=1)
+        self.chosen, self.probability = np.split(of_classes, 2, axis=1)
+        means = of_scores / self.rows[:, None]
+        self.novelty = dict(zip(SCORES, means.T, strict=False))
 
 
 def training_warnings(history: History, n_classes: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ from trama.config.backends import Env
 from trama.config.problems import Problem
 from trama.config.trees import without
 from trama.errors import TramaError
+from trama.learning.novelty import Novelty
 from trama.learning.policy import Policy, PolicySizes
 from trama.learning.representation import (
     TrainedRepresentation,
@@ -39,6 +40,8 @@ class TrainedModel:
         representation: None for a baseline and for an oracle.
         class_of_task: class that stands for each true task of the problem, by its name, and None
             where that is unknown; empty without classes. For measuring only: no policy reads it.
+        novelty: scores of novelty of the policy's predictor; None without classes, and where
+            training had no labels yet.
     """
 
     policy: Policy
@@ -51,6 +54,7 @@ class TrainedModel:
     study_seed: int
     representation: TrainedRepresentation | None
     class_of_task: dict[str, int | None]
+    novelty: Novelty | None
 
     def save(self, path: Path) -> None:
         """Write plain data and tensors on the CPU; equal models give equal bytes."""
@@ -63,6 +67,7 @@ class TrainedModel:
             "env": without(env, self.env.idle_keys),
             "representation": representation,
             "class_of_task": own_texts(self.class_of_task),
+            "novelty": None if self.novelty is None else self.novelty.content(),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         torch.save(content, path)
@@ -88,12 +93,14 @@ class TrainedModel:
             representation = content["representation"]
             if representation is not None:
                 representation = TrainedRepresentation.of(representation, device)
+            novelty = content["novelty"]
             return cls(
                 policy=policy.to(device),
                 problem=TypeAdapter(Problem).validate_python(content["problem"]),
                 env=Env.model_validate(content["env"]),
                 representation=representation,
                 class_of_task=content["class_of_task"],
+                novelty=None if novelty is None else Novelty.of(novelty, device),
                 **{name: content[name] for name in _PLAIN},
             )
         except Exception as error:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trama.learning.novelty import Fallback
 from trama.networks.agent import AgentHistory, ClassRepresentation, RecurrentNetwork, Told
 from trama.networks.entities import Grouping, group_entities
 
@@ -15,7 +16,7 @@ class PolicySizes:
     """All that is needed to build a policy again from its file.
 
     `n_classes`, that there is room for, is None for a policy without trajectory classes; the fields
-    after it, up to `conditioning`, then do not matter. `obs_features` and `actions` are names, as
+    after it, up to `class_dropout`, then do not matter. `obs_features` and `actions` are names, as
     in `EnvSpec`, where like entities share weights, and empty where the observation is one vector.
     """
 
@@ -29,6 +30,7 @@ class PolicySizes:
     representation_hidden_size: int = 32
     representation_size: int = 32
     conditioning: str = "input"
+    class_dropout: float = 0.0
     obs_features: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
 
@@ -40,16 +42,26 @@ class PolicySizes:
 
 @dataclass
 class PolicyState:
-    """Hidden states of N running episodes, [N, A, H]; the predictor's is None without classes."""
+    """Hidden states of N running episodes, [N, A, H]; the predictor's is None without classes.
+
+    `class_free` episodes are played without a class. `step` and `novelty` are counted where there
+    is a fallback.
+    """
 
     agent: Tensor
     predictor: Tensor | None
     last_action: Tensor  # [N, A] int64, -1 before the first action
+    class_free: Tensor  # [N] bool
+    step: Tensor  # [N] int64
+    novelty: Tensor  # [N, A], sum of an agent's scores of novelty so far
 
     def restart(self, envs: Tensor) -> None:
         """Begin new episodes in the environments `envs` [M] int64."""
         self.agent[envs] = 0.0
         self.last_action[envs] = -1
+        self.class_free[envs] = False
+        self.step[envs] = 0
+        self.novelty[envs] = 0.0
         if self.predictor is not None:
             self.predictor[envs] = 0.0
 
@@ -108,19 +120,35 @@ class Policy(nn.Module):
             self.in_use.zero_()
             self.in_use[torch.from_numpy(classes).to(self.in_use.device)] = True
 
-    def class_logits(self, history: AgentHistory, batch_sizes: list[int]) -> Tensor:
-        """What agents of a policy with classes predict over whole episodes, [R, A, K]."""
+    def predict(self, history: AgentHistory, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """What agents of a policy with classes predict over whole episodes.
+
+        Returns:
+            Logits [R, A, K], and the hidden states [R, A, H] that they come from.
+        """
         assert self.predictor is not None
-        logits: Tensor = self.predictor(history, batch_sizes)
-        return self._masked(logits)
+        logits, hidden = self.predictor.unroll(history, batch_sizes)
+        return self._masked(logits), hidden
+
+    def class_logits(self, history: AgentHistory, batch_sizes: list[int]) -> Tensor:
+        """The logits of `predict`."""
+        return self.predict(history, batch_sizes)[0]
 
     def _masked(self, logits: Tensor) -> Tensor:
         """Logits [..., K] in which classes that are not in use are impossible."""
         return logits if self.in_use is None else logits.masked_fill(~self.in_use, -torch.inf)
 
+    @property
+    def no_class(self) -> int | None:
+        """The number that stands for no class; None for a policy that never learnt without one."""
+        return self.sizes.n_classes if self.sizes.class_dropout > 0 else None
+
     def told(self) -> Told | None:
-        """What the agents are told of each class; None without classes."""
-        return None if self.class_representation is None else self.class_representation()
+        """What the agents are told of each class, and of `no_class`; None without classes."""
+        if self.class_representation is None:
+            return None
+        told: Told = self.class_representation()
+        return told if self.no_class is None else told.with_none()
 
     def action_values(
         self, history: AgentHistory, classes: Tensor, batch_sizes: list[int]
@@ -135,9 +163,14 @@ class Policy(nn.Module):
         def zeros(size: int) -> Tensor:
             return torch.zeros(n_envs, agents, size, device=device)
 
-        predictor = None if self.predictor is None else zeros(self.predictor.hidden_size)
-        last_action = torch.full((n_envs, agents), -1, device=device)
-        return PolicyState(zeros(self.agent.hidden_size), predictor, last_action)
+        return PolicyState(
+            agent=zeros(self.agent.hidden_size),
+            predictor=None if self.predictor is None else zeros(self.predictor.hidden_size),
+            last_action=torch.full((n_envs, agents), -1, device=device),
+            class_free=torch.zeros(n_envs, dtype=torch.bool, device=device),
+            step=torch.zeros(n_envs, dtype=torch.int64, device=device),
+            novelty=torch.zeros(n_envs, agents, device=device),
+        )
 
     @torch.no_grad()
     def act(
@@ -148,6 +181,7 @@ class Policy(nn.Module):
         epsilon: float,
         generator: torch.Generator | None,
         given: Tensor | None = None,
+        fallback: Fallback | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Choose actions and update `state`.
 
@@ -158,7 +192,8 @@ class Policy(nn.Module):
             epsilon: share of uniformly random available actions.
             generator: source of exploration; None means greedy: argmax of class and of action.
             given: [N] int64, class that all agents of an environment use instead of a predicted
-                one; the predictor then rests.
+                one, or `no_class`; the predictor then rests.
+            fallback: tells agents when to use no class; of a policy that learnt without one.
 
         Returns:
             Actions [N, A] and classes used [N, A], both int64 (classes are 0 without a predictor).
@@ -174,6 +209,13 @@ class Policy(nn.Module):
                 classes = logits.argmax(2)
             else:
                 classes = _sample(logits.softmax(2), generator)
+            if self.no_class is not None:
+                without = state.class_free.unsqueeze(1)
+                if fallback is not None:
+                    state.step += 1
+                    state.novelty += fallback.scores(logits, state.predictor)
+                    without = without | fallback.applies(state.novelty, state.step)
+                classes = classes.masked_fill(without, self.no_class)
         values, state.agent = self.agent.step(history, state.agent, classes, self.told())
         actions = greedy(values, available)
         if generator is not None:

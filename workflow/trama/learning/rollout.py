@@ -1,14 +1,15 @@
 """Playing episodes with a policy: many environments in lockstep, written straight into replay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from trama.environments.base import Observation, VectorEnv
-from trama.learning.policy import Policy, PolicyState
+from trama.learning.novelty import Fallback
+from trama.learning.policy import Policy
 from trama.learning.replay import OBS_DTYPE, ReplayBuffer
 from trama.learning.stopwatch import Stopwatch
 
@@ -48,7 +49,8 @@ class Rollout:
         policy: chooses the actions.
         replay: its `n_running` equals `env.n_envs`.
         device: where the policy lives.
-        generator: exploration on `device`; None plays greedily.
+        generator: exploration on `device`, and which episodes are played without a class; None
+            plays greedily, with classes.
         timed: where the wall time of the phase `environment` is added: the environments' steps.
     """
 
@@ -65,20 +67,37 @@ class Rollout:
         self.device, self.generator = device, generator
         self.timed = timed or Stopwatch()
 
-    def reset(self, seed: int, given: np.ndarray | None = None) -> None:
+    def reset(
+        self, seed: int, given: np.ndarray | None = None, fallback: Fallback | None = None
+    ) -> None:
         """Start all environments anew; unfinished episodes are dropped.
 
         Args:
             seed: of the environments.
             given: [N] class that all agents of an environment use instead of a predicted one.
+            fallback: tells agents when to use no class.
         """
         self._given = None if given is None else torch.from_numpy(given).to(self.device)
+        self._fallback = fallback
         self._begin(self.env.reset(seed))
 
     def _begin(self, seen: Observation) -> None:
         self._seen = seen
         self._state = self.policy.initial_state(self.env.n_envs, self.device)
         self.replay.discard_running()
+        self._drop_classes(np.arange(self.env.n_envs))
+
+    def _restart(self, envs: np.ndarray) -> None:
+        """Let the policy begin new episodes in the environments `envs` [M]."""
+        self._state.restart(torch.from_numpy(envs).to(self.device))
+        self._drop_classes(envs)
+
+    def _drop_classes(self, envs: np.ndarray) -> None:
+        """Draw which of the new episodes of the environments `envs` [M] are without a class."""
+        if self.generator is not None and self.policy.no_class is not None:
+            drawn = torch.rand(len(envs), generator=self.generator, device=self.device)
+            dropped = drawn < self.policy.sizes.class_dropout
+            self._state.class_free[torch.from_numpy(envs).to(self.device)] = dropped
 
     def step(self, epsilon: float = 0.0) -> np.ndarray:
         """One step of every environment; returns the slots of the episodes that it finished."""
@@ -90,6 +109,7 @@ class Rollout:
             epsilon,
             self.generator,
             self._given,
+            self._fallback,
         )
         chosen = actions.cpu().numpy()
         with self.timed("environment"):
@@ -98,23 +118,24 @@ class Rollout:
         self._seen = outcome.observation
         lost = np.flatnonzero(self.env.lost)
         if len(lost):
-            self._state.restart(torch.from_numpy(lost).to(self.device))
+            self._restart(lost)
             self.replay.discard_running(lost)
         ended = np.flatnonzero(outcome.terminated | outcome.truncated)
         if len(ended) == 0:
             return ended
-        self._state.restart(torch.from_numpy(ended).to(self.device))
+        self._restart(ended)
         return self.replay.finish(
             ended, outcome.last, outcome.terminated, outcome.won, outcome.task
         )
 
     def state_dict(self) -> dict[str, Any]:
         """The running episodes: environments, what they show, hidden states, and exploration."""
+        state = self._state
         generator = None if self.generator is None else self.generator.get_state()
         return {
             "env": {name: torch.tensor(part) for name, part in self.env.snapshot().items()},
             "seen": [torch.tensor(part) for part in self._seen],
-            "policy": [self._state.agent, self._state.predictor, self._state.last_action],
+            "policy": [state.agent, state.predictor, state.last_action, state.class_free],
             "generator": generator,
         }
 
@@ -130,11 +151,13 @@ class Rollout:
             self._begin(fresh)
             return
         self._seen = Observation(*(part.numpy() for part in state["seen"]))
-        agent, predictor, last_action = state["policy"]
-        self._state = PolicyState(
-            agent.to(self.device),
-            None if predictor is None else predictor.to(self.device),
-            last_action.to(self.device),
+        agent, predictor, last_action, class_free = state["policy"]
+        self._state = replace(
+            self.policy.initial_state(self.env.n_envs, self.device),
+            agent=agent.to(self.device),
+            predictor=None if predictor is None else predictor.to(self.device),
+            last_action=last_action.to(self.device),
+            class_free=class_free.to(self.device),
         )
 
 
@@ -145,6 +168,7 @@ def play_episodes(
     seed: int,
     device: torch.device,
     given: np.ndarray | None = None,
+    fallback: Fallback | None = None,
 ) -> tuple[ReplayBuffer, np.ndarray]:
     """Play `n_episodes` greedy episodes; the same seed gives the same episodes.
 
@@ -159,6 +183,7 @@ def play_episodes(
         device: where the policy lives.
         given: [n_episodes] class that all agents of an episode use instead of a predicted one; it
             does not alter how episodes start.
+        fallback: tells agents when to use no class; it does not alter that, either.
 
     Returns:
         A buffer that holds them, and their slots [n_episodes].
@@ -170,7 +195,8 @@ def play_episodes(
     rollout = Rollout(env, policy, replay, device, generator=None)
     slots: list[int] = []
     for number in range(rounds):
-        rollout.reset(seed + number, None if given_by_round is None else given_by_round[number])
+        of_round = None if given_by_round is None else given_by_round[number]
+        rollout.reset(seed + number, of_round, fallback)
         waiting = np.ones(env.n_envs, dtype=bool)
         first: dict[int, int] = {}
         while waiting.any():

@@ -41,6 +41,15 @@ class Told(NamedTuple):
     scale: Tensor | None = None
     head: Tensor | None = None
 
+    def with_none(self) -> "Told":
+        """The same with one more class, the last, of which nothing is told: all zeros."""
+        return Told(
+            *(
+                None if part is None else torch.cat([part, torch.zeros_like(part[:1])])
+                for part in self
+            )
+        )
+
 
 class RecurrentNetwork(nn.Module):
     """fc, ReLU, GRU, linear: shared by the agents (METHOD: policy and class predictor, section 5).
@@ -100,10 +109,21 @@ class RecurrentNetwork(nn.Module):
         Returns:
             Outputs [R, A, output_size].
         """
+        return self.unroll(history, batch_sizes, classes, told)[0]
+
+    def unroll(
+        self,
+        history: AgentHistory,
+        batch_sizes: list[int],
+        classes: Tensor | None = None,
+        told: Told | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs as those of `forward`, and the hidden states [R, A, H] that they come from."""
         shape = history.action_and_agent.shape
         encoded, shown = self._encode(history, classes, told)
         hidden = self.recurrence(encoded, [m * shape[1] for m in batch_sizes])
-        return self._decode(hidden, shown, classes, told).unflatten(0, shape)
+        outputs = self._decode(hidden, shown, classes, told)
+        return outputs.unflatten(0, shape), hidden.unflatten(0, shape)
 
     def step(
         self,

@@ -20,6 +20,12 @@ Files = Mapping[str, Mapping[int, Path]]
 Inputs = Mapping[str, Sequence[Path]]
 """Files that a figure or table is made from, by their kind, in the order in which they appear."""
 
+FALLBACK = "fallback"
+"""Stands for the classes of agents that use none while their episode looks novel to them."""
+
+PREDICTED = "predicted"
+"""Stands for the classes that agents predict, beside those that they are given."""
+
 OVERALL = "overall"
 """Stands for all tasks of a problem together, each with the same weight."""
 
@@ -289,6 +295,14 @@ def read_given_classes(paths: Iterable[Path]) -> pd.DataFrame:
     return _read_runs(paths, "given_classes").assign(task_set=TRAINED)
 
 
+def read_fallback(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return the test episodes of several runs whose agents might use no class.
+
+    See `read_episodes`; `given` is `FALLBACK`.
+    """
+    return _read_runs(paths, "fallback").assign(given=FALLBACK)
+
+
 def _read_runs(paths: Iterable[Path], kind: str) -> pd.DataFrame:
     frames = []
     files: dict[tuple[str, str, int], Path] = {}
@@ -381,23 +395,29 @@ def scores(
 
 
 def given_scores(
-    given: pd.DataFrame, policy: str, kind: str, predicted: Scores, seeds: Sequence[int]
+    given: pd.DataFrame,
+    policy: str,
+    kind: str,
+    predicted: Scores,
+    seeds: Sequence[int],
+    column: str = "won",
 ) -> dict[str, np.ndarray]:
-    """Average the wins of each run on each task with classes that its agents were given.
+    """Average the episodes of each run on each task whose agents did not use predicted classes.
 
     Args:
-        given: of one problem or several, as `read_given_classes` returns them.
+        given: of one problem or several, as `read_given_classes` and `read_fallback` return them.
         policy: `last` or `best`.
-        kind: of the given classes.
+        kind: of the given classes, or `FALLBACK`.
         predicted: scores of the same runs with the classes that agents predict.
         seeds: of the runs.
+        column: what is averaged.
 
     Returns:
-        Win rates of the variants, seeds and tasks of `predicted`, with NaN where a run has no such
+        Scores of the variants, seeds and tasks of `predicted`, with NaN where a run has no such
         class for a task.
     """
     rows = given[(given["policy"] == policy) & (given["given"] == kind)]
-    means = rows.groupby(["variant", "seed", "problem", "task"])["won"].mean().to_dict()
+    means = rows.groupby(["variant", "seed", "problem", "task"])[column].mean().to_dict()
 
     def of_run(variant: str, seed: int) -> list[float]:
         return [means.get((variant, seed, *task), np.nan) for task in predicted.tasks]

@@ -28,6 +28,7 @@ from trama.learning.history import History
 from trama.learning.labels import Clustering, ClusterLabels, Labels, TrueTaskLabels
 from trama.learning.mixture import shift_mixture
 from trama.learning.model import TrainedModel
+from trama.learning.novelty import Novelty, fit_novelty
 from trama.learning.policy import Policy
 from trama.learning.replay import NO_LABEL, ReplayBuffer
 from trama.learning.representation import TrainedRepresentation
@@ -237,6 +238,7 @@ class _Run:
         self.best_weights: dict[str, torch.Tensor] = {}
         self.best_representation: TrainedRepresentation | None = None
         self.best_class_of_task: dict[str, int | None] = {}
+        self.best_novelty: Novelty | None = None
         self.clusterings: list[Clustering] = []
         self._warned: set[str] = set()
 
@@ -261,9 +263,17 @@ class _Run:
         labels = self.trainer.labels
         return {} if labels is None else labels.class_of_task(self.replay, self.test_env.spec.tasks)
 
+    @property
+    def novelty(self) -> Novelty | None:
+        """Scores of novelty of the predictor as it is now."""
+        policy = self.trainer.learner.policy
+        if policy.predictor is None:
+            return None
+        return fit_novelty(policy, self.replay, self.trainer.device)
+
     def state_dict(self) -> State:
         """See `Resumable`."""
-        best = self.best_representation
+        best, novelty = self.best_representation, self.best_novelty
         return {
             "trainer": self.trainer.state_dict(),
             "history": self.history.state_dict(),
@@ -271,6 +281,7 @@ class _Run:
             "clusterings": [as_state(clustering) for clustering in self.clusterings],
             "best_weights": self.best_weights,
             "best_representation": None if best is None else best.content(),
+            "best_novelty": None if novelty is None else novelty.content(),
             "warned": sorted(self._warned),
             "lost_tests": self.test_env.lost_episodes,
             **{name: getattr(self, name) for name in _MEASURED},
@@ -294,6 +305,9 @@ class _Run:
         best = state["best_representation"]
         if best is not None:
             self.best_representation = TrainedRepresentation.of(best, self.trainer.device)
+        novelty = state["best_novelty"]
+        if novelty is not None:
+            self.best_novelty = Novelty.of(novelty, self.trainer.device)
         self._warned = set(state["warned"])
         self.test_env.lost_episodes = state["lost_tests"]
         for name in _MEASURED:
@@ -355,18 +369,27 @@ class _Run:
             self.best_weights = copy.deepcopy(policy.state_dict())
             self.best_representation = copy.deepcopy(self.representation)
             self.best_class_of_task = self.class_of_task
+            self.best_novelty = self.novelty
         self._warn()
 
     def last_model(self) -> TrainedModel:
         """The policy and representation of now."""
         policy = self.trainer.learner.policy
-        return self._model(policy, self.win_rate, self.representation, self.class_of_task)
+        return self._model(
+            policy, self.win_rate, self.representation, self.class_of_task, self.novelty
+        )
 
     def best_model(self) -> TrainedModel:
         """The policy and representation of the best test."""
         policy = copy.deepcopy(self.trainer.learner.policy)
         policy.load_state_dict(self.best_weights)
-        return self._model(policy, self.best[0], self.best_representation, self.best_class_of_task)
+        return self._model(
+            policy,
+            self.best[0],
+            self.best_representation,
+            self.best_class_of_task,
+            self.best_novelty,
+        )
 
     def _model(
         self,
@@ -374,6 +397,7 @@ class _Run:
         win_rate: float,
         representation: TrainedRepresentation | None,
         class_of_task: dict[str, int | None],
+        novelty: Novelty | None,
     ) -> TrainedModel:
         params = self.params
         return TrainedModel(
@@ -387,6 +411,7 @@ class _Run:
             study_seed=params.study_seed,
             representation=representation,
             class_of_task=class_of_task,
+            novelty=novelty,
         )
 
     def _recluster(self) -> None:

@@ -7,17 +7,19 @@ class wins as much as the predicted one, the policy does not use its class.
 from trama.config.relations import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
-from trama.reporting.statistics import OVERALL, Inputs
+from trama.reporting.statistics import OVERALL, PREDICTED, Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
-
-PREDICTED = "predicted"
-"""Stands for the classes that agents predict, beside those that they are given."""
 
 SWAP = {"swap_effect": "Effect", "swap_actions": "Actions"}
 """Metrics of a swap of classes, and what the table calls them."""
 
-_GIVEN = {"true_class": "True class", "random_class": "Random class", "wrong_class": "Wrong class"}
+_GIVEN = {
+    "true_class": "True class",
+    "random_class": "Random class",
+    "wrong_class": "Wrong class",
+    "no_class": "No class",
+}
 
 
 def class_use(inputs: Inputs, params: TableParams, problem: str) -> Table:
@@ -102,6 +104,7 @@ def _given_words(params: TableParams) -> str:
     return (
         ", and with one class that all agents are given instead: the true one, which stands for "
         "the task (of clusters, the most frequent label of its episodes), a random one, or a wrong "
-        "one, both drawn for each episode; n/a where a run has no such class. The CSV also has the "
+        "one, both drawn for each episode, or none; n/a where a run has no such class, or never "
+        "learnt without one. The CSV also has the "
         "differences to the predicted classes, run by run"
     )

@@ -25,6 +25,7 @@ _GIVEN = {
     "true_class": "the true class",
     "random_class": "a random class",
     "wrong_class": "a wrong class",
+    "no_class": "no class",
 }
 _SWAP = {
     "swap_effect": "change of action values when classes are swapped, over their spread",
