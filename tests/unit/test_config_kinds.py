@@ -151,7 +151,7 @@ def test_params_hold_the_section_of_the_chosen_backend_alone() -> None:
 
 
 def test_a_problem_of_another_kind_overrides_the_section_of_its_backend() -> None:
-    given = config("Scenes", backend="stage").model_dump()
+    given = config("Scenes", backend="stage").model_dump(exclude_unset=True)
     given["problems"]["Scenes"]["env"] = {"stage": {"max_steps": 3}}
     made = TwoKinds.model_validate(given)
     assert isinstance(made.env_for("Scenes"), TwoBackends)

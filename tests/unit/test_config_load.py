@@ -156,25 +156,25 @@ def test_only_problems_of_the_study_are_held_to_the_backend(tmp_path: Path) -> N
         )
 
 
-MARINE = (
-    "{symbol: m, speed: 3, damage: 9, range: 5, sight: 9, radius: 0.4, health: 45, cooldown: 0.6}"
+SENTRY = (
+    "{symbol: q, speed: 3, damage: 9, range: 5, sight: 9, radius: 0.4, health: 45, cooldown: 0.6}"
 )
 
 
 def test_units_are_those_of_the_problems_own_environment(tmp_path: Path) -> None:
-    marines = f"Marines: {{units: [3m2s, 5m], env: {{smax: {{roster: {{marine: {MARINE}}}}}}}}}"
-    base = {"study": {"problems": ["Marines"]}, "evaluate": {"task_sets": ["others"]}}
-    task_set = "task_sets: {others: {units: [4m1s]}}"
-    config = _load(f"problems: {{{marines}}}\n{task_set}", base, tmp_path)
-    assert config.env_for("Marines").smax.units["m"] == "marine"
+    own = f"Own: {{units: [3q2s, 5q], env: {{smax: {{roster: {{sentry: {SENTRY}}}}}}}}}"
+    base = {"study": {"problems": ["Own"]}, "evaluate": {"task_sets": ["others"]}}
+    task_set = "task_sets: {others: {units: [4q1s]}}"
+    config = _load(f"problems: {{{own}}}\n{task_set}", base, tmp_path)
+    assert config.env_for("Own").smax.units["q"] == "sentry"
     with pytest.raises(TramaError) as caught:
-        _load(f"problems: {{{marines}, More: {{units: [5m]}}}}\n{task_set}", base, tmp_path)
+        _load(f"problems: {{{own}, More: {{units: [5q]}}}}\n{task_set}", base, tmp_path)
     assert "problems.More.units[0]" in str(caught.value)
-    both = {**base, "study": {"problems": ["SurComb3", "Marines"]}}
+    both = {**base, "study": {"problems": ["SurComb3", "Own"]}}
     with pytest.raises(TramaError) as caught:
-        _load(f"problems: {{{marines}}}\n{task_set}", both, tmp_path)
+        _load(f"problems: {{{own}}}\n{task_set}", both, tmp_path)
     (_, line) = str(caught.value).splitlines()
-    assert "does not suit problem 'SurComb3': '4m1s' has a unit type that the problem does" in line
+    assert "does not suit problem 'SurComb3': '4q1s' has a unit type that the problem does" in line
 
 
 # A malformed --configfile, and what the message must hold besides the file's name.

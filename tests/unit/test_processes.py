@@ -240,10 +240,10 @@ def test_close_leaves_nothing_and_a_reset_starts_anew(games: Open, tmp_path: Pat
 def test_tasks_have_the_chances_that_they_are_given(games: Open) -> None:
     """From the next episode on; what else is random in an episode is the same."""
     usual, env = games(2), games(2)
-    steps = _play(usual, 60, usual.reset(2))
-    seen = env.reset(2)
-    assert np.array_equal(env.task, usual.task)
-    first = env.task
+    seen = usual.reset(2)
+    first = usual.task
+    steps = _play(usual, 60, seen)
+    assert np.array_equal(env.reset(2).state, seen.state) and np.array_equal(env.task, first)
     env.set_task_chances(np.array([0.0, 0.3, 0.7]))
     shifted = _play(env, 60, seen)
     lengths = [[(s.terminated | s.truncated).tolist() for s in run] for run in (steps, shifted)]

@@ -15,8 +15,10 @@ are the same at every level of it. Without noise it is JaxMARL's own class that 
 
 import copy
 import functools
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 import jax
@@ -147,7 +149,9 @@ class NoisyUnits(SMAX):
         super().__init__(**settings)
         self.noise = noise
 
-    def _world_step(self, key: Array, state: Units, actions: tuple[Array, Array]) -> Units:
+    def _world_step(  # type: ignore[override]  # of what JAX compiles
+        self, key: Array, state: Units, actions: tuple[Array, Array]
+    ) -> Units:
         """Let SMAX see as many unit types as units for this moment, each with its factors."""
         types = state.unit_types
         moment = copy.copy(self)
@@ -157,10 +161,10 @@ class NoisyUnits(SMAX):
         moment.unit_type_attacks = self.unit_type_attacks[types] * damage
         cooldown = self._factors(key, _COOLDOWN, self.noise.cooldown)
         moment.unit_type_weapon_cooldowns = self.unit_type_weapon_cooldowns[types] * cooldown
-        units = state.replace(unit_types=jnp.arange(self.num_agents, dtype=types.dtype))
+        units = replace(state, unit_types=jnp.arange(self.num_agents, dtype=types.dtype))
         # Not the compiled one, whose cache would keep the copy.
-        after = SMAX._world_step.__wrapped__(moment, key, units, actions)
-        return after.replace(unit_types=types)
+        after: Units = inspect.unwrap(SMAX._world_step)(moment, key, units, actions)
+        return replace(after, unit_types=types)
 
     def _factors(self, key: Array, number: int, deviation: float) -> Array:
         """One factor for each unit."""
@@ -184,11 +188,11 @@ class NoisyBattle(HeuristicEnemySMAX):
         if noise.damage or noise.cooldown:
             self._env = NoisyUnits(noise, **settings)
 
-    def step_env(
+    def step_env(  # type: ignore[override]  # of what JAX compiles
         self, key: Array, state: Battle, actions: Any, get_state_sequence: bool = False
     ) -> Any:
         """Show the enemies' policy all units, by which it knows the available actions."""
-        seen = state.replace(enemy_policy_state=(state.enemy_policy_state, state.state))
+        seen = replace(state, enemy_policy_state=(state.enemy_policy_state, state.state))
         return super().step_env(key, seen, actions, get_state_sequence)
 
     def get_enemy_actions(self, key: Array, policy_state: Any, enemy_obs: Array) -> Any:
@@ -218,10 +222,10 @@ class Battles(Simulation[Mixture, Battle]):
         speed, damage, attack_range, sight, radius, health, cooldown = (
             jnp.array(values, dtype=jnp.float32) for values in numbers
         )
-        game = HeuristicEnemySMAX
+        make: Callable[..., HeuristicEnemySMAX] = HeuristicEnemySMAX
         if noise.damage or noise.cooldown or noise.enemy:
-            game = functools.partial(NoisyBattle, noise)
-        self.game = game(
+            make = functools.partial(NoisyBattle, noise)
+        self.game = make(
             num_allies=team_size,
             num_enemies=team_size,
             map_width=MAP_SIZE,
