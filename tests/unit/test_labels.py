@@ -127,7 +127,7 @@ def test_there_is_nothing_to_match_before_the_first_labels() -> None:
         clustering = labels.recluster(replay, 100, 50, CPU)
         assert clustering is not None and "label_consistency" not in clustering.metrics
         first.append(clustering.clusters.labels)
-    assert np.array_equal(*first)
+    assert np.array_equal(first[0], first[1])
 
 
 def test_what_a_clustering_reports() -> None:

@@ -743,8 +743,8 @@ def test_claims_of_labels_need_a_random_start_beside_them(tmp_path: Path) -> Non
     study = write_study(tmp_path, config)
     table = table_of("claims", study, config)
     # The paper has no labels that are matched.
-    rows = _where(_csv(table), metric="label_consistency_difference")
-    assert rows[["variant", "over"]].to_numpy().tolist() == [["trama", "trama_random"]]
+    differences = _where(_csv(table), metric="label_consistency_difference")
+    assert differences[["variant", "over"]].to_numpy().tolist() == [["trama", "trama_random"]]
     of_labels = [row[1] for row in table.rows if row[0] == "labels"]
     assert of_labels == [
         "labels kept from one clustering to the next, which starts from old centroids",
@@ -841,10 +841,10 @@ def test_cost_of_the_parts_of_a_training(study: Path, config: Config) -> None:
         *("predictor", "label", "vqvae", "cluster")
     ]
     frame = _where(_csv(table), problem="SurComb4", variant="trama", phase="cluster")
-    seconds = [timing["cluster"] for timing in timings]
+    seconds = np.array([timing["cluster"] for timing in timings])
     assert frame["seed"].tolist() == [0, 1, 2, 3]
-    assert frame["seconds"].tolist() == pytest.approx(seconds)
-    assert frame["share"].tolist() == pytest.approx((np.array(seconds) / total).tolist())
+    assert frame["seconds"].tolist() == pytest.approx(seconds.tolist())
+    assert frame["share"].tolist() == pytest.approx((seconds / total).tolist())
 
 
 def test_a_part_that_one_seed_alone_had_counts_for_all(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ PREDICTION_METRICS: dict[str, str] = {
 """Values of `metric` in predictions, each explained in a sentence."""
 
 PHASES: dict[str, str] = {
-    "environment": "steps of the training environments",
+    "environment": "steps of the training environments, compilation included",
     "play": "the agents' actions and classes in them, and the replay buffer",
     "update": "updates of agents and mixer, with the draw of the batch",
     "predictor": "loss and gradient of the class predictor in these updates",

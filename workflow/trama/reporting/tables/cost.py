@@ -50,7 +50,7 @@ def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
         shares = of_run.groupby("phase")["share"].sum() / len(params.seeds)
         rows.append(
             [
-                *run,
+                *map(str, run),
                 f"{of_run['seconds'].sum() / 60 / len(params.seeds):.1f}",
                 *(f"{100 * shares[p]:.1f}" if p in shares else MISSING for p in _PARTS),
             ]
@@ -60,14 +60,15 @@ def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
         caption=[
             "Minutes of wall time of a training as it measured them, without its start, over all "
             "parts of a training that was interrupted, and the percentages that its parts took, "
-            "mean over seeds: steps of the environments; actions and classes of the agents, and "
-            "the replay buffer; the updates of agents and mixer, without the class predictor; the "
-            "loss and the gradient of the predictor; classes of new episodes; updates of the "
-            "VQ-VAE; re-clusterings, with the classifier's training; tests; checkpoints. n/a: the "
-            "variant has no such part. Memory stands in the table of wall times: a job is one "
-            "process. Nothing waits for a GPU to measure these times: what was started there "
-            "counts where the host next waits for it, often in acting. These numbers differ from "
-            f"run to run; the machines stand in ``results/{study}/provenance`` and in the logs."
+            "mean over seeds: steps of the environments, their compilation included; actions and "
+            "classes of the agents, and the replay buffer; the updates of agents and mixer, "
+            "without the class predictor; the loss and the gradient of the predictor; classes of "
+            "new episodes; updates of the VQ-VAE; re-clusterings, with the classifier's training; "
+            "tests; checkpoints. n/a: the variant has no such part. Memory stands in the table of "
+            "wall times: a job is one process. Nothing waits for a GPU to measure these times: "
+            "what was started there counts where the host next waits for it, often in acting. "
+            "These numbers differ from run to run; the machines stand in "
+            f"``results/{study}/provenance`` and in the logs."
         ],
         header=["Problem", "Variant", "Minutes", *_PARTS.values()],
         align="ll" + "r" * (1 + len(_PARTS)),
