@@ -8,7 +8,7 @@ import torch
 
 from fakes import CPU, cluster_labels, played_replay, random_env, small_cluster, small_train
 from trama.config.model import Representation
-from trama.learning.class_number import Returns, compare_class_numbers
+from trama.learning.class_number import Trajectories, compare_class_numbers
 from trama.learning.clustering import Clusters, label_consistency
 from trama.learning.embedding import TrajectoryEmbedding
 from trama.learning.labels import ClusterLabels, TrueTaskLabels
@@ -330,11 +330,13 @@ def test_value_reads_states_and_rewards_of_the_clustered_episodes(
     )
     labels = _labels(replay, chosen, n_classes=2)
     labels.label(replay, replay.finished, CPU)
-    seen: list[Returns] = []
+    seen: list[Trajectories] = []
 
-    def compared(criterion: str, points: np.ndarray, most: int, seed: int, returns: Any) -> Any:
-        seen.append(returns())
-        return compare_class_numbers("value", points, most, seed, returns)
+    def compared(
+        criterion: str, points: np.ndarray, most: int, seed: int, trajectories: Any
+    ) -> Any:
+        seen.append(trajectories())
+        return compare_class_numbers("value", points, most, seed, trajectories)
 
     monkeypatch.setattr("trama.learning.labels.compare_class_numbers", compared)
     assert labels.recluster(replay, 100, 70, CPU) is not None
@@ -354,6 +356,7 @@ def test_value_reads_states_and_rewards_of_the_clustered_episodes(
             to_go = replay.reward[slot, step:length].sum(dtype=np.float64)
             assert seen[0].to_go[row] == pytest.approx(to_go, abs=1e-5)
             np.testing.assert_allclose(seen[0].feature[row, 2:], scaled[step], rtol=1e-6)
+        np.testing.assert_allclose(seen[0].first[number], scaled[0], rtol=1e-6)
 
 
 def test_collapsed_embeddings_keep_the_classes(caplog: pytest.LogCaptureFixture) -> None:

@@ -318,7 +318,7 @@ def test_the_criterion_of_a_representation_chooses_its_number_of_classes(
     assert read_centroids(tmp_path / "centroids.parquet")[0].shape == (3, points.shape[1])
     network = Classifier(points.shape[1], 6, small_cluster().classifier)
     load_weights(network, tmp_path / "classifier.pt", "cluster", CPU)
-    given = network.classify(torch.from_numpy(points), torch.arange(3))
+    given = network.classify(torch.tensor(points), torch.arange(3))
     assert float((given.numpy() == label).mean()) > 0.95
 
 

@@ -53,7 +53,7 @@ class Study(Section):
         return self
 
 
-Criterion = Literal["silhouette", "gap", "bic", "stability", "value"]
+Criterion = Literal["silhouette", "gap", "bic", "slope", "stability", "value", "foretold"]
 MOST_CLASSES = 8
 """Largest number of classes that criteria compare, unless a representation says another."""
 
@@ -64,8 +64,9 @@ class ClassNumber(Section):
     criterion: Criterion = Field(
         ...,
         description="Choose K from the data in place of n_classes: by silhouette (published), gap "
-        "statistic, BIC of a Gaussian mixture, stability of halves of the data, or value, which "
-        "asks how well the classes predict returns.",
+        "statistic, BIC of a Gaussian mixture, slope of its likelihood, stability of halves of the "
+        "data, value (whether more classes predict returns better) or foretold (whether the first "
+        "state tells the class).",
     )
     most: int = Field(
         default=MOST_CLASSES,

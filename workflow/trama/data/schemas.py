@@ -424,9 +424,11 @@ KINDS: dict[str, FileKind] = {
                 _column(
                     "score",
                     pa.float64(),
-                    "silhouette: mean; gap: gap statistic; bic: minus the BIC over the number of "
-                    "trajectories; stability: prediction strength; value: explained share of the "
-                    "variance of returns-to-go. Higher is better, but each criterion has its rule",
+                    "silhouette: mean; gap: gap statistic; bic, slope: log likelihood of a mixture "
+                    "less its penalty, per trajectory; stability: prediction strength; value: "
+                    "explained share of the variance of returns-to-go; foretold: Cohen's kappa of "
+                    "the class and the one told by the first state. Higher is better, but each "
+                    "criterion has its rule",
                 ),
                 _column(
                     "standard_error",

@@ -25,24 +25,26 @@ if TYPE_CHECKING:
 FEWEST_PER_CLASS = 4
 """Different embeddings per class that a criterion needs: it must be able to halve a class."""
 SAMPLE = 2_000
-"""Trajectories that all criteria but `value` look at, at most."""
-N_INIT = 3
-"""k-means++ starts of each clustering that is compared."""
+"""Trajectories that criteria of the embeddings alone look at, at most."""
+N_INIT = 5
+"""k-means++ starts of each clustering, and starts of each mixture, that are compared."""
 REFERENCES = 10
 """Data sets without structure that the gap statistic compares with."""
 SPLITS = 5
 """Random halvings of `stability`."""
 STRONG = 0.8
 """Prediction strength from which on a number of clusters is supported (Tibshirani & Walther)."""
+FORETOLD = 0.9
+"""Agreement above chance from which on the first state foretells the class."""
 FOLDS = 5
-"""Parts of the cross-validation of `value`."""
+"""Parts of the cross-validations of `value` and `foretold`."""
 STEPS_PER_TRAJECTORY = 8
 """Steps of a trajectory that `value` predicts at, evenly spread: neighbours are nearly the same."""
 RIDGE = 10.0
-"""Penalty of `value` on squared coefficients of standardised features, worth so many rows."""
+"""Penalty on coefficients of standardised features, in the worth of so many rows."""
 MOST_COMPONENTS = 8
 HELD_VARIANCE = 0.95
-"""`bic` fits mixtures to the principal components that hold this share, at most so many."""
+"""Mixtures are fitted to the principal components that hold this share, at most so many."""
 LEAST_VARIANCE = 1e-3
 """Added to the variances of a mixture's components, as a share of the data's."""
 
@@ -67,15 +69,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Returns:
-    """Some steps of M trajectories, and what came after them: what `value` reads.
+class Trajectories:
+    """What `value` and `foretold` read of M trajectories beside their embeddings.
 
     Attributes:
-        trajectory: of each of R rows, [R] indices below M.
-        feature: [R, F] time step and state.
+        first: scaled state at the first step, [M, S].
+        trajectory: that each of R steps is of, [R] indices below M.
+        feature: of these steps, [R, F]: time and state.
         to_go: [R] undiscounted sum of the rewards from the step on.
     """
 
+    first: np.ndarray
     trajectory: np.ndarray
     feature: np.ndarray
     to_go: np.ndarray
@@ -97,16 +101,18 @@ def spread_steps(length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return trajectory, step
 
 
-def returns_at(
+def read_trajectories(
+    first: np.ndarray,
     trajectory: np.ndarray,
     step: np.ndarray,
     state: np.ndarray,
     reward: np.ndarray,
     length: np.ndarray,
-) -> Returns:
-    """The returns-to-go at some steps.
+) -> Trajectories:
+    """Put together what criteria read.
 
     Args:
+        first: scaled first state of each trajectory, [M, S].
         trajectory, step: [R] of `spread_steps`.
         state: scaled states there, [R, S].
         reward: of all steps of all trajectories, one after the other.
@@ -116,7 +122,7 @@ def returns_at(
     total = np.concatenate([[0.0], np.cumsum(reward, dtype=np.float64)])
     to_go = total[end[trajectory]] - total[(end - length)[trajectory] + step]
     feature = np.column_stack([step, step.astype(np.float64) ** 2, state])
-    return Returns(trajectory, feature, to_go)
+    return Trajectories(first, trajectory, feature, to_go)
 
 
 def compare_class_numbers(
@@ -124,7 +130,7 @@ def compare_class_numbers(
     embedding: np.ndarray,
     most: int,
     seed: int,
-    returns: Callable[[], Returns],
+    trajectories: Callable[[], Trajectories],
 ) -> Comparison:
     """Ask a criterion for the number of classes of trajectory embeddings [M, d].
 
@@ -136,7 +142,7 @@ def compare_class_numbers(
         embedding: [M, d].
         most: largest candidate.
         seed: of all that is drawn; equal seeds give equal results.
-        returns: gives the returns of the M trajectories; only `value` asks.
+        trajectories: gives more of the M trajectories; only `value` and `foretold` ask.
 
     Raises:
         TramaError: too few different embeddings for two classes.
@@ -157,11 +163,11 @@ def compare_class_numbers(
     with warnings.catch_warnings():
         # Of clusters that stay empty: a criterion says itself how good that is.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if criterion == "value":
-            return value(points, candidates, rng, returns())
+        if criterion in _OF_TRAJECTORIES:
+            return _OF_TRAJECTORIES[criterion](points, candidates, rng, trajectories())
         if len(points) > SAMPLE:
             points = points[rng.choice(len(points), SAMPLE, replace=False)]
-        return _CRITERIA[criterion](points, candidates, rng)
+        return _OF_EMBEDDINGS[criterion](points, candidates, rng)
 
 
 def silhouette(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> Comparison:
@@ -173,19 +179,9 @@ def silhouette(points: np.ndarray, candidates: np.ndarray, rng: np.random.Genera
 
     distance = pairwise_distances(points)
     np.fill_diagonal(distance, 0.0)
-    score = np.array(
-        [
-            silhouette_score(distance, _kmeans(points, k, rng).labels_, metric="precomputed")
-            for k in candidates
-        ]
-    )
-    return Comparison(
-        "silhouette",
-        candidates,
-        score,
-        np.full(len(score), np.nan),
-        int(candidates[score.argmax()]),
-    )
+    labels = [_kmeans(points, k, rng).labels_ for k in candidates]
+    score = [silhouette_score(distance, each, metric="precomputed") for each in labels]
+    return _best("silhouette", candidates, np.array(score))
 
 
 def gap(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> Comparison:
@@ -213,7 +209,30 @@ def gap(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) ->
 
 
 def bic(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> Comparison:
-    """The K of the best Bayesian information criterion of a Gaussian mixture (Fraley & Raftery).
+    """The K of the best Bayesian information criterion of a Gaussian mixture (Fraley & Raftery)."""
+    likelihood, penalty = _mixtures(points, candidates, rng)
+    return _best("bic", candidates, likelihood - penalty)
+
+
+def slope(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> Comparison:
+    """The K of the best Gaussian mixture whose penalty is taken from the data.
+
+    Classes are no Gaussians: with each component more their shape is met better, and the likelihood
+    goes on growing, more than BIC expects. So a component costs twice what the likelihood grows by
+    at large K, where there is nothing else to find, and BIC's price at least: the slope heuristic
+    (Birge & Massart 2007; for mixtures Baudry, Maugis & Michel 2012). The slope is that of the
+    larger half of the candidates, which true numbers should not reach.
+    """
+    likelihood, penalty = _mixtures(points, candidates, rng)
+    half = len(candidates) // 2
+    growth = (likelihood[-1] - likelihood[-1 - half]) / max(half, 1)
+    return _best("slope", candidates, likelihood - np.maximum(penalty, 2 * growth * candidates))
+
+
+def _mixtures(
+    points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log likelihood of a mixture of each size, and BIC's penalty, [C] both and per trajectory.
 
     Components have full covariances, so that they may be as long as they like. They are fitted to
     the first principal components, and have at least a small variance in each direction: otherwise
@@ -227,19 +246,20 @@ def bic(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) ->
     n_axes = min(int(np.searchsorted(held, HELD_VARIANCE)) + 1, MOST_COMPONENTS)
     turned = centred @ axes[:n_axes].T
     turned /= turned[:, 0].std()
-    score = []
+    likelihood, penalty = [], []
     for k in candidates:
         mixture = GaussianMixture(
             int(k), n_init=N_INIT, reg_covar=LEAST_VARIANCE, random_state=_state(rng)
         )
-        score.append(-mixture.fit(turned).bic(turned) / len(turned))
-    return Comparison(
-        "bic",
-        candidates,
-        np.array(score),
-        np.full(len(score), np.nan),
-        int(candidates[np.argmax(score)]),
-    )
+        likelihood.append(mixture.fit(turned).score(turned))
+        penalty.append(mixture.bic(turned) / (2 * len(turned)) + likelihood[-1])
+    return np.array(likelihood), np.array(penalty)
+
+
+def _best(criterion: Criterion, candidates: np.ndarray, score: np.ndarray) -> Comparison:
+    """The K of the highest score, which has no standard error."""
+    unknown = np.full(len(score), np.nan)
+    return Comparison(criterion, candidates, score, unknown, int(candidates[score.argmax()]))
 
 
 def stability(points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> Comparison:
@@ -281,30 +301,86 @@ def _prediction_strength(own: np.ndarray, other: np.ndarray, n_classes: int) -> 
 
 
 def value(
-    points: np.ndarray, candidates: np.ndarray, rng: np.random.Generator, returns: Returns
+    points: np.ndarray,
+    candidates: np.ndarray,
+    rng: np.random.Generator,
+    trajectories: Trajectories,
 ) -> Comparison:
     """The smallest K that predicts returns as well as the best one does, within a standard error.
 
-    What a class is good for is to tell what will come of a state. So the return-to-go of a step is
-    predicted from time and state by a ridge regression of each class, and its squared error is
-    measured on trajectories left out (the rule of one standard error: Breiman et al. 1984). The
-    score is 1 minus that error over the variance. The criterion is this project's own.
+    The return-to-go of a step is predicted from time and state by a ridge regression of each class,
+    and its squared error is measured on trajectories left out (the rule of one standard error:
+    Breiman et al. 1984). The class is the one that the first state tells: that of the whole
+    trajectory would give the outcome away. The score is 1 minus the error over the variance. The
+    criterion is this project's own.
     """
-    feature = returns.feature - returns.feature.mean(0)
-    spread = feature.std(0)
-    feature /= np.where(spread > 1e-6, spread, 1.0)
-    feature = np.column_stack([np.ones(len(feature)), feature])
-    target = (returns.to_go - returns.to_go.mean()) / max(returns.to_go.std(), 1e-12)
+    feature = _standardised(trajectories.feature)
+    target = trajectories.to_go - trajectories.to_go.mean()
+    target /= max(target.std(), 1e-12)
     fold = rng.permutation(len(points)) % FOLDS
-    errors = [
-        _held_out_errors(feature, target, returns.trajectory, fold, _kmeans(points, k, rng).labels_)
-        for k in candidates
-    ]
+    errors = []
+    for k in candidates:
+        told = _told_by_first_state(trajectories.first, _kmeans(points, k, rng).labels_, fold)
+        errors.append(_held_out_errors(feature, target, trajectories.trajectory, fold, told))
     score = np.array([1 - each.mean() for each in errors])
     error = np.array([each.std(ddof=1) / np.sqrt(len(each)) for each in errors])
     best = score.argmax()
     enough = score >= score[best] - error[best]
     return Comparison("value", candidates, score, error, int(candidates[enough.argmax()]))
+
+
+def foretold(
+    points: np.ndarray,
+    candidates: np.ndarray,
+    rng: np.random.Generator,
+    trajectories: Trajectories,
+) -> Comparison:
+    """The largest K whose classes the first state foretells, 2 if it foretells none.
+
+    Agents must know the class while an episode runs. A task shows from the start; a class that is
+    split by what happened later, by a victory or by better play, does not. The score is how far
+    the class agrees, above chance (Cohen's kappa), with the one that a linear discriminant analysis
+    of the first state tells on trajectories left out; enough is `FORETOLD` within one standard
+    error. The criterion is this project's own.
+    """
+    fold = rng.permutation(len(points)) % FOLDS
+    score, error = [], []
+    for k in candidates:
+        label = _kmeans(points, k, rng).labels_
+        told = _told_by_first_state(trajectories.first, label, fold)
+        right = float(np.mean(told == label))
+        share, told_share = (np.bincount(each, minlength=k) / len(label) for each in (label, told))
+        beyond_chance = 1 - float(share @ told_share)
+        score.append(1 - (1 - right) / beyond_chance)
+        error.append(np.sqrt(right * (1 - right) / len(label)) / beyond_chance)
+    enough = np.flatnonzero(np.add(score, error) >= FORETOLD)
+    chosen = candidates[enough[-1]] if len(enough) else candidates[0]
+    return Comparison("foretold", candidates, np.array(score), np.array(error), int(chosen))
+
+
+def _told_by_first_state(first: np.ndarray, label: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Most likely class [M] by a linear discriminant analysis that did not see the trajectory.
+
+    Args:
+        first: state at the first step, [M, S].
+        label: class of each trajectory, [M].
+        fold: part that each is left out with, [M].
+    """
+    feature = _standardised(first)
+    told = np.empty_like(label)
+    for f in range(FOLDS):
+        seen, left_out = feature[fold != f], feature[fold == f]
+        classes, number = np.unique(label[fold != f], return_inverse=True)
+        count = np.bincount(number)
+        mean = np.zeros((len(classes), feature.shape[1]))
+        np.add.at(mean, number, seen)
+        mean /= count[:, None]
+        within = seen - mean[number]
+        covariance = (within.T @ within + RIDGE * np.eye(len(mean.T))) / len(seen)
+        weight = np.linalg.solve(covariance, mean.T)
+        offset = np.log(count / len(seen)) - (mean * weight.T).sum(1) / 2
+        told[fold == f] = classes[(left_out @ weight + offset).argmax(1)]
+    return told
 
 
 def _held_out_errors(
@@ -317,14 +393,15 @@ def _held_out_errors(
     """Mean squared error [M] on each trajectory's rows of regressions that did not see it.
 
     Args:
-        feature: [R, F], the first one constant, which has no penalty.
+        feature: standardised, [R, F].
         target: [R].
         trajectory: of each row, [R].
         fold: part that each trajectory [M] is left out with.
         label: its class [M].
     """
+    feature = np.column_stack([np.ones(len(feature)), feature])
     penalty = RIDGE * np.eye(feature.shape[1])
-    penalty[0, 0] = 1e-6
+    penalty[0, 0] = 1e-6  # the constant is free
     squared = np.empty(len(target))
     row_fold, row_label = fold[trajectory], label[trajectory]
     for k in np.unique(row_label):
@@ -340,6 +417,13 @@ def _held_out_errors(
     return mean
 
 
+def _standardised(feature: np.ndarray) -> np.ndarray:
+    """Features [R, F] with mean 0 and standard deviation 1; those that never move are 0."""
+    centred: np.ndarray = feature.astype(np.float64) - feature.mean(0, dtype=np.float64)
+    spread = centred.std(0)
+    return centred / np.where(spread > 1e-6, spread, 1.0)
+
+
 def _kmeans(points: np.ndarray, n_classes: int, rng: np.random.Generator) -> "KMeans":
     from sklearn.cluster import KMeans
 
@@ -351,4 +435,11 @@ def _state(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-_CRITERIA = {"silhouette": silhouette, "gap": gap, "bic": bic, "stability": stability}
+_OF_EMBEDDINGS = {
+    "silhouette": silhouette,
+    "gap": gap,
+    "bic": bic,
+    "slope": slope,
+    "stability": stability,
+}
+_OF_TRAJECTORIES = {"value": value, "foretold": foretold}

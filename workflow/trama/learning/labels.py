@@ -13,9 +13,9 @@ from torch import Tensor
 from trama.config.model import Cluster, Representation, Train
 from trama.learning.class_number import (
     FEWEST_PER_CLASS,
-    Returns,
+    Trajectories,
     compare_class_numbers,
-    returns_at,
+    read_trajectories,
     spread_steps,
 )
 from trama.learning.clustering import (
@@ -334,7 +334,11 @@ class ClusterLabels(Labels):
         n_classes, chosen = self.n_classes, self.definition.class_number
         if chosen is not None:
             n_classes = compare_class_numbers(
-                chosen.criterion, points, chosen.most, seed, lambda: self._returns(replay, slots)
+                chosen.criterion,
+                points,
+                chosen.most,
+                seed,
+                lambda: self._trajectories(replay, slots),
             ).chosen
         if previous is not None and n_classes == len(previous):
             clusters = fit_clusters(points, n_classes, seed, self.cluster.n_init, previous)
@@ -348,14 +352,17 @@ class ClusterLabels(Labels):
             names = match_labels(before[known], clusters.labels[known], self.n_classes)
         return clusters.renamed(names[:n_classes])
 
-    def _returns(self, replay: ReplayBuffer, slots: np.ndarray) -> Returns:
-        """States and returns-to-go of the episodes `slots`, in their order."""
+    def _trajectories(self, replay: ReplayBuffer, slots: np.ndarray) -> Trajectories:
+        """What criteria read of the episodes `slots`, in their order."""
         length = replay.length[slots]
         trajectory, step = spread_steps(length)
-        state = torch.from_numpy(replay.state[slots[trajectory], step])
-        scaled = self.embedding.scaler(state.to(self.embedding.scaler.mean.device))
         reward = replay.reward[slots][np.arange(replay.rows) < length[:, None]]
-        return returns_at(trajectory, step, scaled.cpu().numpy(), reward, length)
+        scaler = self.embedding.scaler
+        first, state = (
+            scaler(torch.from_numpy(rows).to(scaler.mean.device)).cpu().numpy()
+            for rows in (replay.state[slots, 0], replay.state[slots[trajectory], step])
+        )
+        return read_trajectories(first, trajectory, step, state, reward, length)
 
     def class_of_task(self, replay: ReplayBuffer, tasks: Sequence[str]) -> dict[str, int | None]:
         """The most frequent class of a task's labelled episodes in the buffer."""

@@ -13,9 +13,9 @@ from trama.data.parquet import Provenance, TableWriter, write_table
 from trama.learning.build import load_weights, make_embedding, read_statistics, save_weights
 from trama.learning.class_number import (
     Comparison,
-    Returns,
+    Trajectories,
     compare_class_numbers,
-    returns_at,
+    read_trajectories,
     spread_steps,
 )
 from trama.learning.clustering import LOW_SILHOUETTE, cluster_quality, fit_clusters
@@ -74,11 +74,10 @@ def cluster(
     points = embed_trajectories(data, embedding, chosen, device)
     own = [] if number is None else [number.criterion]
     most = MOST_CLASSES if number is None else number.most
+    more = partial(_trajectories, data, chosen, embedding, device)
     with naming(trajectories):
         compared = {
-            criterion: compare_class_numbers(
-                criterion, points, most, seed, partial(_returns, data, chosen, embedding, device)
-            )
+            criterion: compare_class_numbers(criterion, points, most, seed, more)
             for criterion in dict.fromkeys((*own, *config.criteria))
         }
         n_classes = representation.n_classes
@@ -153,18 +152,20 @@ def cluster(
     _write_comparisons(class_numbers, list(compared.values()), provenance)
 
 
-def _returns(
+def _trajectories(
     data: TrajectoryStates,
     chosen: np.ndarray,
     embedding: TrajectoryEmbedding,
     device: torch.device,
-) -> Returns:
-    """Scaled states and returns-to-go of the trajectories `chosen`, the last ones of the data."""
-    length, first = data.length[chosen], data.start[chosen[0]]
+) -> Trajectories:
+    """What criteria read of the trajectories `chosen`, the last ones of the data."""
+    length, start = data.length[chosen], data.start[chosen]
     trajectory, step = spread_steps(length)
-    rows = torch.from_numpy(data.start[chosen][trajectory] + step)
-    scaled = embedding.scaler(data.state[rows].to(device)).cpu().numpy()
-    return returns_at(trajectory, step, scaled, data.reward[first:], length)
+    first, state = (
+        embedding.scaler(data.state[torch.from_numpy(rows)].to(device)).cpu().numpy()
+        for rows in (start, start[trajectory] + step)
+    )
+    return read_trajectories(first, trajectory, step, state, data.reward[start[0] :], length)
 
 
 def _write_comparisons(path: Path, comparisons: list[Comparison], provenance: Provenance) -> None:
