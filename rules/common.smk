@@ -53,10 +53,10 @@ if CONFIG.evaluate.task_sets:
     TABLES += ["ood", "ood_tasks"]
     if CLASS_VARIANTS:
         TABLES += ["novelty"]
-if FALLBACK_VARIANTS:
-    TABLES += ["fallback"]
     if GAIN_VARIANTS:
         FIGURES += ["ood_gain"]
+if FALLBACK_VARIANTS:
+    TABLES += ["fallback"]
 if len(VARIANTS) > 1:
     STUDY_TABLES += ["study_ablations"]
 if CONFIG.reference in CLASS_VARIANTS and len(CLASS_VARIANTS) < len(VARIANTS):

@@ -27,7 +27,7 @@ OF_AGENTS = ("confidence", "energy", "distance")
 SCORES = ("confidence", "energy", "disagreement", "distance")
 """Scores of a team: means over its living agents, and how far these disagree."""
 
-FITTED_EPISODES = 512
+FITTED_EPISODES = 256
 """Newest labelled episodes of the replay buffer that the scores are fitted on."""
 RIDGE = 1e-3
 """Added to each hidden unit's variance, as a share of their mean: some units hardly move."""

@@ -30,7 +30,9 @@ SCORES = {
 _SCORE_WORDS = {
     "confidence": "1 - the largest calibrated class probability",
     "energy": "-logsumexp of the class predictor's logits",
-    "distance": "the Mahalanobis distance of its hidden state to the nearest class mean",
+    "distance": (
+        "the Mahalanobis distance of the class predictor's hidden state to the nearest class mean"
+    ),
 }
 _SIMILARITY = (
     "The rows of a number of changed units are those of all such tasks, by the units in which the "
