@@ -159,7 +159,8 @@ def compared_files(wildcards):
         "cluster_metrics": ("representation", experiment.representations, measures.OF_CLUSTERS),
         "history": ("train", experiment.variants, measures.OF_HISTORIES + measures.OF_CLUSTERS),
         "timing": ("train", experiment.variants, measures.OF_TIMINGS),
-        "episodes": ("evaluate", experiment.variants, measures.OF_EPISODES),
+        "episodes": ("evaluate", experiment.variants, measures.OF_EPISODES + measures.OF_FALLBACKS),
+        "fallback": ("evaluate", experiment.variants, measures.OF_FALLBACKS),
     }
     return {
         kind: [

@@ -493,14 +493,6 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ['figures.policy = "last"', 'tables.policy = "last"', 'evaluate.policies = ["best"]'],
     ),
     (
-        "evaluate: {fallback: {score: energy}}",
-        [
-            'evaluate.fallback.score = "energy": has no effect, as no variant of the study learns',
-            "set class_representation.dropout of one with classes above 0, or score to none.",
-            "[train.class_representation.dropout = 0.0 in",
-        ],
-    ),
-    (
         "evaluate: {fallback: {score: disagreement, quantile: 1}}",
         ["one of none, confidence, energy, distance", "evaluate.fallback.quantile = 1"],
     ),

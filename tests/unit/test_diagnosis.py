@@ -112,12 +112,12 @@ def test_only_classes_in_use_are_swapped_and_measured() -> None:
     weights[name] = weights[name][:, in_use]
     small.load_state_dict(weights)
     expected = class_swap(small, replay, replay.finished, CPU)
-    predicted = class_predictions(small, replay, replay.finished, CPU)
+    predicted = class_predictions(small, None, replay, replay.finished, CPU)
     replay.classes[:] = in_use[replay.classes]
     swap = class_swap(policy, replay, replay.finished, CPU)
     np.testing.assert_allclose(swap.effect, expected.effect, rtol=1e-5)
     np.testing.assert_allclose(swap.actions, expected.actions)
-    found = class_predictions(policy, replay, replay.finished, CPU)
+    found = class_predictions(policy, None, replay, replay.finished, CPU)
     np.testing.assert_allclose(found.step_probability[:, in_use], predicted.step_probability)
     assert not found.step_probability[:, [1, 4]].any()
     np.testing.assert_allclose(found.entropy, predicted.entropy)

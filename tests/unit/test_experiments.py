@@ -14,7 +14,7 @@ from trama.config.figure_params import FigureParams
 from trama.config.model import Config
 from trama.config.table_params import TableParams
 from trama.data.parquet import read_table, write_table
-from trama.reporting import experiments, style
+from trama.reporting import experiments, statistics, style
 from trama.reporting.figures.experiment import experiment as figure_experiment
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.experiment import experiment as table_experiment
@@ -87,7 +87,7 @@ def test_of_a_history_a_series_counts_as_its_mean_and_the_rest_as_it_ended(tmp_p
         for metric in ("label_consistency", "ari")
     ]
     write_history(path, [*rows, (20, "ari", "3s2z surrounded", None, 0.9)])
-    found = experiments.measured({"history": [path]}, ["label_consistency", "ari"], "last", [])
+    found = experiments.measured({"history": [path]}, ["label_consistency", "ari"], "last", [], {})
     scores = found["SurComb3"]
     assert scores["label_consistency"]["trama"] == pytest.approx(np.array([[0.4]]))
     assert scores["ari"]["trama"] == pytest.approx(np.array([[0.6]]))
@@ -98,11 +98,14 @@ def test_representations_are_measured_by_their_clusters(tmp_path: Path) -> None:
     for name in ("vqvae", "mean_state"):
         paths.append(tmp_path / f"SurComb3/representation/{name}/seed_0/cluster_metrics.parquet")
         write_cluster_metrics(paths[-1], quantised=name == "vqvae")
-    found = experiments.measured({"cluster_metrics": paths}, ["ari", "codes_in_use"], "last", [])[
-        "SurComb3"
-    ]
+    measures = ["ari", "codes_in_use", "n_classes", "right_number"]
+    inputs = {"cluster_metrics": paths}
+    found = experiments.measured(inputs, measures, "last", [], {"SurComb3": 3})["SurComb3"]
     assert set(found["ari"]) == {"vqvae", "mean_state"}
     assert set(found["codes_in_use"]) == {"vqvae"}
+    n_classes = len(statistics.class_shares(paths[0]))
+    assert found["n_classes"]["vqvae"] == n_classes
+    assert found["right_number"]["vqvae"] == float(n_classes == 3)
 
 
 def test_findings_tell_apart_what_the_intervals_do() -> None:
@@ -167,5 +170,5 @@ def test_files_of_another_seed_than_all_have_leave_the_name_out(tmp_path: Path) 
         paths.append(tmp_path / f"P/representation/r/seed_{seed}/cluster_metrics.parquet")
         columns = {"metric": metrics, "class": [None] * len(metrics), "value": [0.5] * len(metrics)}
         write_table(paths[-1], "cluster_metrics", columns, PROVENANCE)
-    found = experiments.measured({"cluster_metrics": paths}, ["ari", "nmi"], "last", [])["P"]
+    found = experiments.measured({"cluster_metrics": paths}, ["ari", "nmi"], "last", [], {})["P"]
     assert found["ari"] == {} and set(found["nmi"]) == {"r"}

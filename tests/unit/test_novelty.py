@@ -78,6 +78,19 @@ def test_the_temperature_is_the_one_that_made_the_labels() -> None:
         assert fit_temperature(logits, label) == pytest.approx(temperature, rel=0.03)
 
 
+def test_classes_that_are_out_of_use_have_no_part_in_the_scores() -> None:
+    policy = Policy(CLASSES, some_classes=True)
+    policy.use_classes(np.array([0, 2]))
+    replay = played_replay(random_env(4), 12, seed=0, n_classes=3)
+    replay.label[replay.finished] = 2 * (replay.task[replay.finished] > 0)
+    novelty = fit_novelty(policy, replay, CPU)
+    assert novelty is not None and len(novelty.means) == 2
+    found = class_predictions(policy, novelty, replay, replay.finished, CPU)
+    assert set(found.novelty) == {"confidence", "energy", "disagreement", "distance"}
+    assert all(np.isfinite(scores).all() for scores in found.novelty.values())
+    assert (found.novelty["confidence"] <= 0.5).all()  # of two classes
+
+
 def test_scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a fit on the newest 25 labelled episodes, in others."""
     monkeypatch.setattr(novelty_module, "FITTED_EPISODES", 25)

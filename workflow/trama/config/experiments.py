@@ -12,6 +12,12 @@ Measure = Literal[
     "return",
     "unseen_win_rate",
     "swap_actions",
+    "confidence_auroc",
+    "energy_auroc",
+    "disagreement_auroc",
+    "distance_auroc",
+    "fallback_win_rate",
+    "fallback_unseen_win_rate",
     "predictor_accuracy",
     "predictor_balanced_accuracy",
     "label_consistency",
@@ -20,12 +26,19 @@ Measure = Literal[
     "nmi",
     "silhouette",
     "codes_in_use",
+    "n_classes",
+    "right_number",
     "train_minutes",
     "classes_share",
 ]
 
-OF_EPISODES: tuple[Measure, ...] = ("win_rate", "return", "unseen_win_rate", "swap_actions")
+OF_EPISODES: tuple[Measure, ...] = (
+    *("win_rate", "return", "unseen_win_rate", "swap_actions"),
+    *("confidence_auroc", "energy_auroc", "disagreement_auroc", "distance_auroc"),
+)
 """Measures of the episodes of stage evaluate."""
+OF_FALLBACKS: tuple[Measure, ...] = ("fallback_win_rate", "fallback_unseen_win_rate")
+"""Measures of those in which agents use no class where an episode looks novel."""
 OF_HISTORIES: tuple[Measure, ...] = (
     "predictor_accuracy",
     "predictor_balanced_accuracy",
@@ -33,7 +46,10 @@ OF_HISTORIES: tuple[Measure, ...] = (
     "label_consistency_chance",
 )
 """Measures of the histories of stage train."""
-OF_CLUSTERS: tuple[Measure, ...] = ("ari", "nmi", "silhouette", "codes_in_use")
+OF_CLUSTERS: tuple[Measure, ...] = (
+    *("ari", "nmi", "silhouette", "codes_in_use"),
+    *("n_classes", "right_number"),
+)
 """Measures of clusters: of a representation, those of stage cluster; of a variant, its last ones.
 """
 OF_TIMINGS: tuple[Measure, ...] = ("train_minutes", "classes_share")
@@ -57,10 +73,11 @@ class Experiment(Section):
     measures: tuple[Measure, ...] = listed(
         ...,
         "What is measured: of the last policies' greedy episodes win rate, return, win rate on the "
-        "task sets, and greedy actions that another class would change; at the end of training the "
+        "task sets, greedy actions that another class would change, how well scores of novelty "
+        "detect the task sets, and win rates with the fallback; at the end of training the "
         "predictor's accuracy, and the quality of the clusters (of representations: those of stage "
-        "cluster); over a training its labels' consistency, minutes, and the share of these that "
-        "classes took.",
+        "cluster), their number, and whether it is that of the unit combinations; over a training "
+        "its labels' consistency, minutes, and the share of these that classes took.",
     )
 
     @model_validator(mode="after")

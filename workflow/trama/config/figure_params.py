@@ -39,6 +39,7 @@ class FigureParams(ReportParams):
         test_episodes: episodes of a test during the training of each variant.
         question: of an experiment.
         measures: of an experiment, in the order in which they are shown.
+        n_combinations: of units, of each problem of an experiment.
     """
 
     figures: Figures
@@ -51,6 +52,7 @@ class FigureParams(ReportParams):
     test_episodes: dict[Name, int] = Field(default={})
     question: str = ""
     measures: Names = ()
+    n_combinations: dict[Name, int | None] = Field(default={})
 
 
 def learning_curves_params(config: Config, problem: str) -> Params:

@@ -640,7 +640,7 @@ class Fallback(Section):
     """Playing all tasks again with agents that use no class while their episode looks novel."""
 
     score: Literal["none", "confidence", "energy", "distance"] = Field(
-        default="none",
+        default="distance",
         description="Score of novelty, of which an agent takes the mean over its steps so far: 1 - "
         "the largest calibrated class probability, -logsumexp of the logits, or the Mahalanobis "
         "distance of the predictor's hidden state to the nearest class mean; none plays nothing "

@@ -16,7 +16,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trama.config.backends import Env, GamePatience
-from trama.config.experiments import OF_CLUSTERS, OF_EPISODES, OF_HISTORIES, OF_TIMINGS
+from trama.config.experiments import (
+    OF_CLUSTERS,
+    OF_EPISODES,
+    OF_FALLBACKS,
+    OF_HISTORIES,
+    OF_TIMINGS,
+)
 from trama.config.model import (
     Classifier,
     Cluster,
@@ -57,11 +63,13 @@ Seeds = Annotated[tuple[Seed, ...], Field(strict=False)]
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "figures": (
-        *("captions", "estimates", "experiments", "outputs", "statistics", "style", "words"),
+        *("captions", "detection", "estimates", "experiments", "outputs"),
+        *("statistics", "style", "words"),
         *(f"figures/{module}" for module in ("clusterings", "drawing", "parts")),
     ),
     "tables": (
-        *("captions", "estimates", "experiments", "outputs", "statistics", "words"),
+        *("captions", "detection", "estimates", "experiments", "outputs"),
+        *("statistics", "words"),
         *("tables/measured", "tables/table"),
     ),
 }
@@ -439,9 +447,13 @@ def compared(config: Config, experiment: str) -> tuple[dict[str, str], Params]:
         "problems": list(definition.problems),
         "measures": list(definition.measures),
     }
-    if definition.measures_any(OF_EPISODES):
+    if definition.measures_any((*OF_EPISODES, *OF_FALLBACKS)):
         upstream |= of_study(study, evaluate=definition.variants)
         more["task_sets"] = list(config.evaluate.task_sets)
+    if "right_number" in definition.measures:
+        more["n_combinations"] = {
+            name: config.problems[name].n_combinations for name in definition.problems
+        }
     return upstream, more
 
 

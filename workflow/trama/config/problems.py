@@ -60,6 +60,11 @@ class Tasks(Section):
         """Symbols of the unit types that it names, each with its place; none without units."""
         return []
 
+    @property
+    def n_combinations(self) -> int | None:
+        """How many kinds of teams, or scenarios, its tasks have; None where teams are random."""
+        return None
+
     def unplayable(self, task_set: "Tasks") -> tuple[KeyPath, str] | None:
         """What of a task set the environments of this problem cannot have: its place, and why."""
         return None
@@ -130,6 +135,11 @@ class UnitTasks(Tasks):
     def n_tasks(self) -> int:
         """See `Tasks`."""
         return len(self.units) * len(self.starts)
+
+    @property
+    def n_combinations(self) -> int:
+        """See `Tasks`."""
+        return len(self.units)
 
     @property
     def teams(self) -> list[dict[str, int]]:
@@ -282,6 +292,11 @@ class ScenarioTasks(Tasks):
 
     @property
     def n_tasks(self) -> int:
+        """See `Tasks`."""
+        return len(self.scenarios)
+
+    @property
+    def n_combinations(self) -> int:
         """See `Tasks`."""
         return len(self.scenarios)
 

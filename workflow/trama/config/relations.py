@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
+from trama.config.experiments import OF_EPISODES, OF_FALLBACKS
 from trama.config.macros import clashing_names, letters
 from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
@@ -42,7 +43,6 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
         *_representation_rules(config),
         *_experiment_rules(config),
         *_report_rules(config),
-        *_fallback_rules(config),
     ]
     of_trainings: list[Broken] = []
     for name, variant in config.variants.items():
@@ -279,8 +279,12 @@ def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]
 
 
 def _played_problems(config: "Config") -> list[str]:
-    """Problems of the study, and of experiments, of the kinds that the backend plays."""
-    of_experiments = [e.problems for e in config.experiments.values()]
+    """Problems that policies are evaluated on, of the kinds that the backend plays.
+
+    They are those of the study, and of the experiments that measure episodes.
+    """
+    played = (*OF_EPISODES, *OF_FALLBACKS)
+    of_experiments = [e.problems for e in config.experiments.values() if e.measures_any(played)]
     named = (name for names in (config.study.problems, *of_experiments) for name in names)
     return [
         name
@@ -371,26 +375,6 @@ def _report_rules(config: "Config") -> list[Broken]:
             message = f"{policy!r} is not among evaluate.policies"
             problems.append(Broken((section, "policy"), message, policy, others=others))
     return problems
-
-
-def _fallback_rules(config: "Config") -> list[Broken]:
-    """Some variant of the study can fall back on playing without a class."""
-    score = config.evaluate.fallback.score
-    try:
-        known = [name for name in config.study.variants if name in config.variants]
-        if score == "none" or any(map(config.drops_class, known)):
-            return []
-    except ValidationError:  # of a variant's overrides, which is told of elsewhere
-        return []
-    message = (
-        "has no effect, as no variant of the study learns to play without a class: set "
-        "class_representation.dropout of one with classes above 0, or score to none"
-    )
-    others: tuple[KeyPath, ...] = (
-        ("train", "class_representation", "dropout"),
-        ("study", "variants"),
-    )
-    return [Broken(("evaluate", "fallback", "score"), message, score, others=others)]
 
 
 def _variant_rules(config: "Config", name: str, variant: "Variant") -> list[Broken]:

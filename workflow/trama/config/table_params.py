@@ -52,7 +52,7 @@ class TableParams(ReportParams):
         changes: what each variant changes of the reference, in words.
         hyperparameters: keys of the configuration with their values.
         problems: of an experiment, in the order in which they are shown.
-        question, measures: of an experiment.
+        question, measures, n_combinations: of an experiment; the last one of each problem's units.
     """
 
     tables: Tables
@@ -70,6 +70,7 @@ class TableParams(ReportParams):
     problems: Names = ()
     question: str = ""
     measures: Names = ()
+    n_combinations: dict[Name, int | None] = Field(default={})
 
 
 def results_params(config: Config, problem: str) -> Params:

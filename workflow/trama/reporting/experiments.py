@@ -6,10 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trama.config.experiments import OF_CLUSTERS, OF_EPISODES, OF_HISTORIES, OF_TIMINGS
+from trama.config.experiments import (
+    OF_CLUSTERS,
+    OF_EPISODES,
+    OF_FALLBACKS,
+    OF_HISTORIES,
+    OF_TIMINGS,
+)
 from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
-from trama.reporting import estimates, statistics, words
+from trama.reporting import detection, estimates, statistics, words
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files, Inputs
 
@@ -18,6 +24,9 @@ TITLES = {
     "return": "Return",
     "unseen_win_rate": "Unseen win rate",
     "swap_actions": "Swapped actions",
+    **{f"{score}_auroc": f"{title} (AUROC)" for score, title in detection.SCORES.items()},
+    "fallback_win_rate": "Win rate, fallback",
+    "fallback_unseen_win_rate": "Unseen, fallback",
     "predictor_accuracy": "Accuracy",
     "predictor_balanced_accuracy": "Balanced accuracy",
     "label_consistency": "Label consistency",
@@ -26,6 +35,8 @@ TITLES = {
     "nmi": "NMI",
     "silhouette": "Silhouette",
     "codes_in_use": "Codes in use",
+    "n_classes": "Classes",
+    "right_number": "Right number",
     "train_minutes": "Minutes",
     "classes_share": "Classes' share",
 }
@@ -35,10 +46,14 @@ EXPLANATIONS = {
     "win_rate": "win rate and return: greedy episodes on the problem's own tasks",
     "unseen_win_rate": "unseen win rate: on tasks that were not trained on",
     "swap_actions": "swapped actions: share of the greedy actions that another class would change",
+    "distance_auroc": "AUROC: how well a score of novelty tells unseen tasks from trained ones",
+    "fallback_unseen_win_rate": "fallback: agents use no class where an episode looks novel",
     "predictor_accuracy": "accuracy, balanced accuracy: of the class predictor, last test",
     "label_consistency": "label consistency: share of labels that a re-clustering keeps, mean of a "
     "training, and the share that chance would keep",
     "ari": "ARI, NMI: agreement of clusters with true tasks",
+    "right_number": "classes: their number; right number: share of seeds in which it is that of "
+    "the unit combinations",
     "train_minutes": "minutes: wall time of the training",
     "classes_share": "classes' share: of that time, labels, clusterings and VQ-VAE updates",
 }
@@ -53,16 +68,22 @@ _CLASSES = ("label", "cluster", "vqvae")
 
 
 def measured(
-    inputs: Inputs, measures: Sequence[str], policy: str, task_sets: Sequence[str]
+    inputs: Inputs,
+    measures: Sequence[str],
+    policy: str,
+    task_sets: Sequence[str],
+    n_combinations: Mapping[str, int | None],
 ) -> dict[str, Scores]:
     """Return the scores of an experiment by problem.
 
     Args:
-        inputs: of each problem, seed and variant `episodes`, `history` and `timing`, as far as
-            something is measured of them, or of each representation `cluster_metrics`.
+        inputs: of each problem, seed and variant `episodes`, `fallback`, `history` and `timing`, as
+            far as something is measured of them, or of each representation `cluster_metrics`.
         measures: some of `TITLES`.
         policy: `last` or `best`; whose episodes count.
         task_sets: the sets of tasks that were not trained on.
+        n_combinations: unit combinations of each problem whose number of classes is measured, None
+            where it has none.
 
     Raises:
         TramaError: a file is missing or broken, or lacks what others of its name have.
@@ -71,16 +92,26 @@ def measured(
     per_run: dict[str, tuple[Sequence[str], Callable[[Path], Mapping[str, float]]]] = {
         "history": ((*OF_HISTORIES, *OF_CLUSTERS), _of_history),
         "timing": (OF_TIMINGS, _of_timing),
-        "cluster_metrics": (OF_CLUSTERS, statistics.cluster_metrics),
+        "cluster_metrics": (OF_CLUSTERS, _of_clusters),
     }
     for kind, (known, read) in per_run.items():
         for problem, files in statistics.by_problem(inputs.get(kind, ())).items():
             chosen = [measure for measure in measures if measure in known]
-            found.setdefault(problem, {}).update(_of_runs(files, chosen, read))
+            scores = _of_runs(files, chosen, read)
+            if "right_number" in chosen:
+                right = n_combinations[problem]
+                numbers = {} if right is None else _of_runs(files, ["n_classes"], read)["n_classes"]
+                scores["right_number"] = {n: (x == right) * 1.0 for n, x in numbers.items()}
+            found.setdefault(problem, {}).update(scores)
     for problem, files in statistics.by_problem(inputs.get("episodes", ())).items():
         paths = [path for seeds in files.values() for path in seeds.values()]
         chosen = [measure for measure in measures if measure in OF_EPISODES]
         found.setdefault(problem, {}).update(_of_episodes(paths, chosen, policy, task_sets))
+        again = statistics.by_problem(inputs.get("fallback", ())).get(problem, {})
+        chosen = [measure for measure in measures if measure in OF_FALLBACKS]
+        if again:
+            fallback = [path for seeds in again.values() for path in seeds.values()]
+            found[problem].update(_of_fallbacks(paths, fallback, chosen, policy, task_sets))
     return found
 
 
@@ -158,6 +189,10 @@ def _of_history(path: Path) -> dict[str, float]:
     return {**values.last(), **means[means.index.isin(_SERIES)]}
 
 
+def _of_clusters(path: Path) -> dict[str, float]:
+    return {**statistics.cluster_metrics(path), "n_classes": len(statistics.class_shares(path))}
+
+
 def _of_timing(path: Path) -> dict[str, float]:
     seconds = read_table(path, "timing").to_pandas().groupby("phase")["seconds"].sum()
     of_classes = seconds[seconds.index.isin(_CLASSES)].sum()
@@ -177,6 +212,31 @@ def _of_episodes(
         of_unseen = measure == "unseen_win_rate"
         if of_unseen and not unseen:
             continue
+        if measure.endswith("_auroc"):
+            score = measure.removesuffix("_auroc")
+            found[measure] = detection.detection(episodes, policy, score, unseen)
+            continue
         metric, tasks = ("win_rate", unseen) if of_unseen else (measure, TRAINED)
         found[measure] = statistics.scores(episodes, policy, metric, tasks).values
+    return found
+
+
+def _of_fallbacks(
+    paths: Sequence[Path],
+    fallback: Sequence[Path],
+    measures: Sequence[str],
+    policy: str,
+    task_sets: Sequence[str],
+) -> Scores:
+    episodes, again = statistics.read_episodes(paths), statistics.read_fallback(fallback)
+    unseen = statistics.played_sets(episodes, policy, task_sets)
+    tasks = {"fallback_win_rate": [TRAINED], "fallback_unseen_win_rate": unseen}
+    found: Scores = {}
+    for measure in measures:
+        if tasks[measure]:
+            played = statistics.scores(episodes, policy, "win_rate", tasks[measure])
+            seeds = sorted(set(episodes["seed"]))
+            kind = statistics.FALLBACK
+            scores = statistics.given_scores(again, policy, kind, played, seeds)
+            found[measure] = statistics.known(scores, range(len(played.tasks)))
     return found

@@ -33,7 +33,9 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
     """
     policy, n_seeds = params.figures.policy, len(params.seeds)
     seed = statistics.bootstrap_seed(params.study_seed)
-    scores = experiments.measured(inputs, params.measures, policy, params.task_sets)
+    scores = experiments.measured(
+        inputs, params.measures, policy, params.task_sets, params.n_combinations
+    )
     by_problem = len(params.problems) > len(params.names)
     rows, groups = params.names, params.problems
     if by_problem:

@@ -20,7 +20,9 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         TramaError: as `experiments.measured`.
     """
     policy = params.tables.policy
-    scores = experiments.measured(inputs, params.measures, policy, params.task_sets)
+    scores = experiments.measured(
+        inputs, params.measures, policy, params.task_sets, params.n_combinations
+    )
     measured = {
         (problem, measure): Measured(by_name, params)
         for problem, of_problem in scores.items()

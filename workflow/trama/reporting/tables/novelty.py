@@ -5,27 +5,19 @@ ones, of the same run: the area under the ROC curve (AUROC) is the chance that i
 a coin, and 1 a perfect detector's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from trama.config.relations import TRAINED, UNSEEN
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
+from trama.reporting.detection import SCORES, detection
 from trama.reporting.statistics import FALLBACK, PREDICTED, Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
-
-SCORES = {
-    "confidence": "Confidence",
-    "energy": "Energy",
-    "disagreement": "Disagreement",
-    "distance": "Distance",
-}
-"""Scores of novelty, and what the table calls them."""
 
 _SCORE_WORDS = {
     "confidence": "1 - the largest calibrated class probability",
@@ -171,48 +163,6 @@ def fallback(inputs: Inputs, params: TableParams, problem: str) -> Table:
         tidy=tidy(records, problem=problem, policy=policy, score=score),
         shown=f"policy {policy}, task sets {', '.join((TRAINED, *sets))}",
     )
-
-
-def detection(
-    episodes: pd.DataFrame, policy: str, score: str, sets: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Return how well a score tells the episodes of each task from those of the trained tasks.
-
-    Args:
-        episodes: of one problem, as `statistics.read_episodes` returns them.
-        policy: `last` or `best`.
-        score: one of `SCORES`.
-        sets: of tasks that were not trained on; their tasks are those of `statistics.scores`.
-
-    Returns:
-        Areas under the ROC curve [seeds, tasks] of the variants that have the score in all
-        episodes, of each run by itself.
-    """
-    if not sets:
-        return {}
-    of_tasks = statistics.scores(episodes, policy, "win_rate", sets)
-    rows = statistics.of_sets(episodes, policy, [TRAINED, *sets])
-    known = rows.groupby("variant")[score].agg(lambda values: np.isfinite(values).all())
-    seeds = sorted(set(rows["seed"]))
-    found: dict[str, np.ndarray] = {}
-    for variant in of_tasks.values:
-        if not known[variant]:
-            continue
-        of_runs = []
-        for seed in seeds:
-            run = rows[(rows["variant"] == variant) & (rows["seed"] == seed)]
-            trained = run[score][run["task_set"] == TRAINED].to_numpy()
-            by_task: Mapping[str, np.ndarray] = {
-                str(task): values.to_numpy() for task, values in run.groupby("task")[score]
-            }
-            of_runs.append([_auroc(by_task[task], trained) for _, task in of_tasks.tasks])
-        found[variant] = np.array(of_runs)
-    return found
-
-
-def _auroc(novel: np.ndarray, trained: np.ndarray) -> float:
-    is_novel = np.repeat([True, False], [len(novel), len(trained)])
-    return float(roc_auc_score(is_novel, np.concatenate([novel, trained])))
 
 
 def _groups(

@@ -1,0 +1,61 @@
+"""How well scores of novelty tell episodes of tasks that were not trained on from the others."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from trama.config.relations import TRAINED
+from trama.reporting import statistics
+
+SCORES = {
+    "confidence": "Confidence",
+    "energy": "Energy",
+    "disagreement": "Disagreement",
+    "distance": "Distance",
+}
+"""Scores of novelty, and what figures and tables call them."""
+
+
+def detection(
+    episodes: pd.DataFrame, policy: str, score: str, sets: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return how well a score tells the episodes of each task from those of the trained tasks.
+
+    Args:
+        episodes: of one problem, as `statistics.read_episodes` returns them.
+        policy: `last` or `best`.
+        score: one of `SCORES`.
+        sets: of tasks that were not trained on; their tasks are those of `statistics.scores`.
+
+    Returns:
+        Areas under the ROC curve [seeds, tasks] of the variants that have the score in all
+        episodes, of each run by itself.
+    """
+    if not sets:
+        return {}
+    of_tasks = statistics.scores(episodes, policy, "win_rate", sets)
+    rows = statistics.of_sets(episodes, policy, [TRAINED, *sets])
+    known = rows.groupby("variant")[score].agg(lambda values: np.isfinite(values).all())
+    seeds = sorted(set(rows["seed"]))
+    found: dict[str, np.ndarray] = {}
+    for variant in of_tasks.values:
+        if not known[variant]:
+            continue
+        of_runs = []
+        for seed in seeds:
+            run = rows[(rows["variant"] == variant) & (rows["seed"] == seed)]
+            trained = run[score][run["task_set"] == TRAINED].to_numpy()
+            by_task: Mapping[str, np.ndarray] = {
+                str(task): values.to_numpy() for task, values in run.groupby("task")[score]
+            }
+            of_runs.append([_auroc(by_task[task], trained) for _, task in of_tasks.tasks])
+        found[variant] = np.array(of_runs)
+    return found
+
+
+def _auroc(novel: np.ndarray, trained: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    is_novel = np.repeat([True, False], [len(novel), len(trained)])
+    return float(roc_auc_score(is_novel, np.concatenate([novel, trained])))
