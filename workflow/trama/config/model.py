@@ -813,16 +813,15 @@ class Config(Section):
 
     @property
     def playable_experiments(self) -> list[str]:
-        """Experiments on problems that the backend plays."""
-        return [
+        """Experiments on problems that the backend plays, with what they override of it alone."""
+        playable = {
             name
-            for name, experiment in self.experiments.items()
-            if all(
-                isinstance(self.problems[problem], self.env.settings.plays)
-                and self.env_for(problem).settings.refuses(self.problems[problem]) is None
-                for problem in experiment.problems
-            )
-        ]
+            for name, problem in self.problems.items()
+            if isinstance(problem, self.env.settings.plays)
+            and not set(problem.env) - {self.env.backend}
+            and self.env_for(problem).settings.refuses(problem) is None
+        }
+        return [name for name, e in self.experiments.items() if playable.issuperset(e.problems)]
 
     def with_study_of(self, experiment: str) -> "Config":
         """The configuration whose study is what an experiment compares."""
