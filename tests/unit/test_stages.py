@@ -66,13 +66,18 @@ def test_the_chain_is_blind_to_the_true_task(
     assert {name for name in a if a[name] != b[name]} <= {"ari", "nmi"}
 
 
-@pytest.mark.parametrize("warm_start", [True, False])
+FORETOLD = Representation.model_validate(
+    {"embedding": "mean_state", "class_number": {"criterion": "foretold", "most": 5}}
+)
+
+
+@pytest.mark.parametrize(("representation", "warm_start"), [(CHOSEN, True), (FORETOLD, False)])
 def test_a_training_with_a_number_of_classes_that_is_chosen(
-    warm_start: bool, use_env: UseEnv, tmp_path: Path
+    representation: Representation, warm_start: bool, use_env: UseEnv, tmp_path: Path
 ) -> None:
     use_env(honest)
-    run_chain(tmp_path / "a", CHOSEN)
-    run_train(tmp_path / "a", CHOSEN, warm_start=warm_start)
+    run_chain(tmp_path / "a", representation)
+    run_train(tmp_path / "a", representation, warm_start=warm_start)
     history = history_of(tmp_path / "a")
     chosen = history["n_classes"]
     assert [at for at, _ in chosen] == [at for at, _ in history["silhouette"]] and len(chosen) > 1
