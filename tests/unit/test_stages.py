@@ -92,13 +92,18 @@ def test_a_mixture_that_shifts_is_that_of_training_alone(use_env: UseEnv, tmp_pa
     assert played[0.0]["test_win_rate"] == played[1.0]["test_win_rate"]
 
 
-@pytest.mark.parametrize("warm_start", [True, False])
+FORETOLD = Representation.model_validate(
+    {"embedding": "mean_state", "class_number": {"criterion": "foretold", "most": 5}}
+)
+
+
+@pytest.mark.parametrize(("representation", "warm_start"), [(CHOSEN, True), (FORETOLD, False)])
 def test_a_training_with_a_number_of_classes_that_is_chosen(
-    warm_start: bool, use_env: UseEnv, tmp_path: Path
+    representation: Representation, warm_start: bool, use_env: UseEnv, tmp_path: Path
 ) -> None:
     use_env(honest)
-    run_chain(tmp_path / "a", CHOSEN)
-    run_train(tmp_path / "a", CHOSEN, warm_start=warm_start)
+    run_chain(tmp_path / "a", representation)
+    run_train(tmp_path / "a", representation, warm_start=warm_start)
     history = history_of(tmp_path / "a")
     chosen = history["n_classes"]
     assert [at for at, _ in chosen] == [at for at, _ in history["silhouette"]] and len(chosen) > 1
