@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import scipy.optimize
 import torch
 from torch import Tensor
 
@@ -196,6 +195,8 @@ def fit_novelty(policy: "Policy", replay: ReplayBuffer, device: torch.device) ->
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     """The temperature with the least cross-entropy of logits [n, K] and labels [n]."""
+    from scipy.optimize import minimize_scalar  # slow to import, for those that fit nothing
+
     of_label, labelled = torch.from_numpy(label), torch.from_numpy(logits)
 
     def cross_entropy(log_temperature: float) -> float:
@@ -203,7 +204,7 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
         return float(torch.nn.functional.cross_entropy(scaled, of_label))
 
     bounds = tuple(map(math.log, _TEMPERATURES))
-    fitted = scipy.optimize.minimize_scalar(cross_entropy, bounds=bounds, method="bounded")
+    fitted = minimize_scalar(cross_entropy, bounds=bounds, method="bounded")
     return math.exp(fitted.x)
 
 

@@ -66,13 +66,13 @@ def evaluate(
         for which, model in models.items()
         for task in sets[TRAINED]
     }
-    thresholds = {
+    fallbacks = {
         which: calibrated(
             model, sets[TRAINED], params.evaluate.fallback, n_episodes, env, threads, device
         )
         for which, model in models.items()
     }
-    n_played = len(models) + sum(each is not None for each in thresholds.values())
+    n_played = len(models) + sum(each is not None for each in fallbacks.values())
     total = (n_played * len(tasks) + sum(map(len, given.values()))) * n_episodes
     description = f"evaluate {params.variant_name} {params.problem_name} seed {params.seed}"
     done = 0
@@ -99,9 +99,9 @@ def evaluate(
                 episode_writer.append(_repeated(where, n_episodes) | measure(model, task, played))
                 done += n_episodes
                 progress.update(done, win_rate=float(played.replay.won[played.slots].mean()))
-                falls_back = thresholds[which]
-                if falls_back is not None:
-                    again = play(model, task, n_episodes, env, threads, device, fallback=falls_back)
+                own = fallbacks[which]
+                if own is not None:
+                    again = play(model, task, n_episodes, env, threads, device, fallback=own)
                     share = {"class_free": _class_free(model, again)}
                     fallback_writer.append(_repeated(where, n_episodes) | _outcomes(again) | share)
                     done += n_episodes
