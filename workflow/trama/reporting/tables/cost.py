@@ -12,7 +12,7 @@ from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
 
 _PARTS = {
-    "environment": "Environment",
+    "environment": "Env",
     "play": "Acting",
     "update": "Agents",
     "predictor": "Predictor",
@@ -60,7 +60,7 @@ def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
         caption=[
             "Minutes of wall time of a training as it measured them, without its start, over all "
             "parts of a training that was interrupted, and the percentages that its parts took, "
-            "mean over seeds: steps of the environments, their compilation included; actions and "
+            "mean over seeds: steps of the environments (env), compilation included; actions and "
             "classes of the agents, and the replay buffer; the updates of agents and mixer, "
             "without the class predictor; the loss and the gradient of the predictor; classes of "
             "new episodes; updates of the VQ-VAE; re-clusterings, with the classifier's training; "
