@@ -157,6 +157,11 @@ def compared_files(wildcards):
     experiment = CONFIG.experiments[wildcards.experiment]
     kinds = {
         "cluster_metrics": ("representation", experiment.representations, measures.OF_CLUSTERS),
+        "predictor_accuracy": (
+            "representation",
+            experiment.representations,
+            measures.OF_PREDICTORS,
+        ),
         "history": ("train", experiment.variants, measures.OF_HISTORIES + measures.OF_CLUSTERS),
         "timing": ("train", experiment.variants, measures.OF_TIMINGS),
         "episodes": ("evaluate", experiment.variants, measures.OF_EPISODES + measures.OF_FALLBACKS),

@@ -28,6 +28,10 @@ Measure = Literal[
     "codes_in_use",
     "n_classes",
     "right_number",
+    "true_task_accuracy",
+    "true_task_first_accuracy",
+    "clusters_accuracy",
+    "clusters_first_accuracy",
     "train_minutes",
     "classes_share",
 ]
@@ -52,6 +56,11 @@ OF_CLUSTERS: tuple[Measure, ...] = (
 )
 """Measures of clusters: of a representation, those of stage cluster; of a variant, its last ones.
 """
+OF_PREDICTORS: tuple[Measure, ...] = (
+    *("true_task_accuracy", "true_task_first_accuracy"),
+    *("clusters_accuracy", "clusters_first_accuracy"),
+)
+"""Measures of the predictor alone, of stage predict."""
 OF_TIMINGS: tuple[Measure, ...] = ("train_minutes", "classes_share")
 """Measures of the wall times of stage train."""
 
@@ -76,8 +85,10 @@ class Experiment(Section):
         "task sets, greedy actions that another class would change, how well scores of novelty "
         "detect the task sets, and win rates with the fallback; at the end of training the "
         "predictor's accuracy, and the quality of the clusters (of representations: those of stage "
-        "cluster), their number, and whether it is that of the unit combinations; over a training "
-        "its labels' consistency, minutes, and the share of these that classes took.",
+        "cluster), how well a predictor alone tells true tasks and clusters, over an episode and "
+        "at its first step, the number of clusters, and whether it is that of the unit "
+        "combinations; over a training its labels' consistency, minutes, and the share of these "
+        "that classes took.",
     )
 
     @model_validator(mode="after")
@@ -104,11 +115,23 @@ class Experiment(Section):
                     "is measured of variants, and this experiment compares representations: remove "
                     "it, or name variants instead",
                     measure,
-                    valid=OF_CLUSTERS,
+                    valid=(*OF_CLUSTERS, *OF_PREDICTORS),
                     others=(("representations",),),
                 )
                 for i, measure in enumerate(self.measures)
-                if measure not in OF_CLUSTERS
+                if measure not in (*OF_CLUSTERS, *OF_PREDICTORS)
+            ]
+        else:
+            problems += [
+                Broken(
+                    ("measures", i),
+                    "is measured of representations, and this experiment compares variants: remove "
+                    "it, or name representations instead",
+                    measure,
+                    others=(("variants",),),
+                )
+                for i, measure in enumerate(self.measures)
+                if measure in OF_PREDICTORS
             ]
         report("experiment", problems)
         return self

@@ -21,6 +21,7 @@ from trama.config.experiments import (
     OF_EPISODES,
     OF_FALLBACKS,
     OF_HISTORIES,
+    OF_PREDICTORS,
     OF_TIMINGS,
 )
 from trama.config.model import (
@@ -440,6 +441,8 @@ def compared(config: Config, experiment: str) -> tuple[dict[str, str], Params]:
     upstream: dict[str, str] = {}
     if definition.representations:
         upstream = of_study(study, cluster=definition.representations)
+        if definition.measures_any(OF_PREDICTORS):
+            upstream |= of_study(study, predict=definition.representations)
     elif definition.measures_any((*OF_HISTORIES, *OF_CLUSTERS, *OF_TIMINGS)):
         upstream |= of_study(study, train=definition.variants)
     more: Params = {

@@ -11,6 +11,7 @@ from trama.config.experiments import (
     OF_EPISODES,
     OF_FALLBACKS,
     OF_HISTORIES,
+    OF_PREDICTORS,
     OF_TIMINGS,
 )
 from trama.config.relations import TRAINED
@@ -37,6 +38,10 @@ TITLES = {
     "codes_in_use": "Codes in use",
     "n_classes": "Classes",
     "right_number": "Right number",
+    "true_task_accuracy": "True tasks",
+    "true_task_first_accuracy": "True tasks, first step",
+    "clusters_accuracy": "Clusters",
+    "clusters_first_accuracy": "Clusters, first step",
     "train_minutes": "Minutes",
     "classes_share": "Classes' share",
 }
@@ -54,6 +59,8 @@ EXPLANATIONS = {
     "ari": "ARI, NMI: agreement of clusters with true tasks",
     "right_number": "classes: their number; right number: share of seeds in which it is that of "
     "the unit combinations",
+    "true_task_accuracy": "true tasks, clusters: accuracy of a class predictor alone on "
+    "trajectories that were held out",
     "train_minutes": "minutes: wall time of the training",
     "classes_share": "classes' share: of that time, labels, clusterings and VQ-VAE updates",
 }
@@ -78,7 +85,8 @@ def measured(
 
     Args:
         inputs: of each problem, seed and variant `episodes`, `fallback`, `history` and `timing`, as
-            far as something is measured of them, or of each representation `cluster_metrics`.
+            far as something is measured of them, or of each representation `cluster_metrics` and
+            `predictor_accuracy`.
         measures: some of `TITLES`.
         policy: `last` or `best`; whose episodes count.
         task_sets: the sets of tasks that were not trained on.
@@ -93,6 +101,7 @@ def measured(
         "history": ((*OF_HISTORIES, *OF_CLUSTERS), _of_history),
         "timing": (OF_TIMINGS, _of_timing),
         "cluster_metrics": (OF_CLUSTERS, _of_clusters),
+        "predictor_accuracy": (OF_PREDICTORS, _of_predictor),
     }
     for kind, (known, read) in per_run.items():
         for problem, files in statistics.by_problem(inputs.get(kind, ())).items():
@@ -191,6 +200,15 @@ def _of_history(path: Path) -> dict[str, float]:
 
 def _of_clusters(path: Path) -> dict[str, float]:
     return {**statistics.cluster_metrics(path), "n_classes": len(statistics.class_shares(path))}
+
+
+def _of_predictor(path: Path) -> dict[str, float]:
+    found = {}
+    for labels in ("true_task", "clusters"):
+        accuracy = statistics.predictor_alone(path, labels)["accuracy"]
+        found[f"{labels}_accuracy"] = float(accuracy.iloc[0])  # of all steps together
+        found[f"{labels}_first_accuracy"] = float(accuracy.iloc[1])
+    return found
 
 
 def _of_timing(path: Path) -> dict[str, float]:
