@@ -113,6 +113,7 @@ def test_a_shift_of_the_mixture_stands_beside_those_without() -> None:
     }
     rows = {row["key"]: row["values"] for row in hyperparameters(config)}
     assert rows["mixture_shift.amount"] == {"qplex": "0", "shifted": "0.5", "same": "0"}
+    assert rows["mixture_shift.interval_env_steps"] == {"shifted": "30000"}
     without = _config(study={"variants": ["qplex", "same"]}, variants=variants)
     assert "mixture_shift.amount" not in {row["key"] for row in hyperparameters(without)}
 

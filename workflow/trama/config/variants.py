@@ -105,7 +105,7 @@ def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
     train = train_params(*of, name, seed)
     if any(config.train_for(each).mixture_shift.amount for each in config.study.variants):
         # Of those without a shift, the 0 is what tells them from the others.
-        train["train"]["mixture_shift"] = config.train_for(name).mixture_shift.model_dump()
+        train["train"].setdefault("mixture_shift", {"amount": 0.0})
     sections: dict[str, Params | None] = {
         "env": _used_env(config),
         "collect": collect_params(*of, seed)["collect"],

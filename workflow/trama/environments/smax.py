@@ -9,8 +9,9 @@ to `JITTER` in x and in y.
 Units that a smaller team lacks are dead from the first step, on both sides, in any place of the
 team. To the game they are like units that fell: they see, do and get nothing, and show zeros.
 
-Noise, where there is some, draws from keys of its own: tasks, orders and places of start of a seed
-are the same at every level of it. Without noise it is JaxMARL's own class that plays.
+Noise, where there is some, draws from keys of its own: an episode that begins at a step of a seed
+has the same task, order and unmoved places at every level of it, though episodes may last longer or
+less long. Without noise it is JaxMARL's own class that plays.
 """
 
 import copy
