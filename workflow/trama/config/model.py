@@ -439,7 +439,7 @@ class Cluster(Section):
     criteria: tuple[Criterion, ...] = listed(
         (),
         "Criteria of class_number that stage cluster compares on every representation, for the "
-        "file class_numbers; nothing else depends on them. Each takes some seconds.",
+        "file class_numbers; nothing else depends on them. All of them take 5 to 15 s.",
         min_length=0,
     )
 

@@ -1,8 +1,8 @@
 """Choose the number of trajectory classes from the data: criteria over candidate K.
 
-No criterion sees a true task. All of them compare K from 2 on: on data without any structure they
-choose 2, or, where they fit densities or values, what little those gain. As they look at thousands
-of trajectories at most, each takes a random sample where more would cost time and tell nothing new.
+No criterion sees a true task. All of them compare K from 2 on. On data without any classes they
+choose 2, the fewest that there may be, but for the silhouette, which takes some K all the same.
+Those that read the embeddings alone take a random sample where more would only cost time.
 
 scikit-learn takes 1.5 s to import and is imported where it is used, as in `clustering`.
 """
