@@ -92,7 +92,7 @@ def test_an_oracle_has_a_predictor_and_no_representation(clone: Path) -> None:
 def test_an_experiment_plans_its_own_runs_of_the_chain(clone: Path) -> None:
     """Those of its seeds, and no evaluation where nothing is measured of episodes."""
     planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_latent_space")
-    n_seeds, n_representations, n_with_codebook = 10, 9, 8
+    n_seeds, n_representations, n_with_codebook = 5, 9, 8
     assert planned == {
         "collect_problem": n_seeds,
         "pretrain_representation": n_seeds * n_with_codebook,
