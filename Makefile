@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= all
 # GPUs of this machine that jobs may use at the same time.
 GPUS ?= 1
-# PRESET: laptop, paper; without it the one that config/config.yaml names.
+# PRESET: laptop, paper, claims; without it the one that config/config.yaml names.
 PRESET ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
 ONLY ?=

@@ -39,7 +39,7 @@ def _shipped(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("preset", ["laptop", "paper", "tiny"])
+@pytest.mark.parametrize("preset", ["laptop", "paper", "claims", "tiny"])
 def test_every_preset_is_valid(preset: str) -> None:
     config = _load(overrides={"preset": preset})
     assert config.preset == config.study.name == preset

@@ -31,7 +31,7 @@ first:
 2. `experiments.yaml`, which defines the experiments, and variants and representations that only
    they need;
 3. the preset `presets/<preset>.yaml`, which sets the scale of a run: `laptop` (default), `paper`,
-   or `tiny` for the tests;
+   `claims` (the paper's claims at the scale of `laptop`), or `tiny` for the tests;
 4. `config.yaml`; a key that is a comment there shows its default, which the preset may replace;
 5. each `--configfile more.yaml` of the command line;
 6. `--config` of the command line, such as `--config preset=paper 'train={gamma: 0.98}'`. A key in a
