@@ -101,7 +101,7 @@ test-smacv2: $(SMACV2_VENV)/installed  ## try SMACv2's own package (SMACV2_SRC=f
 	$(SMACV2_PIP) --quiet --no-deps --force-reinstall $(SMACV2_VENV)/source
 	$(SMACV2_VENV)/bin/python -m pytest tests/smacv2
 	$(SMACV2_VENV)/bin/python -m pytest tests/unit/test_conformance.py tests/unit/test_processes.py \
-	    tests/unit/test_smacv2.py tests/unit/test_without_jax.py -k "not smax"
+	    tests/unit/test_smacv2.py tests/unit/test_without_jax.py
 
 $(SMACV2_VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(SMACV2_VENV)

@@ -105,11 +105,15 @@ NO_SMACV2 = pytest.mark.skipif(
     reason="SMACv2 is not installed; make test-smacv2 SMACV2_SRC=folder tries it",
 )
 
+NO_JAX = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="JAX is not installed; make test tries it"
+)
+
 # A further backend is a further entry here; `marks` say where it cannot be tried.
 BACKENDS = [
-    pytest.param(SMAX, id="smax"),
-    pytest.param(NOISY_SMAX, id="smax with noise"),
-    pytest.param(MPE, id="mpe"),
+    pytest.param(SMAX, id="smax", marks=NO_JAX),
+    pytest.param(NOISY_SMAX, id="smax with noise", marks=NO_JAX),
+    pytest.param(MPE, id="mpe", marks=NO_JAX),
     pytest.param(SMACV2, id="smacv2", marks=NO_SMACV2),
 ]
 
