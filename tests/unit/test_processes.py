@@ -278,7 +278,9 @@ def test_restore_begins_the_episodes_after_those_that_ran(games: Open) -> None:
 
 
 _PARENT = """
-import sys, time
+import signal, sys
+# A shell that runs the tests in the background lets them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from functools import partial
 from pathlib import Path
 from fake_games import SPEC, WalkGame
@@ -305,7 +307,7 @@ def test_games_die_with_the_process_that_plays(tmp_path: Path, number: signal.Si
     pids = _processes(games)
     assert len(pids) == 4 and all(map(_alive, pids))
     parent.send_signal(number)
-    parent.wait()
+    parent.wait(timeout=60)
     parent.stdout.close()
     _wait_until_gone(pids)
     end = time.monotonic() + 5
