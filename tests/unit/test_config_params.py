@@ -299,7 +299,11 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
         {"table class_use"},
     ),
     ({"evaluate": {"fallback": {"quantile": 0.9}}}, set()),
-    ({"train": {"class_representation": {"dropout": 0.1}}}, WITH_CLASSES),
+    # Those that also learn without a class are evaluated with the fallback, too.
+    (
+        {"train": {"class_representation": {"dropout": 0.1}}},
+        WITH_CLASSES | EVALUATE_CLASSES,
+    ),
     (
         {
             "variants": {"trama": {"train": {"class_representation": {"dropout": 0.1}}}},

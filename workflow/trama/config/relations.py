@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from trama.config.experiments import OF_EPISODES, OF_FALLBACKS
 from trama.config.macros import clashing_names, letters
 from trama.config.trees import KeyPath, has_path, value_at
 from trama.config.validation import Broken, nested, unknown
@@ -269,28 +268,10 @@ def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]
             problems.append(unknown(path, "task set", name, config.task_sets))
             continue
         if isinstance(config.task_sets[name], config.env.settings.plays):
-            problems += [
-                broken
-                for problem in _played_problems(config)
-                if problem in envs
-                for broken in _unsuitable(config, envs, path, name, problem)
-            ]
+            for problem in config.study.problems:
+                if problem in envs:
+                    problems += _unsuitable(config, envs, path, name, problem)
     return problems
-
-
-def _played_problems(config: "Config") -> list[str]:
-    """Problems that policies are evaluated on, of the kinds that the backend plays.
-
-    They are those of the study, and of the experiments that measure episodes.
-    """
-    played = (*OF_EPISODES, *OF_FALLBACKS)
-    of_experiments = [e.problems for e in config.experiments.values() if e.measures_any(played)]
-    named = (name for names in (config.study.problems, *of_experiments) for name in names)
-    return [
-        name
-        for name in dict.fromkeys(named)
-        if isinstance(config.problems.get(name), config.env.settings.plays)
-    ]
 
 
 def _unsuitable(
@@ -438,12 +419,21 @@ def _clustering_rules(
 
 
 def _mixture_rules(config: "Config", name: str, variant: "Variant", train: "Train") -> list[Broken]:
-    """A mixture that shifts has tasks to shift between."""
-    amount = train.mixture_shift.amount
+    """A mixture that shifts has tasks to shift between, and time to do so."""
+    shift, amount = train.mixture_shift, train.mixture_shift.amount
     if not amount:
         return []
     path = _place_of_train(name, variant, "mixture_shift", "amount")
-    return [
+    problems = []
+    if shift.interval_env_steps >= train.env_steps:
+        message = (
+            f"interval_env_steps ({shift.interval_env_steps}) must be less than env_steps "
+            f"({train.env_steps}), or the mixture never shifts"
+        )
+        interval = _place_of_train(name, variant, "mixture_shift", "interval_env_steps")
+        steps = _place_of_train(name, variant, "env_steps")
+        problems.append(Broken(interval, message, shift.interval_env_steps, others=(steps,)))
+    return problems + [
         Broken(
             path,
             f"problem {problem!r} has one task, and a mixture shifts between several: set it to 0, "
