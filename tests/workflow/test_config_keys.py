@@ -336,7 +336,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "evaluate.task_sets": ("evaluate={task_sets: [tiny_units]}", EVALUATE),
     "evaluate.given_classes": ("evaluate={given_classes: [wrong_class]}", EVALUATE_TRAMA),
     # Of targets that are no part of `all`.
-    "experiments.<name>.question": ("experiments={labels: {question: Why?}}", NOTHING),
+    "experiments.<name>.question": ("experiments={labels: {question: Why}}", NOTHING),
     "experiments.<name>.problems": ("experiments={labels: {problems: [SurComb4]}}", NOTHING),
     "experiments.<name>.seeds": ("experiments={labels: {seeds: [0]}}", NOTHING),
     "experiments.<name>.representations": (
