@@ -215,10 +215,6 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ),
     ("representations: {vqvae: {n_classes: 300}}", ["n_classes = 300", "n_codes = 256"]),
     (
-        "representations: {vqvae: {class_number: {criterion: gap}}}",
-        ["representations.vqvae.n_classes = 3", "no effect with class_number", "one of the two"],
-    ),
-    (
         "representations: {own: {class_number: {most: 5}}}",
         ["representations.own.class_number.criterion is missing", "one of silhouette, gap, bic"],
     ),

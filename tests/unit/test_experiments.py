@@ -72,7 +72,10 @@ def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
         ]
         minutes = np.mean([of.sum() / 60 for of in seconds])
         share = np.mean(
-            [of[of.index.isin(["label", "cluster", "vqvae"])].sum() / of.sum() for of in seconds]
+            [
+                of[of.index.isin(["predictor", "label", "cluster", "vqvae"])].sum() / of.sum()
+                for of in seconds
+            ]
         )
         assert means[problem, variant, "train_minutes"] == pytest.approx(minutes)
         assert means[problem, variant, "classes_share"] == pytest.approx(share)
@@ -112,28 +115,49 @@ def test_representations_are_measured_by_their_clusters(tmp_path: Path) -> None:
 
 def test_findings_tell_apart_what_the_intervals_do() -> None:
     noise = np.linspace(0, 0.02, 4)[:, None]
-    scores = {"P": {"win_rate": {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}}}
-    (sentence,) = experiments.findings(scores, ["a", "b", "c"], 0)
+    by_name = {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}
+    names = ["a", "b", "c"]
+    sentence, note = experiments.findings({"P": {"win_rate": by_name}}, names)
     higher, apart = sentence.split("; ")
     assert "minus that of ``a``: higher for ``b`` 0.20 [" in higher
-    assert apart.startswith("not told apart for ``c``")
-    assert (
-        experiments.findings({"P": {"ari": {"a": noise[:2], "b": noise[:2]}}}, ["a", "b"], 0) == []
+    assert apart.startswith("not told apart for ``c``") and "Welch" in note
+    assert experiments.findings({"P": {"ari": {"a": noise[:2], "b": noise[:2]}}}, names) == []
+    # The first name that has a measure is the base; of a fallback, the first one's plain play.
+    without = {name: by_name[name] for name in ("b", "c")}
+    sentence, _ = experiments.findings({"P": {"ari": without}}, names)
+    assert "minus that of ``b``: lower for ``c``" in sentence
+    _, sentence, _ = experiments.findings(
+        {"P": {"win_rate": by_name, "fallback_win_rate": {"b": noise + 0.9}}}, names
     )
+    assert "minus that of ``a``: higher for ``b`` 0.40" in sentence
 
 
-@pytest.mark.parametrize("n_problems", [1, 2])
+def test_runs_that_do_not_differ_are_seldom_told_apart() -> None:
+    """Neither are those whose tasks go together, as the tasks of a run do."""
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(200):
+        of_runs = rng.normal(size=(2, 3, 1)) + 0.5 * rng.normal(size=(2, 3, 10))
+        scores = {"P": {"win_rate": dict(zip("ab", of_runs, strict=True))}}
+        told += "not told apart" not in experiments.findings(scores, ["a", "b"])[0]
+    assert told <= 20
+
+
+@pytest.mark.parametrize(("n_problems", "n_measures"), [(1, 4), (2, 5), (2, 6)])
 def test_a_figure_has_a_panel_for_each_measure(
-    inputs: Inputs, config: Config, n_problems: int
+    inputs: Inputs, config: Config, n_problems: int, n_measures: int
 ) -> None:
     """The longer list stands at the axis, the other one in the legend."""
     params = FigureParams.model_validate(figure_params.experiment_params(config, "own"))
     names = params.names[:n_problems]
-    params = params.model_copy(update={"names": names if n_problems == 1 else params.names})
+    change = {"names": names if n_problems == 1 else params.names}
+    params = params.model_copy(update={**change, "measures": tuple(MEASURES[:n_measures])})
     with style.figure_style():
         drawing = figure_experiment(inputs, params, "own")
     shown = [axes for axes in drawing.figure.axes if axes.get_visible()]
-    assert [axes.get_title() for axes in shown] == [experiments.TITLES[m] for m in MEASURES]
+    assert [axes.get_title() for axes in shown] == [
+        experiments.TITLES[m] for m in MEASURES[:n_measures]
+    ]
     ticks = [label.get_text() for label in shown[0].get_yticklabels()]
     assert ticks == (PROBLEMS if n_problems == 1 else VARIANTS)
     assert "Which one?" in drawing.caption

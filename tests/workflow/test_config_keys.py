@@ -123,17 +123,11 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     # Coverage J(t,k): pretraining clusters, too.
     "representations.<name>.n_classes": ("representations={vqvae: {n_classes: 4}}", PRETRAIN),
     "representations.<name>.class_number.criterion": (
-        Edit(
-            "    n_classes: 3                    # K (published: 4)",
-            "    class_number: {criterion: gap}",
-        ),
+        "representations={vqvae: {class_number: {criterion: gap}}}",
         PRETRAIN,
     ),
     "representations.<name>.class_number.most": (
-        Edit(
-            "    n_classes: 3                    # K (published: 4)",
-            "    class_number: {criterion: gap, most: 5}",
-        ),
+        "representations={vqvae: {class_number: {criterion: gap, most: 5}}}",
         PRETRAIN,
     ),
     "representations.<name>.relabel_rounds": (

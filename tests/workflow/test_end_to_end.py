@@ -188,7 +188,7 @@ def test_every_parquet_file_says_what_made_it(finished_study: Path) -> None:
             code_version=code_version(),
             environment_version=environment_version(),
         )
-    assert len(files) == 29
+    assert len(files) == 30
 
 
 def test_the_study_says_what_ran(finished_study: Path) -> None:
@@ -351,7 +351,7 @@ def test_an_experiment_of_finished_runs_is_a_figure_and_a_table(
     """It shows the numbers of the runs, in the order in which it names them."""
     extra = tmp_path / "own.yaml"
     extra.write_text(
-        "preset: tiny\nexperiments: {own: {question: Which one wins?, problems: [SurComb3], "
+        "preset: tiny\nexperiments: {own: {question: Which wins, problems: [SurComb3], "
         "seeds: [0], variants: [trama, qmix], measures: [win_rate, ari, train_minutes]}}"
     )
     given = ("--configfile", str(extra))
@@ -386,7 +386,7 @@ def test_an_experiment_of_finished_runs_is_a_figure_and_a_table(
     assert planned_jobs(copied_study, *given, "--", "experiment_own") == {}
     changed = ("--config", "experiments={own: {measures: [win_rate]}}")
     assert planned_jobs(copied_study, *given, *changed, "--", "experiment_own") == planned
-    assert "Which one wins?" in (results / "figures/experiment_own.caption.rst").read_text()
+    assert "Which wins" in (results / "figures/experiment_own.caption.rst").read_text()
     assert (results / "figures/experiment_own.pdf").read_bytes().startswith(b"%PDF-")
     table = (results / "tables/experiment_own.md").read_text()
     assert table.index("| trama |") < table.index("| qmix |")

@@ -41,6 +41,10 @@ SCRIPTS: dict[str, Jobs] = {
     "predict_classes": {},
     "figure_predictor_alone": {},
     "table_predictor_alone": {},
+    # Of experiments, and of variants that learn without a class.
+    "figure_experiment": {},
+    "table_experiment": {},
+    "table_fallback": {},
     "collect_problem": ALL,
     "pretrain_representation": PRETRAIN,
     "cluster_representation": CLUSTER,

@@ -19,7 +19,10 @@ KEPT = (
     "*/train/*/seed_*/history.parquet",
     "*/train/*/seed_*/timing.parquet",
     "*/evaluate/*/seed_*/episodes.parquet",
+    "*/evaluate/*/seed_*/fallback.parquet",
+    "*/evaluate/*/seed_*/given_classes.parquet",
     "*/representation/*/seed_*/cluster_metrics.parquet",
+    "*/representation/*/seed_*/predictor_accuracy.parquet",
 )
 """Files of a study that are kept: small ones, from which every table can be checked."""
 

@@ -28,8 +28,8 @@ a default, mostly the published value. The values in force are merged from these
 first:
 
 1. the defaults;
-2. `experiments.yaml`, which defines the experiments, and variants and representations that only
-   they need;
+2. `experiments.yaml`, which defines the experiments, and problems, representations and
+   variants that only they need;
 3. the preset `presets/<preset>.yaml`, which sets the scale of a run: `laptop` (default), `paper`,
    `claims` (the paper's claims at the scale of `laptop`), or `tiny` for the tests;
 4. `config.yaml`; a key that is a comment there shows its default, which the preset may replace;

@@ -107,7 +107,7 @@ class Representation(Section):
     n_classes: int = Field(
         default=4,
         ge=2,
-        description="Clusters K of K-means (published: 4). Not with class_number.",
+        description="Clusters K of K-means (published: 4). class_number takes its place.",
     )
     class_number: ClassNumber | None = Field(
         default=None,
@@ -161,16 +161,6 @@ class Representation(Section):
                     "time_class: remove it",
                     self.relabel_rounds,
                     others=(("coverage",),),
-                )
-            )
-        if self.class_number is not None and "n_classes" in self.model_fields_set:
-            problems.append(
-                Broken(
-                    ("n_classes",),
-                    "n_classes has no effect with class_number, which chooses it: remove one of "
-                    "the two",
-                    self.n_classes,
-                    others=(("class_number",),),
                 )
             )
         report("representation", problems)
@@ -439,7 +429,7 @@ class Cluster(Section):
     criteria: tuple[Criterion, ...] = listed(
         (),
         "Criteria of class_number that stage cluster compares on every representation, for the "
-        "file class_numbers; nothing else depends on them. All of them take 5 to 15 s.",
+        "file class_numbers; a change re-runs it, and what follows. All of them take 5 to 15 s.",
         min_length=0,
     )
 

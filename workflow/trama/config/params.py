@@ -288,7 +288,7 @@ def predict_params(config: Config, problem: str, representation: str, seed: int)
         "upstream": upstream,
         **_environment(config, problem),
         "representation_name": representation,
-        "n_classes": config.representations[representation].n_classes,
+        "n_classes": config.representations[representation].most_classes,
         "network": config.train.network,
         "hidden_size": config.train.predictor.hidden_size,
         "predict": _dump(config.predict),
@@ -360,9 +360,8 @@ def run_settings(config: Mapping[str, Any], variant: str | None = None) -> RunSe
 def evaluate_params(config: Config, problem: str, variant: str, seed: int) -> Params:
     """Params of stage evaluate for one problem, variant and seed."""
     evaluate = _dump(config.evaluate)
-    if not config.falls_back(variant):
-        del evaluate["fallback"]
     if not config.drops_class(variant):
+        del evaluate["fallback"]
         evaluate["given_classes"] = [k for k in evaluate["given_classes"] if k != "no_class"]
     if not config.variants[variant].has_classes:
         del evaluate["given_classes"]

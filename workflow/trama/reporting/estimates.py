@@ -78,6 +78,10 @@ def mean(scores: np.ndarray) -> Any:
     return np.mean(scores, axis=(-2, -1))
 
 
+STATISTICS: dict[str, Statistic] = {"iqm": iqm, "mean": mean}
+"""Statistics over seeds and tasks, by name."""
+
+
 def optimality_gap(scores: np.ndarray, target: float = 1.0) -> Any:
     """Return by how much runs fall short of `target` on average; more than it counts as it.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from trama.config.experiments import (
     OF_CLUSTERS,
@@ -48,30 +49,50 @@ TITLES = {
 """What figures and tables call the measures."""
 
 EXPLANATIONS = {
-    "win_rate": "win rate and return: greedy episodes on the problem's own tasks",
-    "unseen_win_rate": "unseen win rate: on tasks that were not trained on",
-    "swap_actions": "swapped actions: share of the greedy actions that another class would change",
-    "distance_auroc": "AUROC: how well a score of novelty tells unseen tasks from trained ones",
-    "fallback_unseen_win_rate": "fallback: agents use no class where an episode looks novel",
-    "predictor_accuracy": "accuracy, balanced accuracy: of the class predictor, last test",
-    "label_consistency": "label consistency: share of labels that a re-clustering keeps, mean of a "
-    "training, and the share that chance would keep",
-    "ari": "ARI, NMI: agreement of clusters with true tasks",
-    "right_number": "classes: their number; right number: share of seeds in which it is that of "
-    "the unit combinations",
-    "true_task_accuracy": "true tasks, clusters: accuracy of a class predictor alone on "
-    "trajectories that were held out",
-    "train_minutes": "minutes: wall time of the training",
-    "classes_share": "classes' share: of that time, labels, clusterings and VQ-VAE updates",
+    ("win_rate", "return"): "Win rate, return: greedy episodes on the problem's own tasks",
+    ("unseen_win_rate",): "Unseen win rate: on tasks that were not trained on",
+    ("swap_actions",): (
+        "Swapped actions: share of the greedy actions that another class would change"
+    ),
+    ("confidence_auroc", "energy_auroc", "disagreement_auroc", "distance_auroc"): (
+        "AUROC: how well a score of novelty tells unseen tasks from trained ones"
+    ),
+    ("fallback_win_rate", "fallback_unseen_win_rate"): (
+        "Fallback: agents use no class where an episode looks novel"
+    ),
+    ("predictor_accuracy", "predictor_balanced_accuracy"): (
+        "Accuracy, balanced accuracy: of the class predictor, last test"
+    ),
+    ("label_consistency", "label_consistency_chance"): (
+        "Label consistency: share of labels that a re-clustering keeps, mean of a training, and "
+        "the share that chance would keep"
+    ),
+    ("ari", "nmi"): "ARI, NMI: agreement of clusters with true tasks",
+    ("n_classes", "right_number"): (
+        "Classes: their number, and the share of seeds in which it is that of the unit combinations"
+    ),
+    (
+        *("true_task_accuracy", "true_task_first_accuracy"),
+        *("clusters_accuracy", "clusters_first_accuracy"),
+    ): (
+        "True tasks, clusters: accuracy of a class predictor alone on trajectories that were held "
+        "out"
+    ),
+    ("train_minutes",): "Minutes: what the parts of a training took together",
+    ("classes_share",): (
+        "Classes' share: of that time, the predictor, labels, clusterings and VQ-VAE updates"
+    ),
 }
-"""Measures that need words in a caption; one stands for its neighbours too."""
+"""Groups of measures in the words of a caption."""
 
 Scores = dict[str, dict[str, np.ndarray]]
 """Scores [seeds, tasks] by measure and name, without the names that do not have the measure."""
 
 _SERIES = ("label_consistency", "label_consistency_chance")
-_CLASSES = ("label", "cluster", "vqvae")
+_CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
+_SHARES = ("right_number",)
+"""Measures that are 0 or 1 in each run, so that only their mean says anything."""
 
 
 def measured(
@@ -124,19 +145,27 @@ def measured(
     return found
 
 
+def statistic_of(measure: str) -> str:
+    """The statistic over seeds that is shown of a measure, a key of `STATISTICS`."""
+    return "mean" if measure in _SHARES else "iqm"
+
+
 def explained(measures: Sequence[str]) -> str:
     """Say what the measures are, as far as their titles do not."""
-    words = [text for measure, text in EXPLANATIONS.items() if measure in measures]
-    return f" {'; '.join(words).capitalize()}." if words else ""
+    told = [text for group, text in EXPLANATIONS.items() if not set(group).isdisjoint(measures)]
+    return "".join(f" {text}." for text in told)
 
 
-def findings(scores: Mapping[str, Scores], names: Sequence[str], seed: int) -> list[str]:
-    """Say which names differ from the first one, by the 95 % interval of the IQMs' difference.
+def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
+    """Say which names differ from the first one that has a measure.
+
+    A run counts as the mean over its tasks, and differences are judged by Welch's 95 % interval:
+    a bootstrap of three runs finds four times as many as there are. With the fallback, names are
+    compared with the first one's play without it.
 
     Args:
         scores: by problem, as `measured` returns them.
         names: what is compared.
-        seed: of the bootstrap.
 
     Returns:
         A sentence for each measure and problem in which there is something to compare, without
@@ -145,23 +174,39 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str], seed: int) -> l
     sentences = []
     for problem, of_problem in scores.items():
         for measure, by_name in of_problem.items():
-            if names[0] not in by_name:
+            base = next((name for name in names if name in by_name), None)
+            over = {} if base is None else {base: by_name[base]}
+            plain = of_problem.get(measure.removeprefix("fallback_"), {})
+            if measure in OF_FALLBACKS and names[0] in plain:
+                over = {names[0]: plain[names[0]]}
+            compared = [name for name in names if name in by_name and name not in over]
+            if not compared or len(by_name[compared[0]]) < estimates.MIN_SEEDS:
                 continue
-            gaps = {
-                name: estimates.difference(by_name[name], by_name[names[0]], estimates.iqm, seed)
-                for name in names[1:]
-                if name in by_name
-            }
-            if any(gap.low is None for gap in gaps.values()) or not gaps:
-                continue
+            ((base, reference),) = over.items()
+            gaps = {name: _gap(by_name[name], reference) for name in compared}
             parts = [
                 f"{word} for {words.listed({n: words.estimate(gap, []) for n, gap in of.items()})}"
                 for word, of in _sides(gaps).items()
                 if of
             ]
-            start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{names[0]}``: "
+            start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{base}``: "
             sentences.append(f"{start}{'; '.join(parts)}.")
+    if sentences:
+        sentences.append(
+            "Differences of means over runs, with Welch's 95 % intervals; one in twenty of those "
+            "that are none looks like one."
+        )
     return sentences
+
+
+def _gap(own: np.ndarray, other: np.ndarray) -> Estimate:
+    """Difference of the means of two sets of runs [seeds, tasks], with Welch's interval."""
+    runs, others = own.mean(1), other.mean(1)
+    value = float(runs.mean() - others.mean())
+    if not runs.std() and not others.std():
+        return Estimate(value, value, value, len(runs))
+    low, high = scipy.stats.ttest_ind(runs, others, equal_var=False).confidence_interval(0.95)
+    return Estimate(value, float(low), float(high), len(runs))
 
 
 def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
@@ -195,7 +240,12 @@ def _of_history(path: Path) -> dict[str, float]:
     rows = table[table["task"].isna() & table["step"].isna()].sort_values("env_steps")
     values = rows.groupby("metric")["value"]
     means = values.mean()
-    return {**values.last(), **means[means.index.isin(_SERIES)]}
+    found = {**values.last(), **means[means.index.isin(_SERIES)]}
+    shares = table[table["metric"] == "class_share"]
+    if len(shares):
+        last = shares[shares["env_steps"] == shares["env_steps"].max()]
+        found["n_classes"] = float((last["value"] > 0).sum())
+    return found
 
 
 def _of_clusters(path: Path) -> dict[str, float]:

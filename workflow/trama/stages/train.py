@@ -362,14 +362,14 @@ class _Run:
                 swap = class_swap(policy, replay, slots, trainer.device)
                 history.add("class_swap_effect", swap.overall_effect)
                 history.add("class_swap_actions", swap.overall_actions)
-        self.win_rate = float(played.won.mean())
-        score = (self.win_rate, float(played.episode_return.mean()))
-        if score > self.best:
-            self.best = score
-            self.best_weights = copy.deepcopy(policy.state_dict())
-            self.best_representation = copy.deepcopy(self.representation)
-            self.best_class_of_task = self.class_of_task
-            self.best_novelty = self.novelty
+            self.win_rate = float(played.won.mean())
+            score = (self.win_rate, float(played.episode_return.mean()))
+            if score > self.best:
+                self.best = score
+                self.best_weights = copy.deepcopy(policy.state_dict())
+                self.best_representation = copy.deepcopy(self.representation)
+                self.best_class_of_task = self.class_of_task
+                self.best_novelty = self.novelty
         self._warn()
 
     def last_model(self) -> TrainedModel:

@@ -45,11 +45,12 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
     n_lines = -(-len(params.measures) // n_columns)
     height = _ROW * len(rows) * max(len(groups), 1.5) + 0.55
     figure = Figure(figsize=(style.TWO_COLUMNS, n_lines * height + 0.7))
-    panels = figure.subplots(n_lines, n_columns, sharey=True, squeeze=False).flat
+    panels = list(figure.subplots(n_lines, n_columns, sharey=True, squeeze=False).flat)
     room = _GROUP / len(groups)
     offsets = room * (np.arange(len(groups)) + 0.5) - _GROUP / 2
     paragraphs = []
     for axes, measure in zip(panels, params.measures, strict=False):
+        statistic = estimates.STATISTICS[experiments.statistic_of(measure)]
         numbers = {}
         for (place, row), (offset, group) in product(
             enumerate(rows), zip(offsets, groups, strict=True)
@@ -58,7 +59,7 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
             values = scores[problem].get(measure, {}).get(compared)
             if values is None:
                 continue
-            found, of_seeds = estimates.estimate(values, estimates.iqm, seed), values.mean(axis=1)
+            found, of_seeds = estimates.estimate(values, statistic, seed), values.mean(axis=1)
             position = place + offset - room / 6
             look = looks[group]
             draw_estimate(axes, position, found, of_seeds, look, room=room, horizontal=True)
@@ -73,7 +74,7 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         if numbers:
             paragraphs.append(f"{experiments.TITLES[measure]}: {words.listed(numbers)}.")
-    for axes in panels:
+    for axes in panels[len(params.measures) :]:
         axes.set_visible(False)
     title = f"Experiment {name}"
     label_figure(figure, title, point_handles(looks) if len(groups) > 1 else [], n_seeds)
@@ -84,7 +85,7 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
         caption=[
             params.question,
             "Full markers: interquartile mean over seeds (of episodes: over seeds and tasks, the "
-            f"{policy} policies){ends}; open markers: seeds."
+            f"{policy} policies; of shares of seeds: mean){ends}; open markers: seeds."
             f"{experiments.explained(params.measures)}",
             *paragraphs,
             words.intervals(n_seeds),

@@ -2,7 +2,7 @@
 
 from trama.config.table_params import TableParams
 from trama.reporting import experiments
-from trama.reporting.statistics import Inputs, bootstrap_seed
+from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
@@ -34,7 +34,11 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
             row = [problem, compared]
             for measure in params.measures:
                 found = measured.get((problem, measure))
-                row.append(MISSING if found is None else found.cell(compared, "iqm"))
+                row.append(
+                    MISSING
+                    if found is None
+                    else found.cell(compared, experiments.statistic_of(measure))
+                )
                 if found is not None:
                     keys = {"problem": problem, "name": compared, "measure": measure}
                     records += found.rows(compared, **keys)
@@ -44,9 +48,9 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         caption=[
             params.question,
             "Interquartile mean over seeds (of episodes: over seeds and tasks, the "
-            f"{policy} policies)."
+            f"{policy} policies; of shares of seeds: mean)."
             f"{experiments.explained(params.measures)} {interval_words(len(params.seeds))}",
-            *experiments.findings(scores, params.names, bootstrap_seed(params.study_seed)),
+            *experiments.findings(scores, params.names),
         ],
         header=["Problem", "Name", *(experiments.TITLES[measure] for measure in params.measures)],
         align="ll" + "r" * len(params.measures),

@@ -13,15 +13,12 @@ import pandas as pd
 
 from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics
-from trama.reporting.estimates import Estimate, Statistic
+from trama.reporting.estimates import STATISTICS, Estimate, Statistic
 from trama.reporting.tables.table import Bold
 from trama.reporting.words import MISSING
 
 METRICS = {"win_rate": "Win rate", "return": "Return"}
 """Metrics of test episodes, and what tables call them."""
-
-STATISTICS: dict[str, Statistic] = {"iqm": estimates.iqm, "mean": estimates.mean}
-"""Statistics over seeds and tasks."""
 
 _TIDY = {
     "statistic": "str",

@@ -5,10 +5,10 @@ from itertools import product
 from trama.config.relations import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
+from trama.reporting.estimates import STATISTICS
 from trama.reporting.statistics import OVERALL, Inputs
 from trama.reporting.tables.measured import (
     METRICS,
-    STATISTICS,
     Measured,
     interval_words,
     tidy,
