@@ -295,7 +295,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         TRAMA,
     ),
     "train.class_representation.size": ("train={class_representation: {size: 8}}", TRAMA),
-    "train.class_representation.dropout": ("train={class_representation: {dropout: 0.1}}", TRAMA),
+    "train.class_representation.dropout": (
+        "train={class_representation: {dropout: 0.1}}",
+        {**TRAMA, **each("table_fallback")},
+    ),
     "train.vqvae_updates.learning_rate": ("train={vqvae_updates: {learning_rate: 0.1}}", TRAMA),
     "train.vqvae_updates.interval_episodes": (
         "train={vqvae_updates: {interval_episodes: 5}}",
