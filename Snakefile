@@ -60,7 +60,12 @@ localrules:
 
 onstart:
     # Not in dry runs, nor in the Snakemake of a cluster's job.
-    record_run(Path("results", STUDY, "provenance"), CONFIG, sys.argv, Path(workflow.basedir))
+    record_run(
+        Path("results", STUDY, "provenance"),
+        CONFIG,
+        ["snakemake", *sys.argv[1:]],
+        Path(workflow.basedir),
+    )
 
 
 rule all:

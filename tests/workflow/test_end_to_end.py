@@ -200,7 +200,7 @@ def test_the_study_says_what_ran(finished_study: Path) -> None:
     runs = sorted((finished_study / "results/tiny/provenance").iterdir())
     run = json.loads(runs[0].read_text())
     assert run["config"] == config.model_dump(mode="json")
-    assert run["command"][1:] == ["--cores", "2", "--config", "preset=tiny"]
+    assert run["command"] == ["snakemake", "--cores", "2", "--config", "preset=tiny"]
     # A clone of the tests is no repository; a second run that did nothing has no record.
     assert run["code"] == {"version": code_version(), "commit": None, "changed": None}
     assert len(runs) == 1
