@@ -287,7 +287,9 @@ def test_an_empty_class_is_reported_and_can_be_trained_with(
 
     def emptied(points: np.ndarray, n_classes: int, *arguments: Any) -> Clusters:
         two = fit_clusters(points, n_classes - 1, *arguments)
-        return Clusters(two.labels, np.vstack([two.centroids, two.centroids[:1] + 1e3]))
+        return Clusters(
+            two.labels, np.vstack([two.centroids, two.centroids[:1] + 1e3]), np.arange(3)
+        )
 
     use_env(honest)
     monkeypatch.setattr("trama.stages.cluster.fit_clusters", emptied)

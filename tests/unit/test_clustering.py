@@ -98,7 +98,7 @@ def test_rounding_makes_no_difference(seed: int) -> None:
     ],
 )
 def test_acceptance(labels: list[int], n_classes: int, min_clusters: int, accepted: bool) -> None:
-    clusters = Clusters(np.array(labels), np.zeros((n_classes, 1)))
+    clusters = Clusters(np.array(labels), np.zeros((n_classes, 1)), np.arange(n_classes))
     assert clusters.accepted(min_clusters) == accepted
 
 

@@ -209,7 +209,7 @@ def test_too_few_episodes_wait() -> None:
 
 
 def _two_used(points: np.ndarray, *rest: object) -> Clusters:
-    return Clusters(np.arange(len(points)) % 2, np.zeros((3, points.shape[1])))
+    return Clusters(np.arange(len(points)) % 2, np.zeros((3, points.shape[1])), np.arange(3))
 
 
 def test_a_clustering_with_too_few_clusters_changes_nothing(

@@ -198,7 +198,9 @@ def _spy_on_pretraining(
     ) -> Clusters:
         previous.append(before)
         number = len(previous) - 1
-        return Clusters(np.full(len(points), number), np.full((k, points.shape[1]), number))
+        return Clusters(
+            np.full(len(points), number), np.full((k, points.shape[1]), number), np.arange(k)
+        )
 
     def watched(self: VQVAE, state: Any, step: Any, n_steps: int, given: Any) -> Any:
         classes.append(None if given is None else set(given.tolist()))

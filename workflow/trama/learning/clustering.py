@@ -24,12 +24,12 @@ class Clusters:
     Attributes:
         labels: class of each trajectory, [M] int64.
         centroids: [K, d].
-        classes: class of each centroid, [K] int64, ascending; None for 0 to K - 1.
+        classes: class of each centroid, [K] int64, ascending.
     """
 
     labels: np.ndarray
     centroids: np.ndarray
-    classes: np.ndarray | None = None
+    classes: np.ndarray
 
     @property
     def n_used(self) -> int:
@@ -38,10 +38,8 @@ class Clusters:
 
     def distances(self, embedding: np.ndarray) -> np.ndarray:
         """Distance [M] of each clustered embedding [M, d] to the centroid of its own cluster."""
-        of_centroid = self.labels
-        if self.classes is not None:
-            of_centroid = np.searchsorted(self.classes, self.labels)
-        distance: np.ndarray = np.linalg.norm(embedding - self.centroids[of_centroid], axis=1)
+        own = self.centroids[np.searchsorted(self.classes, self.labels)]
+        distance: np.ndarray = np.linalg.norm(embedding - own, axis=1)
         return distance
 
     def accepted(self, min_clusters: int) -> bool:
@@ -92,7 +90,7 @@ def fit_clusters(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # empty clusters: see `accepted`
         labels = kmeans.fit_predict(embedding.astype(np.float64))
-    return Clusters(labels.astype(np.int64), kmeans.cluster_centers_)
+    return Clusters(labels.astype(np.int64), kmeans.cluster_centers_, np.arange(n_classes))
 
 
 def count_different(embedding: np.ndarray) -> int:

@@ -282,7 +282,7 @@ class ClusterLabels(Labels):
             kept, chance = label_consistency(before[known], clusters.labels[known])
             metrics |= {"label_consistency": kept, "label_consistency_chance": chance}
         self.centroids = clusters.centroids
-        self.classes = np.arange(n_classes) if clusters.classes is None else clusters.classes
+        self.classes = clusters.classes
         self.mean_distance = float(clusters.distances(points).mean())
         replay.label[slots] = clusters.labels
         generator = torch.Generator().manual_seed(seed)
