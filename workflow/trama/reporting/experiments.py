@@ -127,22 +127,24 @@ def measured(
     for kind, (known, read) in per_run.items():
         for problem, files in statistics.by_problem(inputs.get(kind, ())).items():
             chosen = [measure for measure in measures if measure in known]
-            scores = _of_runs(files, chosen, read)
-            if "right_number" in chosen:
-                right = n_combinations[problem]
-                numbers = {} if right is None else _of_runs(files, ["n_classes"], read)["n_classes"]
-                scores["right_number"] = {n: (x == right) * 1.0 for n, x in numbers.items()}
-            found.setdefault(problem, {}).update(scores)
+            right = n_combinations.get(problem)
+            found.setdefault(problem, {}).update(_of_runs(files, chosen, read, right))
+    again = statistics.by_problem(inputs.get("fallback", ()))
     for problem, files in statistics.by_problem(inputs.get("episodes", ())).items():
-        paths = [path for seeds in files.values() for path in seeds.values()]
+        episodes = statistics.read_episodes(_paths(files))
+        unseen = statistics.played_sets(episodes, policy, task_sets)
         chosen = [measure for measure in measures if measure in OF_EPISODES]
-        found.setdefault(problem, {}).update(_of_episodes(paths, chosen, policy, task_sets))
-        again = statistics.by_problem(inputs.get("fallback", ())).get(problem, {})
-        chosen = [measure for measure in measures if measure in OF_FALLBACKS]
-        if again:
-            fallback = [path for seeds in again.values() for path in seeds.values()]
-            found[problem].update(_of_fallbacks(paths, fallback, chosen, policy, task_sets))
+        of_problem = found.setdefault(problem, {})
+        of_problem.update(_of_episodes(episodes, chosen, policy, unseen))
+        if problem in again:
+            chosen = [measure for measure in measures if measure in OF_FALLBACKS]
+            fallback = statistics.read_fallback(_paths(again[problem]))
+            of_problem.update(_of_fallbacks(episodes, fallback, chosen, policy, unseen))
     return found
+
+
+def _paths(files: Files) -> list[Path]:
+    return [path for seeds in files.values() for path in seeds.values()]
 
 
 def statistic_of(measure: str) -> str:
@@ -174,16 +176,15 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
     sentences = []
     for problem, of_problem in scores.items():
         for measure, by_name in of_problem.items():
-            base = next((name for name in names if name in by_name), None)
-            over = {} if base is None else {base: by_name[base]}
-            plain = of_problem.get(measure.removeprefix("fallback_"), {})
-            if measure in OF_FALLBACKS and names[0] in plain:
-                over = {names[0]: plain[names[0]]}
-            compared = [name for name in names if name in by_name and name not in over]
-            if not compared or len(by_name[compared[0]]) < estimates.MIN_SEEDS:
+            beside = by_name
+            if measure in OF_FALLBACKS:
+                plain = of_problem.get(measure.removeprefix("fallback_"), {})
+                beside = plain if names[0] in plain else by_name
+            base = next((name for name in names if name in beside), None)
+            compared = [name for name in names if name in by_name and name != base]
+            if base is None or not compared or len(beside[base]) < estimates.MIN_SEEDS:
                 continue
-            ((base, reference),) = over.items()
-            gaps = {name: _gap(by_name[name], reference) for name in compared}
+            gaps = {name: _gap(by_name[name], beside[base]) for name in compared}
             parts = [
                 f"{word} for {words.listed({n: words.estimate(gap, []) for n, gap in of.items()})}"
                 for word, of in _sides(gaps).items()
@@ -220,15 +221,30 @@ def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
 
 
 def _of_runs(
-    files: Files, measures: Sequence[str], read: Callable[[Path], Mapping[str, float]]
+    files: Files,
+    measures: Sequence[str],
+    read: Callable[[Path], Mapping[str, float]],
+    n_combinations: int | None,
 ) -> Scores:
-    """Measures that a file of each run tells, of the names of which every seed has them."""
-    values = {name: [read(seeds[seed]) for seed in sorted(seeds)] for name, seeds in files.items()}
+    """Measures that a file of each run tells, of the names of which every seed has them.
+
+    A run has the right number of classes where they are `n_combinations`; None: nobody knows.
+    """
+
+    def of_run(path: Path) -> Mapping[str, float]:
+        found = read(path)
+        if n_combinations is None or "n_classes" not in found:
+            return found
+        return {**found, "right_number": float(found["n_classes"] == n_combinations)}
+
+    values = {
+        name: [of_run(seeds[seed]) for seed in sorted(seeds)] for name, seeds in files.items()
+    }
     return {
         measure: {
-            name: np.array([[of_run[measure]] for of_run in runs])
+            name: np.array([[run[measure]] for run in runs])
             for name, runs in values.items()
-            if all(measure in of_run for of_run in runs)
+            if all(measure in run for run in runs)
         }
         for measure in measures
     }
@@ -271,10 +287,8 @@ def _of_timing(path: Path) -> dict[str, float]:
 
 
 def _of_episodes(
-    paths: Sequence[Path], measures: Sequence[str], policy: str, task_sets: Sequence[str]
+    episodes: pd.DataFrame, measures: Sequence[str], policy: str, unseen: Sequence[str]
 ) -> Scores:
-    episodes = statistics.read_episodes(paths)
-    unseen = statistics.played_sets(episodes, policy, task_sets)
     found: Scores = {}
     for measure in measures:
         of_unseen = measure == "unseen_win_rate"
@@ -290,21 +304,22 @@ def _of_episodes(
 
 
 def _of_fallbacks(
-    paths: Sequence[Path],
-    fallback: Sequence[Path],
+    episodes: pd.DataFrame,
+    fallback: pd.DataFrame,
     measures: Sequence[str],
     policy: str,
-    task_sets: Sequence[str],
+    unseen: Sequence[str],
 ) -> Scores:
-    episodes, again = statistics.read_episodes(paths), statistics.read_fallback(fallback)
-    unseen = statistics.played_sets(episodes, policy, task_sets)
-    tasks = {"fallback_win_rate": [TRAINED], "fallback_unseen_win_rate": unseen}
+    seeds = sorted(set(episodes["seed"]))
+    tasks: dict[str, Sequence[str]] = {
+        "fallback_win_rate": [TRAINED],
+        "fallback_unseen_win_rate": unseen,
+    }
     found: Scores = {}
     for measure in measures:
         if tasks[measure]:
             played = statistics.scores(episodes, policy, "win_rate", tasks[measure])
-            seeds = sorted(set(episodes["seed"]))
             kind = statistics.FALLBACK
-            scores = statistics.given_scores(again, policy, kind, played, seeds)
+            scores = statistics.given_scores(fallback, policy, kind, played, seeds)
             found[measure] = statistics.known(scores, range(len(played.tasks)))
     return found
