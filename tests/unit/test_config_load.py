@@ -45,6 +45,18 @@ def test_every_preset_is_valid(preset: str) -> None:
     assert config.preset == config.study.name == preset
 
 
+def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
+    """But for what is compared, and for K."""
+    laptop, claims = (
+        _load(overrides={"preset": preset}).model_dump(exclude={"preset", "study"})
+        for preset in ("laptop", "claims")
+    )
+    for name in ("vqvae", "mean_state"):
+        assert laptop["representations"][name].pop("n_classes") == 3
+        assert claims["representations"][name].pop("n_classes") == 4
+    assert laptop == claims
+
+
 def test_paper_preset_is_published_scale() -> None:
     train = _load(overrides={"preset": "paper"}).train
     assert (train.optimiser, train.learning_rate, train.episodes_per_update) == ("rmsprop", 5e-4, 1)
