@@ -322,7 +322,8 @@ def replay_statistics(replay: ReplayBuffer) -> StateStatistics:
     """Statistics of the states of all finished episodes."""
     accumulator = StatisticsAccumulator(replay.state.shape[2], 0.01)
     for slot in replay.finished:
-        accumulator.add(replay.state[slot, : replay.length[slot] + 1])
+        n_states = replay.length[slot] + 1
+        accumulator.add(replay.state[slot, :n_states], np.array([n_states]))
     return accumulator.result()
 
 

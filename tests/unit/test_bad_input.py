@@ -203,6 +203,7 @@ def test_states_that_are_not_finite(prepared: Path, stage: Stage, value: float) 
         (pretrain, "state_statistics", "mean", "collect"),
         (cluster, "state_statistics", "std", "collect"),
         (train, "state_statistics", "std", "collect"),
+        (cluster, "state_statistics", "correlation_ratio", "collect"),
         (train, "centroids", "centroid", "cluster"),
         (train, "centroids", "mean_distance", "cluster"),
     ],

@@ -28,7 +28,7 @@ def test_changes_of_the_reference_in_words() -> None:
                 *("trama_oracle", "small", "slow"),
             ]
         },
-        representations={"small": {"states": "summed", "n_codes": 32, "n_classes": 3}},
+        representations={"small": {"states": "weighted", "n_codes": 32, "n_classes": 3}},
         variants={
             "small": {"mixer": "qplex", "representation": "small"},
             "slow": {

@@ -177,6 +177,10 @@ def test_state_statistics_are_those_of_the_rows_and_the_learner_has_the_random_o
             assert chosen["feature"].tolist() == names
             np.testing.assert_allclose(chosen["mean"], part.mean(0), rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(chosen["std"], part.std(0), rtol=1e-4)
+            of_part = pd.Series(episode[: len(part)])
+            means = pd.DataFrame(part).groupby(of_part).transform("mean")
+            ratio = np.sqrt(means.var(ddof=0) / part.var(0))
+            np.testing.assert_allclose(chosen["correlation_ratio"], ratio, rtol=1e-3)
     of_learner = (found["source"] == "random") & (found["states"] == "standardised")
     random = found[of_learner][["mean", "std"]].to_numpy().T
     assert len(used) > 5 and all(np.array_equal(one, random) for one in used)

@@ -105,7 +105,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         Edit(
             """
     embedding: quantised            # quantised | mean_state
-    states: summed                  # raw | standardised | summed over like units
+    states: weighted                # raw | standardised | summed over like units | weighted sums
     coverage: time_class            # none | time: J(t) | time_class: J(t,k)
     n_codes: 256                    # codebook size
     code_dim: 4                     # dimension of a code

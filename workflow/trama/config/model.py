@@ -84,11 +84,12 @@ class Representation(Section):
         description="Embedding of a trajectory: mean of its quantised VQ-VAE vectors, or plain "
         "mean of its states, which needs no pretraining.",
     )
-    states: Literal["raw", "standardised", "summed"] = Field(
+    states: Literal["raw", "standardised", "summed", "weighted"] = Field(
         default="standardised",
         description="States that are embedded: as the environment gives them (published), each "
         "feature standardised, or summed over like units and then standardised, so that the order "
-        "of units has no part in it.",
+        "of units has no part in it; weighted: summed, and each feature weighted by its "
+        "correlation ratio, so that what changes during every trajectory counts for less.",
     )
     coverage: Literal["none", "time", "time_class"] = Field(
         default="time_class",

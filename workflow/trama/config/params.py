@@ -45,7 +45,7 @@ from trama.config.trees import without
 Params = dict[str, Any]
 
 ALGORITHM_VERSIONS: dict[str, int] = {
-    "collect": 3,
+    "collect": 4,
     "pretrain": 1,
     "cluster": 4,
     "predict": 1,

@@ -283,6 +283,12 @@ KINDS: dict[str, FileKind] = {
                 _column("mean", pa.float32(), "mean over all steps, in the feature's own unit"),
                 _column("std", pa.float32(), "standard deviation over all steps, at least 0.01"),
                 _column(
+                    "correlation_ratio",
+                    pa.float32(),
+                    "root of the share of the variance that lies between episodes: 1 where the "
+                    "feature never changes within one, 0 where all episodes have the same mean",
+                ),
+                _column(
                     "source",
                     pa.string(),
                     "`random`: warm-up episodes of random play; `all`: the full data set",

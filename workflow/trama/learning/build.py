@@ -87,7 +87,7 @@ def _sizes(spec: EnvSpec, network: Literal["flat", "entities"], hidden_size: int
 
 
 def read_statistics(
-    path: Path, states: Literal["raw", "standardised", "summed"] = "standardised"
+    path: Path, states: Literal["raw", "standardised", "summed", "weighted"] = "standardised"
 ) -> StateStatistics:
     """State statistics over the full data set of stage collect.
 
@@ -104,12 +104,15 @@ def read_statistics(
     features = np.array(table["feature"].to_pylist())[is_all & (of_states == "standardised")]
     if states == "raw":
         return StateStatistics.identity(len(features))
-    chosen = is_all & (of_states == states)
-    mean, std = (
-        _finite(table[name].to_numpy(), name, path, "collect")[chosen] for name in ("mean", "std")
+    are_summed = states in ("summed", "weighted")
+    chosen = is_all & (of_states == ("summed" if are_summed else states))
+    mean, std, ratio = (
+        _finite(table[name].to_numpy(), name, path, "collect")[chosen]
+        for name in ("mean", "std", "correlation_ratio")
     )
-    sums = summed_features(features.tolist())[1] if states == "summed" else None
-    return StateStatistics(mean.copy(), std.copy(), sums)
+    sums = summed_features(features.tolist())[1] if are_summed else None
+    statistics = StateStatistics(mean.copy(), std.copy(), sums)
+    return statistics.weighted(ratio) if states == "weighted" else statistics
 
 
 def _finite(values: np.ndarray, column: str, path: Path, stage: str) -> np.ndarray:

@@ -2,11 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+NO_VARIANCE = 1e-12
+"""A feature that varies less does not move: what is left of its variance is rounding."""
+LEAST_RATIO = 1e-6
+"""Features of a smaller correlation ratio are weighted by this one, which is as good as nothing."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,8 @@ class StateStatistics:
     """Mean and floored standard deviation of features of the state.
 
     Attributes:
-        mean, std: [F] float32.
+        mean, std: [F] float32; where features are weighted, their standard deviations are divided
+            by the weights.
         sums: [S, F] float32, one where an entry of the state adds to a feature; None where the
             features are the state's entries themselves.
     """
@@ -27,6 +33,14 @@ class StateStatistics:
     def identity(cls, state_size: int) -> "StateStatistics":
         """Statistics that leave states as they are."""
         return cls(np.zeros(state_size, np.float32), np.ones(state_size, np.float32))
+
+    def weighted(self, correlation_ratio: np.ndarray) -> "StateStatistics":
+        """Statistics that weight each feature by its correlation ratio [F].
+
+        K-means follows whatever varies most. What changes during every trajectory, such as
+        positions, says little of which kind a trajectory is, and counts for less then.
+        """
+        return replace(self, std=self.std / np.maximum(correlation_ratio, LEAST_RATIO))
 
 
 def summed_features(features: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -48,7 +62,7 @@ def summed_features(features: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 
 class StatisticsAccumulator:
-    """Mean and standard deviation over rows that arrive in pieces.
+    """Mean, standard deviation and correlation ratio over trajectories that arrive in pieces.
 
     Args:
         state_size: S.
@@ -61,16 +75,19 @@ class StatisticsAccumulator:
         self.std_floor = std_floor
         self._sum = np.zeros(state_size)
         self._squares = np.zeros(state_size)
+        self._between = np.zeros(state_size)
         self._shift: np.ndarray | None = None
 
-    def add(self, states: np.ndarray) -> None:
-        """Add rows [M, S]."""
+    def add(self, states: np.ndarray, length: np.ndarray) -> None:
+        """Add rows [M, S]: trajectories one after the other, of `length` [B] rows each."""
         if self._shift is None:
             self._shift = states[0].astype(np.float64)
         centred = states - self._shift  # keeps the sum of squares free of cancellation
         self.count += len(states)
         self._sum += centred.sum(0)
         self._squares += (centred**2).sum(0)
+        totals = np.add.reduceat(centred, np.cumsum(length) - length, axis=0)
+        self._between += (totals**2 / length[:, None]).sum(0)
 
     def result(self) -> StateStatistics:
         """Statistics of all rows so far; at least one row must have been added."""
@@ -82,6 +99,20 @@ class StatisticsAccumulator:
             mean=(mean + self._shift).astype(np.float32),
             std=np.maximum(np.sqrt(variance), self.std_floor).astype(np.float32),
         )
+
+    def correlation_ratio(self) -> np.ndarray:
+        """Root of the share of each feature's variance that lies between trajectories, [S] float32.
+
+        By the law of total variance: that of the trajectories' means, each weighted by its rows,
+        over that of all rows. 1: a feature that stands still within every trajectory; 0: one of
+        the same mean in all, or that never moves.
+        """
+        mean = self._sum / max(self.count, 1)
+        total = self._squares / max(self.count, 1) - mean**2
+        between = self._between / max(self.count, 1) - mean**2
+        moves = total > NO_VARIANCE
+        share = np.where(moves, between / np.where(moves, total, 1.0), 0.0)
+        return np.sqrt(share.clip(0.0, 1.0)).astype(np.float32)
 
 
 class StateScaler(nn.Module):

@@ -134,9 +134,9 @@ class _Statistics:
 
     def add(self, replay: ReplayBuffer, slots: np.ndarray) -> None:
         """Add the states of finished episodes."""
-        state = replay.state[replay.places(slots)]
-        self._found["standardised"].add(state)
-        self._found["summed"].add(state @ self._sums)
+        state, length = replay.state[replay.places(slots)], replay.length[slots] + 1
+        self._found["standardised"].add(state, length)
+        self._found["summed"].add(state @ self._sums, length)
 
     def standardised(self) -> StateStatistics:
         """Those of the entries themselves."""
@@ -144,14 +144,15 @@ class _Statistics:
 
     def rows(self, source: str) -> list[dict[str, Any]]:
         """Rows of the file, of everything that was added."""
-        results = {states: found.result() for states, found in self._found.items()}
-        return [
-            {"feature": feature, "states": states, "mean": mean, "std": std, "source": source}
-            for states, found in results.items()
-            for feature, mean, std in zip(
-                self._features[states], found.mean, found.std, strict=True
-            )
-        ]
+        rows = []
+        for states, found in self._found.items():
+            result, ratios = found.result(), found.correlation_ratio()
+            for feature, mean, std, ratio in zip(
+                self._features[states], result.mean, result.std, ratios, strict=True
+            ):
+                row = {"feature": feature, "states": states, "mean": mean, "std": std}
+                rows.append({**row, "correlation_ratio": ratio, "source": source})
+        return rows
 
 
 def _append(
