@@ -6,6 +6,7 @@ from trama.config import experiments as measures
 from trama.config import figure_params
 from trama.config import params as stage_params
 from trama.config import table_params
+from trama.config.load import check_experiment
 
 STUDY = CONFIG.study.name
 PROBLEMS = CONFIG.study.problems
@@ -154,6 +155,7 @@ def evaluate_settings(wildcards):
 
 def compared_files(wildcards):
     """What an experiment measures: files of its representations' or its variants' jobs, by kind."""
+    check_experiment(CONFIG, wildcards.experiment)
     experiment = CONFIG.experiments[wildcards.experiment]
     kinds = {
         "cluster_metrics": ("representation", experiment.representations, measures.OF_CLUSTERS),

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from trama.config.load import load_config
+from trama.config.load import check_experiment, load_config
 from trama.config.model import Config
+from trama.config.trees import deep_merge
 from trama.errors import TramaError
 
 ROOT = Path(__file__).parents[2]
@@ -675,6 +676,27 @@ def test_experiments_are_checked(change: str, message: str, tmp_path: Path) -> N
     with pytest.raises(TramaError) as caught:
         _load(yaml.safe_dump({"experiments": {"own": own}}), None, tmp_path)
     assert "experiments.own." in str(caught.value) and message in str(caught.value)
+
+
+@pytest.mark.parametrize("preset", ["laptop", "paper", "claims"])
+def test_every_experiment_of_the_repository_fits_its_presets(preset: str) -> None:
+    config = _load(overrides={"preset": preset})
+    assert config.playable_experiments
+    for name in config.playable_experiments:
+        check_experiment(config, name)
+
+
+def test_an_experiment_that_could_be_no_study(tmp_path: Path) -> None:
+    own = {"question": "Why?", "problems": ["ThreeUnits"], "variants": ["trama"]}
+    change = {"experiments": {"own": {**own, "measures": ["win_rate"]}}}
+    config = _load(yaml.safe_dump(change), None, tmp_path)
+    with pytest.raises(TramaError) as caught:
+        check_experiment(config, "own")
+    message = str(caught.value)
+    assert message.startswith("Experiment own does not fit the configuration")
+    assert "evaluate.task_sets[0] = \"one_changed\": does not suit problem 'ThreeUnits'" in message
+    timed = {"experiments": {"own": {"measures": ["train_minutes"]}}}
+    check_experiment(_load(yaml.safe_dump(deep_merge(change, timed)), None, tmp_path), "own")
 
 
 def test_another_coverage_needs_no_other_change() -> None:

@@ -92,7 +92,7 @@ def test_an_oracle_has_a_predictor_and_no_representation(clone: Path) -> None:
 def test_an_experiment_plans_its_own_runs_of_the_chain(clone: Path) -> None:
     """Those of its seeds, and no evaluation where nothing is measured of episodes."""
     planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_latent_space")
-    n_seeds, n_representations, n_with_codebook = 5, 9, 8
+    n_seeds, n_representations, n_with_codebook = 5, 11, 9
     assert planned == {
         "collect_problem": n_seeds,
         "pretrain_representation": n_seeds * n_with_codebook,
@@ -103,6 +103,19 @@ def test_an_experiment_plans_its_own_runs_of_the_chain(clone: Path) -> None:
     planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_cost")
     assert planned["train_with_representation"] + planned["train_without_representation"] == 3 * 7
     assert "evaluate_variant" not in planned
+
+
+def test_an_experiment_that_does_not_fit_is_told_of_before_anything_runs(clone: Path) -> None:
+    """A misfit in one is no concern of the study's, nor of another experiment's."""
+    given = ("-n", "--config", "preset=tiny", "experiments={cost: {variants: [trama_shift_25]}}")
+    shift = "train={mixture_shift: {interval_env_steps: 100_000}}"
+    refused = run_snakemake(clone, *given, shift, "--", "experiment_cost")
+    assert refused.returncode != 0
+    assert "Experiment cost does not fit the configuration" in refused.stdout
+    place = "train.mixture_shift.interval_env_steps = 100000: interval_env_steps (100000)"
+    assert place in refused.stdout
+    for target in ("experiment_conditioning", "all"):
+        assert run_snakemake(clone, *given, shift, "--", target).returncode == 0
 
 
 def test_experiments_on_what_the_backend_does_not_play_are_no_targets(clone: Path) -> None:

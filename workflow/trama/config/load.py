@@ -26,8 +26,9 @@ from trama.config.describe import (
     places_of,
     plain,
 )
+from trama.config.experiments import OF_EPISODES, OF_FALLBACKS
 from trama.config.model import Config
-from trama.config.relations import unknown_names
+from trama.config.relations import broken_relations, unknown_names
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
 from trama.errors import TramaError
 
@@ -87,6 +88,33 @@ def load_config(
             return config
     count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise TramaError(f"The configuration has {count}:\n" + "\n".join(f"- {p}" for p in problems))
+
+
+def check_experiment(config: Config, name: str) -> None:
+    """See that an experiment could be a study: its problems, variants, task sets fit each other.
+
+    `load_config` asks this of the study alone, since nobody need want all experiments.
+
+    Raises:
+        TramaError: one message with every problem.
+    """
+    broken, _ = broken_relations(config.with_study_of(name))
+    if not config.experiments[name].measures_any((*OF_EPISODES, *OF_FALLBACKS)):
+        broken = [each for each in broken if each.path[0] != "evaluate"]
+    if broken:
+        problems = [
+            f"{_path(_of_experiment(each.path, name))} = {_show(each.value)}: {each.message}."
+            for each in broken
+        ]
+        raise TramaError(
+            f"Experiment {name} does not fit the configuration; config/config.yaml may change "
+            "either:\n" + "\n".join(f"- {problem}" for problem in problems)
+        )
+
+
+def _of_experiment(path: KeyPath, name: str) -> KeyPath:
+    """Where an experiment has what the path has in section study."""
+    return ("experiments", name, *path[1:]) if path[0] == "study" else path
 
 
 def _preset(layers: Sequence[Layer], presets_dir: Path) -> Layer:
