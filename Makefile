@@ -65,8 +65,8 @@ restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for a
 record: venv  ## keep a finished study's figures, tables and rows in docs/results, and write docs/RESULTS.md
 	$(COMMANDS)/record.py $(WITH_PRESET)
 
-estimate: venv  ## print the jobs that a run would start, and their hours and disk space
-	$(COMMANDS)/estimate.py $(WITH_PRESET)
+estimate: venv  ## print the jobs that a run would start, and their hours and disk space (TARGET=experiments)
+	$(COMMANDS)/estimate.py $(WITH_PRESET) $(if $(TARGET),--target "$(TARGET)")
 
 replay: venv  ## draw an episode of a trained policy (MODEL=file; TASK='3s2z surrounded', SEED=, OUTPUT=file.gif)
 	$(COMMANDS)/replay.py $(POLICY) $(if $(TASK),--task "$(TASK)") \

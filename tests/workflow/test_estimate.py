@@ -11,9 +11,9 @@ from tiny_jobs import FIGURES, TABLES
 SHOWN = len(FIGURES) + len(TABLES)
 
 
-def estimate(clone: Path, preset: str) -> subprocess.CompletedProcess[str]:
+def estimate(clone: Path, preset: str, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "workflow/commands/estimate.py", "--preset", preset],
+        [sys.executable, "workflow/commands/estimate.py", "--preset", preset, *more],
         cwd=clone,
         capture_output=True,
         text=True,
@@ -56,6 +56,21 @@ def test_a_fresh_clone_of_the_paper_preset(clone: Path) -> None:
             assert [float(x) for x in (wall, cpu, gpu, disk)] == pytest.approx(sums, abs=6)
     assert float(found["train_with_representation"][1]) > 1
     assert not (clone / "results").exists()
+
+
+def test_an_experiment(clone: Path) -> None:
+    done = estimate(clone, "laptop", "--target", "experiment_predictor_alone")
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert {rule: int(row[0]) for rule, row in found.items()} == {
+        **dict.fromkeys(("collect_problem", "pretrain_representation"), 9),
+        **dict.fromkeys(("cluster_representation", "predict_classes"), 9),
+        **dict.fromkeys(("figure_experiment", "table_experiment"), 1),
+        "total": 38,
+    }
+    assert 0.1 < float(found["total"][1]) < 1
+    unknown = estimate(clone, "laptop", "--target", "experiment_no")
+    assert unknown.returncode != 0 and "experiment_no" in unknown.stderr
 
 
 def test_a_broken_configuration_ends_in_its_message(clone: Path) -> None:

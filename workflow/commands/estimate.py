@@ -13,8 +13,11 @@ ROW = "{:<30} {:>5} {:>11} {:>10} {:>10} {:>9}  {}"
 
 def main() -> None:
     """Print a table, one row per rule."""
-    chosen = parser(__doc__ or "").parse_args()
+    options = parser(__doc__ or "")
+    options.add_argument("--target", default="all", help="target of the run, such as experiments")
+    chosen = options.parse_args()
     arguments = ["--config", f"preset={chosen.preset}"] if chosen.preset else []
+    arguments += ["--", chosen.target]
     with one_message():
         config = read_config(chosen.preset)
         todo = planned_jobs(*arguments)
