@@ -82,7 +82,7 @@ check-starcraft:  ## check StarCraft II on this machine: versions, maps, env ste
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit
-	$(RUN) pytest tests/workflow
+	$(RUN) pytest --numprocesses 2 --dist loadfile tests/workflow
 
 test-report: venv  ## open the report in Chromium and typeset the tables; as root it installs what it needs
 	$(RUN) pytest tests/report
