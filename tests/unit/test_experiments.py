@@ -113,6 +113,17 @@ def test_representations_are_measured_by_their_clusters(tmp_path: Path) -> None:
     assert found["right_number"]["vqvae"] == float(n_classes == 3)
 
 
+@pytest.mark.parametrize(("ari", "found"), [(0.79, 0.0), (0.8, 1.0), (1.0, 1.0)])
+def test_clusters_find_the_tasks_where_they_mostly_agree(
+    ari: float, found: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "SurComb3/train/trama/seed_0/history.parquet"
+    write_history(path, [(10, "ari", None, None, ari)])
+    measured = experiments.measured({"history": [path]}, ["tasks_found"], "last", [], {})
+    assert measured["SurComb3"]["tasks_found"]["trama"].tolist() == [[found]]
+    assert experiments.statistic_of("tasks_found") == "mean"
+
+
 def test_findings_tell_apart_what_the_intervals_do() -> None:
     noise = np.linspace(0, 0.02, 4)[:, None]
     by_name = {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}

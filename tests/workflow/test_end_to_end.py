@@ -392,4 +392,6 @@ def test_an_experiment_of_finished_runs_is_a_figure_and_a_table(
     assert table.index("| trama |") < table.index("| qmix |")
     recorded = [sys.executable, "workflow/commands/record.py", "--preset", "tiny"]
     subprocess.run(recorded, cwd=copied_study, check=True, capture_output=True)
-    assert "Experiment own" in (copied_study / "docs/RESULTS.md").read_text()
+    page = (copied_study / "docs/RESULTS.md").read_text()
+    own = page.split("### Experiment own\n")[1].split("### ")[0]
+    assert "Which wins" in own and "![experiment own](results/tiny/figures/" in own

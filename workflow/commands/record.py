@@ -71,12 +71,22 @@ def page(recorded: Path) -> Iterator[str]:
     yield INTRODUCTION
     for study in sorted(folder for folder in recorded.iterdir() if folder.is_dir()):
         yield f"## Study {study.name}\n"
+        figures = {file.stem: file for file in sorted((study / "figures").glob("*.png"))}
         for table in [file for name in SHOWN for file in sorted(study.glob(f"tables/{name}.md"))]:
+            yield f"### {table.stem.replace('_', ' ').capitalize()}\n"
             yield as_markdown(without_origin(table.read_text(encoding="utf-8")))
-        for figure in sorted((study / "figures").glob("*.png")):
-            link = figure.relative_to(recorded.parent)
-            yield f"![{figure.stem.replace('_', ' ')}]({link})\n"
+            if figure := figures.pop(table.stem, None):  # its numbers are those of the table
+                yield shown(figure, recorded)
+        if figures:
+            yield "### Figures\n"
+        for figure in figures.values():
+            yield shown(figure, recorded)
             yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+
+
+def shown(figure: Path, recorded: Path) -> str:
+    """A figure in Markdown, with a link from the folder of the page."""
+    return f"![{figure.stem.replace('_', ' ')}]({figure.relative_to(recorded.parent)})\n"
 
 
 def without_origin(table: str) -> str:

@@ -23,6 +23,7 @@ Measure = Literal[
     "label_consistency",
     "label_consistency_chance",
     "ari",
+    "tasks_found",
     "nmi",
     "silhouette",
     "codes_in_use",
@@ -51,7 +52,7 @@ OF_HISTORIES: tuple[Measure, ...] = (
 )
 """Measures of the histories of stage train."""
 OF_CLUSTERS: tuple[Measure, ...] = (
-    *("ari", "nmi", "silhouette", "codes_in_use"),
+    *("ari", "tasks_found", "nmi", "silhouette", "codes_in_use"),
     *("n_classes", "right_number"),
 )
 """Measures of clusters: of a representation, those of stage cluster; of a variant, its last ones.
@@ -85,9 +86,10 @@ class Experiment(Section):
         "task sets, greedy actions that another class would change, how well scores of novelty "
         "detect the task sets, and win rates with the fallback; at the end of training the "
         "predictor's accuracy, and the quality of the clusters (of representations: those of stage "
-        "cluster), how well a predictor alone tells true tasks and clusters, over an episode and "
-        "at its first step, the number of clusters, and whether it is that of the unit "
-        "combinations; over a training its labels' consistency, minutes, and the share of these "
+        "cluster) and whether they find the true tasks, how well a predictor alone tells true "
+        "tasks and clusters, over an episode and at its first step, the number of clusters, and "
+        "whether it is that of the unit combinations; over a training its labels' consistency, "
+        "minutes, and the share of these "
         "that classes took.",
     )
 

@@ -21,6 +21,9 @@ from trama.reporting import detection, estimates, statistics, words
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files, Inputs
 
+FOUND = 0.8
+"""ARI from which on clusters count as the true tasks."""
+
 TITLES = {
     "win_rate": "Win rate",
     "return": "Return",
@@ -34,6 +37,7 @@ TITLES = {
     "label_consistency": "Label consistency",
     "label_consistency_chance": "Consistency by chance",
     "ari": "ARI",
+    "tasks_found": "Tasks found",
     "nmi": "NMI",
     "silhouette": "Silhouette",
     "codes_in_use": "Codes in use",
@@ -68,6 +72,7 @@ EXPLANATIONS = {
         "the share that chance would keep"
     ),
     ("ari", "nmi"): "ARI, NMI: agreement of clusters with true tasks",
+    ("tasks_found",): f"Tasks found: share of seeds whose ARI is at least {FOUND}",
     ("n_classes", "right_number"): (
         "Classes: their number, and the share of seeds in which it is that of the unit combinations"
     ),
@@ -91,7 +96,7 @@ Scores = dict[str, dict[str, np.ndarray]]
 _SERIES = ("label_consistency", "label_consistency_chance")
 _CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
-_SHARES = ("right_number",)
+_SHARES = ("right_number", "tasks_found")
 """Measures that are 0 or 1 in each run, so that only their mean says anything."""
 
 
@@ -232,10 +237,12 @@ def _of_runs(
     """
 
     def of_run(path: Path) -> Mapping[str, float]:
-        found = read(path)
-        if n_combinations is None or "n_classes" not in found:
-            return found
-        return {**found, "right_number": float(found["n_classes"] == n_combinations)}
+        found = {**read(path)}
+        if "ari" in found:
+            found["tasks_found"] = float(found["ari"] >= FOUND)
+        if n_combinations is not None and "n_classes" in found:
+            found["right_number"] = float(found["n_classes"] == n_combinations)
+        return found
 
     values = {
         name: [of_run(seeds[seed]) for seed in sorted(seeds)] for name, seeds in files.items()
