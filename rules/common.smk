@@ -60,7 +60,7 @@ if FALLBACK_VARIANTS:
     TABLES += ["fallback"]
 if len(VARIANTS) > 1:
     STUDY_TABLES += ["study_ablations"]
-if CONFIG.reference in CLASS_VARIANTS and len(CLASS_VARIANTS) < len(VARIANTS):
+if CONFIG.reference in CLUSTER_VARIANTS and len(CLASS_VARIANTS) < len(VARIANTS):
     STUDY_TABLES += ["study_claims"]
 
 

@@ -266,7 +266,7 @@ def test_trajectories_that_are_all_equal(prepared: Path, stage: Stage) -> None:
     with pytest.raises(TramaError, match="1 different trajectory embeddings") as error:
         stage(prepared)
     assert str(error.value).startswith(f"{path}: ")
-    assert "Lower `n_classes` of the representation" in str(error.value)
+    assert "Lower n_classes of the representation" in str(error.value)
 
 
 def test_one_task_alone_is_clustered_and_reported(

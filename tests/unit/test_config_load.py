@@ -307,6 +307,14 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["task_sets.own.starts[0]", "Did you mean 'surrounding'?"],
     ),
     ("task_sets: {trained: {units: [5s]}}", ["task_sets.trained", "choose another name"]),
+    (
+        "problems: {experiment: {units: [3s2z]}}",
+        ["problems.experiment", "experiment_...", "choose another name"],
+    ),
+    (
+        "task_sets: {one_type: {units: [2c3s, 3s2z]}}",
+        ["evaluate.task_sets[3]", "the study train on all of its tasks"],
+    ),
     ("evaluate: {task_sets: [one_tipe]}", ["evaluate.task_sets[0]", "Did you mean 'one_type'?"]),
     ("evaluate: {task_sets: [one_type, one_type]}", ["evaluate.task_sets[1]", "twice"]),
     (
@@ -697,6 +705,47 @@ def test_an_experiment_that_could_be_no_study(tmp_path: Path) -> None:
     assert "evaluate.task_sets[0] = \"one_changed\": does not suit problem 'ThreeUnits'" in message
     timed = {"experiments": {"own": {"measures": ["train_minutes"]}}}
     check_experiment(_load(yaml.safe_dump(deep_merge(change, timed)), None, tmp_path), "own")
+
+
+@pytest.mark.parametrize(
+    ("change", "experiment", "place"),
+    [
+        (
+            "train: {class_representation: {kind: one_hot}}",
+            "conditioning",
+            "variants.trama_size_8.train.class_representation.size = 8",
+        ),
+        ("train: {batch_size: 600, buffer_size: 5000}", "mixture_shift", "batch_size = 600"),
+    ],
+)
+def test_what_nobody_trains_need_not_suit_section_train(
+    change: str, experiment: str, place: str, tmp_path: Path
+) -> None:
+    """An experiment's variants must, when its target is asked for."""
+    config = _load(change, None, tmp_path)
+    with pytest.raises(TramaError, match=f"Experiment {experiment} does not fit") as caught:
+        check_experiment(config, experiment)
+    assert place in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "task_sets", "message"),
+    [
+        ("variants: [qmix], measures: [win_rate, swap_actions]", "[one_type]", "has trajectory"),
+        ("variants: [trama_oracle], measures: [label_consistency]", "[one_type]", "clusters"),
+        ("variants: [trama_mean_state], measures: [codes_in_use]", "[one_type]", "codebook"),
+        ("representations: [mean_state], measures: [ari, codes_in_use]", "[]", "codebook"),
+        ("variants: [trama], measures: [unseen_win_rate]", "[]", "evaluate.task_sets names no"),
+        ("variants: [trama], measures: [energy_auroc]", "[]", "evaluate.task_sets names no"),
+        ("variants: [trama], measures: [fallback_win_rate]", "[one_type]", "falls back"),
+    ],
+)
+def test_a_measure_that_nothing_has(own: str, task_sets: str, message: str, tmp_path: Path) -> None:
+    text = f"experiments: {{own: {{question: Why, problems: [SurComb3], {own}}}}}\n"
+    config = _load(f"{text}evaluate: {{task_sets: {task_sets}}}", None, tmp_path)
+    with pytest.raises(TramaError, match=r"experiments\.own\.measures\[[01]\] = ") as caught:
+        check_experiment(config, "own")
+    assert message in str(caught.value) and str(caught.value).count("\n") == 1
 
 
 def test_another_coverage_needs_no_other_change() -> None:

@@ -466,6 +466,7 @@ def test_a_cold_start_takes_nothing_from_the_stages_before() -> None:
     assert cold.upstream.keys() == {"collect"} and cold.collect_env_steps is None
     assert cold.representation == config.representations["vqvae"]
     assert "n_init" in params["cluster"]  # its first clustering begins by k-means++
+    assert "relabel_rounds" not in params["representation"]  # of pretraining
 
 
 def test_starts_count_for_clusterings_that_begin_anew() -> None:

@@ -124,6 +124,14 @@ def test_clusters_find_the_tasks_where_they_mostly_agree(
     assert experiments.statistic_of("tasks_found") == "mean"
 
 
+def test_captions_explain_what_is_measured_alone() -> None:
+    assert experiments.explained(["win_rate"]) == (
+        " Win rate: greedy episodes on the problem's own tasks."
+    )
+    assert "ARI; NMI: agreement" in experiments.explained(["nmi", "ari"])
+    assert experiments.explained(["silhouette"]) == ""
+
+
 def test_findings_tell_apart_what_the_intervals_do() -> None:
     noise = np.linspace(0, 0.02, 4)[:, None]
     by_name = {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}

@@ -1,5 +1,6 @@
 """Tables of made-up studies: their numbers are computed again from the rows, in another way."""
 
+import dataclasses
 import io
 import re
 from itertools import product
@@ -159,6 +160,25 @@ def test_the_first_of_three_names_is_a_heading_in_latex() -> None:
     ]
 
 
+def test_more_columns_than_fit_follow_below_with_the_names_again() -> None:
+    rows = [["p", "a", "1", "2", "3"], ["p", "b", "4", "5", "6"]]
+    wide = dataclasses.replace(_table(rows, "llrrr"), at_once=2)
+    lines = _latex_rows(wide.latex(""))
+    assert [line for line in lines if "&" in line] == [
+        r"Column 0 & Column 1 & Column 2 & Column 3 \\",
+        r"p & a & 1 & 2 \\*",
+        r" & b & 4 & 5 \\",
+        r"Column 0 & Column 1 & Column 4 \\",
+        r"p & a & 3 \\*",
+        r" & b & 6 \\",
+    ]
+    assert [line for line in lines if "begin{tab" in line] == [
+        r"\begin{tabular}{@{}llrr@{}}",
+        r"\begin{tabular}{@{}llr@{}}",
+    ]
+    assert "| p | a | 1 | 2 | 3 |" in wide.markdown("")
+
+
 def test_what_no_page_holds_is_a_longtable_with_its_header_on_each() -> None:
     latex = _table([[str(i), "words"] for i in range(60)], "lw").latex("")
     assert r"% Needs \usepackage{booktabs,array,longtable}." in latex
@@ -314,7 +334,11 @@ def test_tasks_without_units_have_no_number_of_changed_ones(tmp_path: Path) -> N
 
 def test_a_set_that_a_problem_trains_on_is_left_out(tmp_path: Path) -> None:
     config = study_config(
-        study={"name": "small", "variants": ["qmix"], "seeds": [0]},
+        study={
+            **{"name": "small", "variants": ["qmix"], "seeds": [0]},
+            "problems": ["SurComb3", "Other"],
+        },
+        problems={"Other": {"units": ["1s4z", "1c4s"]}},
         task_sets={"known": {"units": ["2z3s"]}, "new": {"units": ["5s"]}},
         evaluate={"task_sets": ["known", "new"]},
     )

@@ -37,19 +37,23 @@ Measure = Literal[
     "classes_share",
 ]
 
+OF_NOVELTY: tuple[Measure, ...] = (
+    *("confidence_auroc", "energy_auroc"),
+    *("disagreement_auroc", "distance_auroc"),
+)
+"""Measures of how well scores of novelty detect tasks that were not trained on."""
 OF_EPISODES: tuple[Measure, ...] = (
     *("win_rate", "return", "unseen_win_rate", "swap_actions"),
-    *("confidence_auroc", "energy_auroc", "disagreement_auroc", "distance_auroc"),
+    *OF_NOVELTY,
 )
 """Measures of the episodes of stage evaluate."""
 OF_FALLBACKS: tuple[Measure, ...] = ("fallback_win_rate", "fallback_unseen_win_rate")
 """Measures of those in which agents use no class where an episode looks novel."""
-OF_HISTORIES: tuple[Measure, ...] = (
-    "predictor_accuracy",
-    "predictor_balanced_accuracy",
-    "label_consistency",
-    "label_consistency_chance",
-)
+OF_PREDICTIONS: tuple[Measure, ...] = ("predictor_accuracy", "predictor_balanced_accuracy")
+"""Measures of the predictor in a training."""
+OF_LABELS: tuple[Measure, ...] = ("label_consistency", "label_consistency_chance")
+"""Measures of what re-clusterings do to labels."""
+OF_HISTORIES: tuple[Measure, ...] = (*OF_PREDICTIONS, *OF_LABELS)
 """Measures of the histories of stage train."""
 OF_CLUSTERS: tuple[Measure, ...] = (
     *("ari", "tasks_found", "nmi", "silhouette", "codes_in_use"),

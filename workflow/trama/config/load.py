@@ -28,8 +28,9 @@ from trama.config.describe import (
 )
 from trama.config.experiments import OF_EPISODES, OF_FALLBACKS
 from trama.config.model import Config
-from trama.config.relations import broken_relations, unknown_names
+from trama.config.relations import broken_relations, unknown_names, unmeasured
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
+from trama.config.validation import is_rule
 from trama.errors import TramaError
 
 COMMAND_LINE = "--config"
@@ -91,24 +92,33 @@ def load_config(
 
 
 def check_experiment(config: Config, name: str) -> None:
-    """See that an experiment could be a study: its problems, variants, task sets fit each other.
+    """See that an experiment could be a study, and that something has each of its measures.
 
     `load_config` asks this of the study alone, since nobody need want all experiments.
 
     Raises:
         TramaError: one message with every problem.
     """
-    broken, _ = broken_relations(config.with_study_of(name))
-    if not config.experiments[name].measures_any((*OF_EPISODES, *OF_FALLBACKS)):
+    study, experiment = config.with_study_of(name), config.experiments[name]
+    broken, details = broken_relations(study)
+    if not experiment.measures_any((*OF_EPISODES, *OF_FALLBACKS)):
         broken = [each for each in broken if each.path[0] != "evaluate"]
-    if broken:
-        problems = [
-            f"{_path(_of_experiment(each.path, name))} = {_show(each.value)}: {each.message}."
-            for each in broken
+    problems = [(each.path, each.value, each.message) for each in broken]
+    problems += [
+        (detail["loc"], detail["input"], detail["ctx"]["message"])
+        for detail in details
+        if is_rule(detail)
+    ]
+    if not problems:
+        problems = [(each.path, each.value, each.message) for each in unmeasured(study, name)]
+    if problems:
+        lines = [
+            f"- {_path(_of_experiment(path, name))} = {_show(value)}: {message}."
+            for path, value, message in problems
         ]
         raise TramaError(
             f"Experiment {name} does not fit the configuration; config/config.yaml may change "
-            "either:\n" + "\n".join(f"- {problem}" for problem in problems)
+            "either:\n" + "\n".join(lines)
         )
 
 

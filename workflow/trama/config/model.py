@@ -36,7 +36,8 @@ class Study(Section):
     reference: Name | None = Field(
         default=None,
         description="Variant of the study that comparisons set the others beside; null: the "
-        "study's first variant with trajectory classes, else its first.",
+        "study's first variant with a representation, else with trajectory classes, else its "
+        "first.",
     )
 
     @model_validator(mode="after")
@@ -790,8 +791,9 @@ class Config(Section):
     def reference(self) -> str:
         """The variant that comparisons set the others beside."""
         variants = self.study.variants
+        chosen = [name for name in variants if self.variants[name].representation]
         with_classes = [name for name in variants if self.variants[name].has_classes]
-        return self.study.reference or (with_classes or variants)[0]
+        return self.study.reference or (chosen or with_classes or variants)[0]
 
     @property
     def playable_experiments(self) -> list[str]:

@@ -329,7 +329,9 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         params["collect_env_steps"] = config.collect.env_steps
     if representation is not None:
         loss = {"hidden_size", "vq_weight", "commitment_weight", "coverage_weight"}
-        params["representation"] = _representation(representation)
+        # A training that starts cold reads nothing of pretraining.
+        unread = () if starts_warm else (("relabel_rounds",),)
+        params["representation"] = _representation(representation, unread)
         params["pretrain"] = _pretrain_part(config, representation, loss)
         # Where no clustering begins by k-means++ there are no starts to count.
         continued = train.clustering.initialisation == "centroids"

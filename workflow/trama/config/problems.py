@@ -69,6 +69,10 @@ class Tasks(Section):
         """What of a task set the environments of this problem cannot have: its place, and why."""
         return None
 
+    def trains_all_of(self, task_set: "Tasks") -> bool:
+        """Whether a task set has no task but those of this problem."""
+        return False
+
 
 def one_of(*kinds: type[Tasks]) -> BeforeValidator:
     """Read a mapping as the one of these kinds that its keys tell."""
@@ -207,6 +211,14 @@ class UnitProblem(UnitTasks):
             return (), f"has {task_set.kind}"
         return task_set.beyond({symbol for _, symbol in self.symbols}, self.team_size)
 
+    def trains_all_of(self, task_set: Tasks) -> bool:
+        """See `Tasks`."""
+        return (
+            isinstance(task_set, UnitTasks)
+            and all(team in self.teams for team in task_set.teams)
+            and set(task_set.starts) <= set(self.starts)
+        )
+
 
 class UnitTaskSet(UnitTasks):
     """Tasks that trained policies are evaluated on; those that a problem trains on are left out."""
@@ -331,6 +343,12 @@ class ScenarioProblem(ScenarioTasks):
             if reason is not None:
                 return ("scenarios", i), f"{name!r} {reason}"
         return None
+
+    def trains_all_of(self, task_set: Tasks) -> bool:
+        """See `Tasks`."""
+        return isinstance(task_set, ScenarioTasks) and set(task_set.scenarios) <= set(
+            self.scenarios
+        )
 
 
 class ScenarioTaskSet(ScenarioTasks):

@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
+from trama.config.experiments import (
+    OF_CLUSTERS,
+    OF_FALLBACKS,
+    OF_LABELS,
+    OF_NOVELTY,
+    OF_PREDICTIONS,
+)
 from trama.config.macros import clashing_names, letters
 from trama.config.trees import KeyPath, has_path, value_at
-from trama.config.validation import Broken, nested, unknown
+from trama.config.validation import Broken, is_rule, nested, unknown
 
 if TYPE_CHECKING:
     from trama.config.backends import Env
@@ -32,6 +39,7 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
     """The rules between sections that `config` breaks, and the errors in definitions' overrides."""
     envs, env_problems, overrides = _merged_envs(config)
     problems = [
+        *_reserved_rules(config),
         *unknown_names("problem", config.study.problems, config.problems),
         *unknown_names("variant", config.study.variants, config.variants),
         *env_problems,
@@ -46,17 +54,38 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
     of_trainings: list[Broken] = []
     for name, variant in config.variants.items():
         problems += _variant_rules(config, name, variant)
+        trained = name in config.study.variants
         try:
             train = config.train_for(variant)
         except ValidationError as error:
-            overrides += nested(("variants", name, "train"), error)
+            # What nobody trains need not suit the rest of section train, but be keys and values.
+            found = nested(("variants", name, "train"), error)
+            overrides += [each for each in found if trained or not is_rule(each)]
         else:
-            problems += _override_rules(config, name, variant, train)
-            if name in config.study.variants:
+            unread = _override_rules(config, name, variant, train)
+            if unread and not trained:
+                # Nor need section train read all of its overrides, but its defaults do.
+                defaults = type(config.train).model_validate(variant.train)
+                unread = _override_rules(config, name, variant, defaults)
+            problems += unread
+            if trained:
                 of_trainings += _clustering_rules(config, name, variant, train)
                 of_trainings += _mixture_rules(config, name, variant, train)
     # Variants that share section train share the problem.
     return problems + list(dict.fromkeys(of_trainings)), overrides
+
+
+def _reserved_rules(config: "Config") -> list[Broken]:
+    """Figures and tables of a problem are called after it, others `study_...`, `experiment_...`."""
+    return [
+        Broken(
+            ("problems", name),
+            f"figures and tables that are of no problem are called {name}_...: choose another name",
+            name,
+        )
+        for name in ("study", "experiment")
+        if name in config.problems
+    ]
 
 
 def unused_train_keys(
@@ -267,7 +296,12 @@ def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]
         if name not in config.task_sets:
             problems.append(unknown(path, "task set", name, config.task_sets))
             continue
-        if isinstance(config.task_sets[name], config.env.settings.plays):
+        task_set = config.task_sets[name]
+        trained = [config.problems[each] for each in config.study.problems if each in envs]
+        if trained and all(problem.trains_all_of(task_set) for problem in trained):
+            message = "the problems of the study train on all of its tasks: leave the set out"
+            problems.append(Broken(path, message, name, others=(("task_sets", name),)))
+        elif isinstance(task_set, config.env.settings.plays):
             for problem in config.study.problems:
                 if problem in envs:
                     problems += _unsuitable(config, envs, path, name, problem)
@@ -337,6 +371,40 @@ def _experiment_rules(config: "Config") -> list[Broken]:
         for kind, known in definitions.items()
         for i, used in enumerate(getattr(experiment, f"{kind}s"))
         if used not in known
+    ]
+
+
+def unmeasured(config: "Config", name: str) -> list[Broken]:
+    """Measures of an experiment that nothing it compares has, in its study `config`."""
+    experiment = config.experiments[name]
+    variants = [config.variants[each] for each in experiment.variants]
+    named = [*experiment.representations, *(each.representation for each in variants)]
+    embeddings = {config.representations[each].embedding for each in named if each is not None}
+    classes = any(each.has_classes for each in variants)
+    unseen = bool(config.evaluate.task_sets)
+    fallback = any(map(config.falls_back, experiment.variants))
+    no_classes = "no variant of the experiment has trajectory classes"
+    no_clusters = "no variant of the experiment clusters trajectories"
+    no_codes = "nothing that the experiment compares has a codebook"
+    no_sets = "evaluate.task_sets names no tasks that are not trained on"
+    no_fallback = (
+        "no variant of the experiment falls back: give one class_representation.dropout, and "
+        "evaluate.fallback a score"
+    )
+    needs: tuple[tuple[tuple[str, ...], bool, str], ...] = (
+        (("swap_actions", *OF_PREDICTIONS, *OF_NOVELTY), classes, no_classes),
+        ((*OF_LABELS, *OF_CLUSTERS), bool(embeddings), no_clusters),
+        (("codes_in_use",), "quantised" in embeddings, no_codes),
+        (("unseen_win_rate", "fallback_unseen_win_rate", *OF_NOVELTY), unseen, no_sets),
+        (OF_FALLBACKS, fallback, no_fallback),
+    )
+    missing = {
+        measure: reason for measures, there, reason in needs if not there for measure in measures
+    }
+    return [
+        Broken(("experiments", name, "measures", i), f"{missing[measure]}: leave it out", measure)
+        for i, measure in enumerate(experiment.measures)
+        if measure in missing
     ]
 
 

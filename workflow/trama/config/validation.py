@@ -76,5 +76,10 @@ def rule_error(broken: Broken) -> PydanticCustomError:
     return PydanticCustomError("rule", "{message}", broken._asdict())
 
 
+def is_rule(detail: InitErrorDetails) -> bool:
+    """Whether a line error is of a rule between keys, not of a key or value by itself."""
+    return isinstance(detail["type"], PydanticCustomError) and detail["type"].type == "rule"
+
+
 def _detail(broken: Broken) -> InitErrorDetails:
     return InitErrorDetails(type=rule_error(broken), loc=broken.path, input=broken.value)

@@ -78,8 +78,9 @@ def fit_clusters(
     if different < n_classes:
         raise TramaError(
             f"K-means: {different} different trajectory embeddings cannot fill {n_classes} "
-            "clusters. Lower `n_classes` of the representation, collect more episodes, or pretrain "
-            "longer (a collapsed codebook gives equal embeddings)."
+            "clusters. Lower n_classes of the representation (class_number.most, where it chooses "
+            "their number), collect more episodes, or pretrain longer (a collapsed codebook gives "
+            "equal embeddings)."
         )
     kmeans = KMeans(
         n_classes,

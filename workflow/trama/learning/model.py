@@ -83,6 +83,10 @@ class TrainedModel:
         Raises:
             TramaError: the file is missing, damaged, or no trained model of this version.
         """
+        if not path.is_file():
+            raise TramaError(
+                f"{path}: there is no such file. Run the target `train`, or name a policy of it."
+            )
         try:
             content = dict(torch.load(path, map_location=device, weights_only=True))
             sizes: dict[str, Any] = dict(content["sizes"])

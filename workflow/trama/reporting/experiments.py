@@ -53,42 +53,32 @@ TITLES = {
 """What figures and tables call the measures."""
 
 EXPLANATIONS = {
-    ("win_rate", "return"): "Win rate, return: greedy episodes on the problem's own tasks",
-    ("unseen_win_rate",): "Unseen win rate: on tasks that were not trained on",
-    ("swap_actions",): (
-        "Swapped actions: share of the greedy actions that another class would change"
-    ),
+    ("win_rate", "return"): "greedy episodes on the problem's own tasks",
+    ("unseen_win_rate",): "on tasks that were not trained on",
+    ("swap_actions",): "share of the greedy actions that another class would change",
     ("confidence_auroc", "energy_auroc", "disagreement_auroc", "distance_auroc"): (
-        "AUROC: how well a score of novelty tells unseen tasks from trained ones"
+        "how well that score of novelty tells unseen tasks from trained ones; 0.5 is chance"
     ),
     ("fallback_win_rate", "fallback_unseen_win_rate"): (
-        "Fallback: agents use no class where an episode looks novel"
+        "agents use no class where an episode looks novel"
     ),
-    ("predictor_accuracy", "predictor_balanced_accuracy"): (
-        "Accuracy, balanced accuracy: of the class predictor, last test"
-    ),
-    ("label_consistency", "label_consistency_chance"): (
-        "Label consistency: share of labels that a re-clustering keeps, mean of a training, and "
-        "the share that chance would keep"
-    ),
-    ("ari", "nmi"): "ARI, NMI: agreement of clusters with true tasks",
-    ("tasks_found",): f"Tasks found: share of seeds whose ARI is at least {FOUND}",
-    ("n_classes", "right_number"): (
-        "Classes: their number, and the share of seeds in which it is that of the unit combinations"
-    ),
+    ("predictor_accuracy", "predictor_balanced_accuracy"): "of the class predictor, last test",
+    ("label_consistency",): "share of labels that a re-clustering keeps, mean of a training",
+    ("label_consistency_chance",): "the share that chance would keep",
+    ("ari", "nmi"): "agreement of clusters with true tasks",
+    ("tasks_found",): f"share of seeds whose ARI is at least {FOUND}",
+    ("n_classes",): "their number",
+    ("right_number",): "share of seeds with as many classes as unit combinations",
     (
-        *("true_task_accuracy", "true_task_first_accuracy"),
-        *("clusters_accuracy", "clusters_first_accuracy"),
-    ): (
-        "True tasks, clusters: accuracy of a class predictor alone on trajectories that were held "
-        "out"
-    ),
-    ("train_minutes",): "Minutes: what the parts of a training took together",
-    ("classes_share",): (
-        "Classes' share: of that time, the predictor, labels, clusterings and VQ-VAE updates"
-    ),
+        "true_task_accuracy",
+        "true_task_first_accuracy",
+        "clusters_accuracy",
+        "clusters_first_accuracy",
+    ): ("accuracy of a class predictor alone on trajectories that were held out"),
+    ("train_minutes",): "what the parts of a training took together",
+    ("classes_share",): "share of that time for predictor, labels, clusterings and VQ-VAE updates",
 }
-"""Groups of measures in the words of a caption."""
+"""What captions say of groups of measures after their titles."""
 
 Scores = dict[str, dict[str, np.ndarray]]
 """Scores [seeds, tasks] by measure and name, without the names that do not have the measure."""
@@ -159,8 +149,11 @@ def statistic_of(measure: str) -> str:
 
 def explained(measures: Sequence[str]) -> str:
     """Say what the measures are, as far as their titles do not."""
-    told = [text for group, text in EXPLANATIONS.items() if not set(group).isdisjoint(measures)]
-    return "".join(f" {text}." for text in told)
+    told = []
+    for group, text in EXPLANATIONS.items():
+        if titles := [TITLES[measure] for measure in group if measure in measures]:
+            told.append(f" {'; '.join(titles)}: {text}.")
+    return "".join(told)
 
 
 def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:

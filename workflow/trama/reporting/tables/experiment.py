@@ -7,6 +7,9 @@ from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
 
+_AT_ONCE = 4
+"""Measures with intervals that a page holds side by side."""
+
 
 def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
     """Return the table of an experiment.
@@ -57,4 +60,5 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         rows=cells,
         tidy=tidy(records, experiment=name),
         shown=f"measures {', '.join(params.measures)}; of episodes those of policy {policy}",
+        at_once=_AT_ONCE,
     )

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from trama.config.table_params import TableParams
@@ -81,6 +82,8 @@ class Table:
             last of the columns of names at the start; the first of three is a heading.
         tidy: the same values and those behind them, in full precision; the CSV.
         shown: which rows of the inputs it shows, in words; for the file of its sources.
+        at_once: columns beside those of names at the start that LaTeX sets side by side, None for
+            all; further ones follow below, with the names again.
     """
 
     title: str
@@ -90,6 +93,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     tidy: pd.DataFrame
     shown: str
+    at_once: int | None = None
 
     def write(self, files: Sequence[Path], provenance: Provenance) -> None:
         """Write the table.
@@ -138,30 +142,55 @@ class Table:
 
         As \footnotesize it is no wider than a page of two columns, in a table*.
         """
-        names = len(self.align) - len(self.align.lstrip("l"))
-        n_headings = max(names - 2, 0)
-        lines = list(self._latex_rows(n_headings, names))
-        long = len(lines) > _PAGE
-        kind = "longtable" if long else "tabular"
+        parts = [part._latex_lines() for part in self._parts()]
+        long = any(r"\endhead" in lines for lines in parts)
         packages = ["booktabs", *["array"] * ("w" in self.align), *["longtable"] * long]
-        head = [r"\toprule", _latex_row(self.header[n_headings:]), r"\midrule"]
-        align = self.align[n_headings:].replace("w", _WORDS)
         caption = caption_text(self.caption).splitlines()
         return "\n".join(
             [
                 *(f"% {line}".rstrip() for line in (f"{self.title}.", "", *caption, "", origin)),
                 rf"% Needs \usepackage{{{','.join(packages)}}}.",
                 r"\begingroup\setlength{\tabcolsep}{3pt}",
-                rf"\begin{{{kind}}}{{@{{}}{align}@{{}}}}",
-                *head,
-                *([r"\endhead", r"\bottomrule", r"\endfoot"] if long else []),
-                *lines,
-                *([] if long else [r"\bottomrule"]),
-                rf"\end{{{kind}}}",
+                *parts[0],
+                *(line for lines in parts[1:] for line in (r"\par\medskip", *lines)),
                 r"\endgroup",
                 "",
             ]
         )
+
+    @property
+    def _n_names(self) -> int:
+        return len(self.align) - len(self.align.lstrip("l"))
+
+    def _parts(self) -> Iterator["Table"]:
+        """Tables of the names and `at_once` or fewer of the other columns each, in equal parts."""
+        names = range(self._n_names)
+        others = range(self._n_names, len(self.align))
+        n_parts = -(-len(others) // self.at_once) if self.at_once else 1
+        for columns in np.array_split(others, max(n_parts, 1)):
+            kept = [*names, *columns]
+            yield replace(
+                self,
+                header=[self.header[i] for i in kept],
+                align="".join(self.align[i] for i in kept),
+                rows=[[row[i] for i in kept] for row in self.rows],
+            )
+
+    def _latex_lines(self) -> list[str]:
+        """Lines of one tabular or longtable with all columns."""
+        n_headings = max(self._n_names - 2, 0)
+        lines = list(self._latex_rows(n_headings, self._n_names))
+        long = len(lines) > _PAGE
+        kind = "longtable" if long else "tabular"
+        align = self.align[n_headings:].replace("w", _WORDS)
+        return [
+            rf"\begin{{{kind}}}{{@{{}}{align}@{{}}}}",
+            *(r"\toprule", _latex_row(self.header[n_headings:]), r"\midrule"),
+            *([r"\endhead", r"\bottomrule", r"\endfoot"] if long else []),
+            *lines,
+            *([] if long else [r"\bottomrule"]),
+            rf"\end{{{kind}}}",
+        ]
 
     def _latex_rows(self, n_headings: int, n_names: int) -> Iterator[str]:
         """The rows, with headings and space between groups, of which small ones stay whole."""
