@@ -166,8 +166,9 @@ def compared_files(wildcards):
         ),
         "history": ("train", experiment.variants, measures.OF_HISTORIES + measures.OF_CLUSTERS),
         "timing": ("train", experiment.variants, measures.OF_TIMINGS),
-        "episodes": ("evaluate", experiment.variants, measures.OF_EPISODES + measures.OF_FALLBACKS),
+        "episodes": ("evaluate", experiment.variants, measures.OF_EVALUATIONS),
         "fallback": ("evaluate", experiment.variants, measures.OF_FALLBACKS),
+        "given_classes": ("evaluate", experiment.variants, measures.OF_GIVEN),
     }
     return {
         kind: [

@@ -738,6 +738,7 @@ def test_what_nobody_trains_need_not_suit_section_train(
         ("variants: [trama], measures: [unseen_win_rate]", "[]", "evaluate.task_sets names no"),
         ("variants: [trama], measures: [energy_auroc]", "[]", "evaluate.task_sets names no"),
         ("variants: [trama], measures: [fallback_win_rate]", "[one_type]", "falls back"),
+        ("variants: [qplex], measures: [wrong_class_win_rate]", "[one_type]", "has trajectory"),
     ],
 )
 def test_a_measure_that_nothing_has(own: str, task_sets: str, message: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from trama.reporting.tables.experiment import experiment as table_experiment
 
 VARIANTS = ["qmix", "trama", "trama_oracle"]
 MEASURES = ["win_rate", "unseen_win_rate", "predictor_accuracy", "label_consistency"]
-MEASURES += ["train_minutes", "classes_share"]
+MEASURES += ["train_minutes", "classes_share", "true_class_win_rate", "wrong_class_win_rate"]
 PROBLEMS = ["SurComb3", "SurComb4"]
 
 
@@ -37,13 +37,15 @@ def config() -> Config:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Inputs:
     study = write_study(tmp_path_factory.mktemp("study"), config)
-    stages = {"episodes": "evaluate", "history": "train", "timing": "train"}
+    stages = dict.fromkeys(("episodes", "given_classes"), "evaluate")
+    stages |= dict.fromkeys(("history", "timing"), "train")
     return {
         kind: [
             study / problem / stage / variant / f"seed_{seed}" / f"{kind}.parquet"
             for problem in PROBLEMS
             for variant in VARIANTS
             for seed in (0, 1, 2)
+            if kind != "given_classes" or variant != "qmix"
         ]
         for kind, stage in stages.items()
     }
@@ -79,6 +81,12 @@ def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
         )
         assert means[problem, variant, "train_minutes"] == pytest.approx(minutes)
         assert means[problem, variant, "classes_share"] == pytest.approx(share)
+    own = [p for p in inputs["given_classes"] if {"SurComb3", "trama"} <= set(p.parts)]
+    given = pd.concat(read_table(path, "given_classes").to_pandas() for path in own)
+    for kind in ("true_class", "wrong_class"):
+        won = given[(given["policy"] == "last") & (given["given"] == kind)]["won"]
+        assert means["SurComb3", "trama", f"{kind}_win_rate"] == pytest.approx(won.mean())
+    assert ("SurComb3", "qmix", "true_class_win_rate") not in means.index
     # A baseline has no predictor.
     accuracy = 2 + MEASURES.index("predictor_accuracy")
     assert [row[accuracy] == "n/a" for row in table.rows] == [True, False, False] * 2

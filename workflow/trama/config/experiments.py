@@ -18,6 +18,9 @@ Measure = Literal[
     "distance_auroc",
     "fallback_win_rate",
     "fallback_unseen_win_rate",
+    "true_class_win_rate",
+    "random_class_win_rate",
+    "wrong_class_win_rate",
     "predictor_accuracy",
     "predictor_balanced_accuracy",
     "label_consistency",
@@ -49,6 +52,12 @@ OF_EPISODES: tuple[Measure, ...] = (
 """Measures of the episodes of stage evaluate."""
 OF_FALLBACKS: tuple[Measure, ...] = ("fallback_win_rate", "fallback_unseen_win_rate")
 """Measures of those in which agents use no class where an episode looks novel."""
+OF_GIVEN: tuple[Measure, ...] = (
+    *("true_class_win_rate", "random_class_win_rate", "wrong_class_win_rate"),
+)
+"""Measures of those in which all agents are given a class of evaluate.given_classes."""
+OF_EVALUATIONS: tuple[Measure, ...] = (*OF_EPISODES, *OF_FALLBACKS, *OF_GIVEN)
+"""Measures of stage evaluate."""
 OF_PREDICTIONS: tuple[Measure, ...] = ("predictor_accuracy", "predictor_balanced_accuracy")
 """Measures of the predictor in a training."""
 OF_LABELS: tuple[Measure, ...] = ("label_consistency", "label_consistency_chance")
@@ -88,7 +97,8 @@ class Experiment(Section):
         ...,
         "What is measured: of the last policies' greedy episodes win rate, return, win rate on the "
         "task sets, greedy actions that another class would change, how well scores of novelty "
-        "detect the task sets, and win rates with the fallback; at the end of training the "
+        "detect the task sets, and win rates with the fallback, or with the true, a random or a "
+        "wrong class given to all agents; at the end of training the "
         "predictor's accuracy, and the quality of the clusters (of representations: those of stage "
         "cluster) and whether they find the true tasks, how well a predictor alone tells true "
         "tasks and clusters, over an episode and at its first step, the number of clusters, and "

@@ -26,7 +26,7 @@ from trama.config.describe import (
     places_of,
     plain,
 )
-from trama.config.experiments import OF_EPISODES, OF_FALLBACKS
+from trama.config.experiments import OF_EVALUATIONS
 from trama.config.model import Config
 from trama.config.relations import broken_relations, unknown_names, unmeasured
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
@@ -101,7 +101,7 @@ def check_experiment(config: Config, name: str) -> None:
     """
     study, experiment = config.with_study_of(name), config.experiments[name]
     broken, details = broken_relations(study)
-    if not experiment.measures_any((*OF_EPISODES, *OF_FALLBACKS)):
+    if not experiment.measures_any(OF_EVALUATIONS):
         broken = [each for each in broken if each.path[0] != "evaluate"]
     problems = [(each.path, each.value, each.message) for each in broken]
     problems += [

@@ -18,8 +18,7 @@ from pydantic import Field
 from trama.config.backends import Env, GamePatience
 from trama.config.experiments import (
     OF_CLUSTERS,
-    OF_EPISODES,
-    OF_FALLBACKS,
+    OF_EVALUATIONS,
     OF_HISTORIES,
     OF_PREDICTORS,
     OF_TIMINGS,
@@ -451,7 +450,7 @@ def compared(config: Config, experiment: str) -> tuple[dict[str, str], Params]:
         "problems": list(definition.problems),
         "measures": list(definition.measures),
     }
-    if definition.measures_any((*OF_EPISODES, *OF_FALLBACKS)):
+    if definition.measures_any(OF_EVALUATIONS):
         upstream |= of_study(study, evaluate=definition.variants)
         more["task_sets"] = list(config.evaluate.task_sets)
     if "right_number" in definition.measures:

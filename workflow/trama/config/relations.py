@@ -9,6 +9,7 @@ from pydantic_core import InitErrorDetails
 from trama.config.experiments import (
     OF_CLUSTERS,
     OF_FALLBACKS,
+    OF_GIVEN,
     OF_LABELS,
     OF_NOVELTY,
     OF_PREDICTIONS,
@@ -383,6 +384,8 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
     classes = any(each.has_classes for each in variants)
     unseen = bool(config.evaluate.task_sets)
     fallback = any(map(config.falls_back, experiment.variants))
+    given = {f"{kind}_win_rate" for kind in config.evaluate.given_classes}
+    not_given = [measure for measure in OF_GIVEN if measure not in given]
     no_classes = "no variant of the experiment has trajectory classes"
     no_clusters = "no variant of the experiment clusters trajectories"
     no_codes = "nothing that the experiment compares has a codebook"
@@ -391,12 +394,14 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
         "no variant of the experiment falls back: give one class_representation.dropout, and "
         "evaluate.fallback a score"
     )
-    needs: tuple[tuple[tuple[str, ...], bool, str], ...] = (
+    needs: tuple[tuple[Sequence[str], bool, str], ...] = (
         (("swap_actions", *OF_PREDICTIONS, *OF_NOVELTY), classes, no_classes),
         ((*OF_LABELS, *OF_CLUSTERS), bool(embeddings), no_clusters),
         (("codes_in_use",), "quantised" in embeddings, no_codes),
         (("unseen_win_rate", "fallback_unseen_win_rate", *OF_NOVELTY), unseen, no_sets),
         (OF_FALLBACKS, fallback, no_fallback),
+        (OF_GIVEN, classes, no_classes),
+        (not_given, False, "evaluate.given_classes does not have this class"),
     )
     missing = {
         measure: reason for measures, there, reason in needs if not there for measure in measures

@@ -1,6 +1,6 @@
 """What experiments measure: scores by problem, measure, and representation or variant."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from trama.config.experiments import (
     OF_CLUSTERS,
     OF_EPISODES,
     OF_FALLBACKS,
+    OF_GIVEN,
     OF_HISTORIES,
     OF_PREDICTORS,
     OF_TIMINGS,
@@ -32,6 +33,9 @@ TITLES = {
     **{f"{score}_auroc": f"{title} (AUROC)" for score, title in detection.SCORES.items()},
     "fallback_win_rate": "Win rate, fallback",
     "fallback_unseen_win_rate": "Unseen, fallback",
+    "true_class_win_rate": "True class given",
+    "random_class_win_rate": "Random class given",
+    "wrong_class_win_rate": "Wrong class given",
     "predictor_accuracy": "Accuracy",
     "predictor_balanced_accuracy": "Balanced accuracy",
     "label_consistency": "Label consistency",
@@ -61,6 +65,9 @@ EXPLANATIONS = {
     ),
     ("fallback_win_rate", "fallback_unseen_win_rate"): (
         "agents use no class where an episode looks novel"
+    ),
+    ("true_class_win_rate", "random_class_win_rate", "wrong_class_win_rate"): (
+        "win rate with one class that all agents are given instead of those that they predict"
     ),
     ("predictor_accuracy", "predictor_balanced_accuracy"): "of the class predictor, last test",
     ("label_consistency",): "share of labels that a re-clustering keeps, mean of a training",
@@ -100,9 +107,9 @@ def measured(
     """Return the scores of an experiment by problem.
 
     Args:
-        inputs: of each problem, seed and variant `episodes`, `fallback`, `history` and `timing`, as
-            far as something is measured of them, or of each representation `cluster_metrics` and
-            `predictor_accuracy`.
+        inputs: of each problem, seed and variant `episodes`, `fallback`, `given_classes`, `history`
+            and `timing`, as far as something is measured of them, or of each representation
+            `cluster_metrics` and `predictor_accuracy`.
         measures: some of `TITLES`.
         policy: `last` or `best`; whose episodes count.
         task_sets: the sets of tasks that were not trained on.
@@ -124,17 +131,22 @@ def measured(
             chosen = [measure for measure in measures if measure in known]
             right = n_combinations.get(problem)
             found.setdefault(problem, {}).update(_of_runs(files, chosen, read, right))
-    again = statistics.by_problem(inputs.get("fallback", ()))
+    given: dict[str, tuple[Sequence[str], Callable[[Iterable[Path]], pd.DataFrame]]] = {
+        "fallback": (OF_FALLBACKS, statistics.read_fallback),
+        "given_classes": (OF_GIVEN, statistics.read_given_classes),
+    }
     for problem, files in statistics.by_problem(inputs.get("episodes", ())).items():
         episodes = statistics.read_episodes(_paths(files))
         unseen = statistics.played_sets(episodes, policy, task_sets)
         chosen = [measure for measure in measures if measure in OF_EPISODES]
         of_problem = found.setdefault(problem, {})
         of_problem.update(_of_episodes(episodes, chosen, policy, unseen))
-        if problem in again:
-            chosen = [measure for measure in measures if measure in OF_FALLBACKS]
-            fallback = statistics.read_fallback(_paths(again[problem]))
-            of_problem.update(_of_fallbacks(episodes, fallback, chosen, policy, unseen))
+        for kind, (known, read_given) in given.items():
+            again = statistics.by_problem(inputs.get(kind, ()))
+            if problem in again:
+                chosen = [measure for measure in measures if measure in known]
+                played = read_given(_paths(again[problem]))
+                of_problem.update(_of_given(episodes, played, chosen, policy, unseen))
     return found
 
 
@@ -303,23 +315,20 @@ def _of_episodes(
     return found
 
 
-def _of_fallbacks(
+def _of_given(
     episodes: pd.DataFrame,
-    fallback: pd.DataFrame,
+    given: pd.DataFrame,
     measures: Sequence[str],
     policy: str,
     unseen: Sequence[str],
 ) -> Scores:
     seeds = sorted(set(episodes["seed"]))
-    tasks: dict[str, Sequence[str]] = {
-        "fallback_win_rate": [TRAINED],
-        "fallback_unseen_win_rate": unseen,
-    }
     found: Scores = {}
     for measure in measures:
-        if tasks[measure]:
-            played = statistics.scores(episodes, policy, "win_rate", tasks[measure])
-            kind = statistics.FALLBACK
-            scores = statistics.given_scores(fallback, policy, kind, played, seeds)
+        tasks = unseen if measure == "fallback_unseen_win_rate" else TRAINED
+        kind = statistics.FALLBACK if measure in OF_FALLBACKS else measure.removesuffix("_win_rate")
+        if tasks:
+            played = statistics.scores(episodes, policy, "win_rate", tasks)
+            scores = statistics.given_scores(given, policy, kind, played, seeds)
             found[measure] = statistics.known(scores, range(len(played.tasks)))
     return found
