@@ -90,6 +90,8 @@ EXPLANATIONS = {
 Scores = dict[str, dict[str, np.ndarray]]
 """Scores [seeds, tasks] by measure and name, without the names that do not have the measure."""
 
+_ROUNDING = 1e-12
+"""Equal runs differ by no more in their means."""
 _SERIES = ("label_consistency", "label_consistency_chance")
 _CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
@@ -214,9 +216,12 @@ def _gap(own: np.ndarray, other: np.ndarray) -> Estimate:
     """Difference of the means of two sets of runs [seeds, tasks], with Welch's interval."""
     runs, others = own.mean(1), other.mean(1)
     value = float(runs.mean() - others.mean())
-    if not runs.std() and not others.std():
+    variances = np.array([each.var(ddof=1) / len(each) for each in (runs, others)])
+    error = np.sqrt(variances.sum())
+    if error < _ROUNDING:
         return Estimate(value, value, value, len(runs))
-    low, high = scipy.stats.ttest_ind(runs, others, equal_var=False).confidence_interval(0.95)
+    degrees = variances.sum() ** 2 / (variances**2 / [len(runs) - 1, len(others) - 1]).sum()
+    low, high = scipy.stats.t.interval(0.95, degrees, loc=value, scale=error)
     return Estimate(value, float(low), float(high), len(runs))
 
 
