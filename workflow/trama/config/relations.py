@@ -15,7 +15,7 @@ from trama.config.experiments import (
     OF_PREDICTIONS,
 )
 from trama.config.macros import clashing_names, letters
-from trama.config.trees import KeyPath, has_path, value_at
+from trama.config.trees import KeyPath, deep_merge, has_path, value_at
 from trama.config.validation import Broken, is_rule, nested, unknown
 
 if TYPE_CHECKING:
@@ -166,7 +166,13 @@ def _merged_envs(
         except ValidationError as error:
             errors += nested(place, error)
         else:
-            problems += _env_override_rules(config, name, problem, envs[name])
+            unread = _env_override_rules(config, name, problem, envs[name])
+            if unread and name not in config.study.problems:
+                # What nobody plays need not suit section env, but its defaults.
+                kind = type(config.env)
+                defaults = kind.model_validate(deep_merge(kind().model_dump(), problem.env))
+                unread = _env_override_rules(config, name, problem, defaults)
+            problems += unread
     return envs, problems, errors
 
 
