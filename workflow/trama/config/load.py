@@ -30,7 +30,7 @@ from trama.config.experiments import OF_EVALUATIONS
 from trama.config.model import Config
 from trama.config.relations import broken_relations, unknown_names, unmeasured
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
-from trama.config.validation import is_rule
+from trama.config.validation import Broken, is_rule
 from trama.errors import TramaError
 
 COMMAND_LINE = "--config"
@@ -103,18 +103,16 @@ def check_experiment(config: Config, name: str) -> None:
     broken, details = broken_relations(study)
     if not experiment.measures_any(OF_EVALUATIONS):
         broken = [each for each in broken if each.path[0] != "evaluate"]
-    problems = [(each.path, each.value, each.message) for each in broken]
-    problems += [
-        (detail["loc"], detail["input"], detail["ctx"]["message"])
+    broken += [
+        Broken(detail["loc"], detail["ctx"]["message"], detail["input"])
         for detail in details
         if is_rule(detail)
     ]
-    if not problems:
-        problems = [(each.path, each.value, each.message) for each in unmeasured(study, name)]
-    if problems:
+    broken = broken or unmeasured(study, name)
+    if broken:
         lines = [
-            f"- {_path(_of_experiment(path, name))} = {_show(value)}: {message}."
-            for path, value, message in problems
+            f"- {_path(_of_experiment(each.path, name))} = {_show(each.value)}: {each.message}."
+            for each in broken
         ]
         raise TramaError(
             f"Experiment {name} does not fit the configuration; config/config.yaml may change "

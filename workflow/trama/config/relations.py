@@ -1,6 +1,7 @@
 """The rules between sections of the configuration."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -66,8 +67,9 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
             unread = _override_rules(config, name, variant, train)
             if unread and not trained:
                 # Nor need section train read all of its overrides, but its defaults do.
-                defaults = type(config.train).model_validate(variant.train)
-                unread = _override_rules(config, name, variant, defaults)
+                with suppress(ValidationError):
+                    defaults = type(config.train).model_validate(variant.train)
+                    unread = _override_rules(config, name, variant, defaults)
             problems += unread
             if trained:
                 of_trainings += _clustering_rules(config, name, variant, train)
@@ -170,8 +172,9 @@ def _merged_envs(
             if unread and name not in config.study.problems:
                 # What nobody plays need not suit section env, but its defaults.
                 kind = type(config.env)
-                defaults = kind.model_validate(deep_merge(kind().model_dump(), problem.env))
-                unread = _env_override_rules(config, name, problem, defaults)
+                with suppress(ValidationError):
+                    defaults = kind.model_validate(deep_merge(kind().model_dump(), problem.env))
+                    unread = _env_override_rules(config, name, problem, defaults)
             problems += unread
     return envs, problems, errors
 
