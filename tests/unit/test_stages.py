@@ -229,6 +229,7 @@ def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
     run_collect(tmp_path)
     replays: list[ReplayBuffer] = []
     updates: list[set[int]] = []
+    told: list[np.ndarray] = []
     insert, sample = ReplayBuffer.insert, ReplayBuffer.sample
 
     def inserted(self: ReplayBuffer, *args: Any) -> np.ndarray:
@@ -255,12 +256,18 @@ def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
         updates.append(set(batch.slots.tolist()))
         if labels:
             assert np.array_equal(self.label[batch.slots], self.task[batch.slots])
+            collected = self.finished[: max(0, 2 * 20 - self.n_finished)]
+            told.append(np.intersect1d(collected, batch.slots))
+            for slot in told[-1]:
+                used = self.classes[slot, : self.length[slot] + 1]
+                assert (used == self.label[slot]).all()
         return batch
 
     monkeypatch.setattr(ReplayBuffer, "insert", inserted)
     monkeypatch.setattr(ReplayBuffer, "sample", sampled)
     run_train(tmp_path, None, labels, initial_replay="collected", buffer_size=20)
     assert len(replays) == 1 and len(updates) > 5
+    assert not labels or len(np.concatenate(told)) > 5
     steps = [env_steps for env_steps, _ in history_of(tmp_path)["test_return"]]
     assert steps == [250, 350, 450, 550]
 

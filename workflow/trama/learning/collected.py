@@ -15,7 +15,7 @@ _FLAGS = ("terminated", "won")
 def insert_collected(replay: ReplayBuffer, trajectories: Path, spec: EnvSpec) -> np.ndarray:
     """Add the newest collected episodes, as many as the buffer holds; return their slots.
 
-    The class that their agents used is 0, as nobody told them any.
+    The class that their agents used is 0: nobody told them any, see `ReplayBuffer.tell_labels`.
 
     Raises:
         TramaError: the file is missing or broken, holds no episode, or another problem's.

@@ -196,6 +196,12 @@ class ReplayBuffer:
         self.n_finished += len(slots)
         return slots
 
+    def tell_labels(self, slots: np.ndarray) -> None:
+        """Let agents replay labelled episodes [M] as if they had been told the label as class."""
+        slots = slots[self.label[slots] != NO_LABEL]
+        self.classes[slots] = self.label[slots, None, None]
+        self._copy(slots)
+
     def drop(self, slot: int) -> None:
         """Forget one finished episode."""
         self._finished.remove(slot)

@@ -130,6 +130,7 @@ def train(
             slots = insert_collected(trainer.replay, trajectories, env.spec)
             if labels is not None:
                 labels.label(trainer.replay, slots, device)
+                trainer.replay.tell_labels(slots)
         run = _Run(params, trainer, test_env, seed("test"))
         if saved.load(run):
             logger.info("going on from the checkpoint at %d env steps", trainer.env_steps)
