@@ -73,8 +73,9 @@ def page(recorded: Path) -> Iterator[str]:
         yield f"## Study {study.name}\n"
         figures = {file.stem: file for file in sorted((study / "figures").glob("*.png"))}
         for table in [file for name in SHOWN for file in sorted(study.glob(f"tables/{name}.md"))]:
-            yield f"### {table.stem.replace('_', ' ').capitalize()}\n"
-            yield as_markdown(without_origin(table.read_text(encoding="utf-8")))
+            title, rest = without_origin(table.read_text(encoding="utf-8")).split("\n", 1)
+            yield f"### {title.rstrip('.')}"
+            yield as_markdown(rest)
             if figure := figures.pop(table.stem, None):  # its numbers are those of the table
                 yield shown(figure, recorded)
         if figures:
