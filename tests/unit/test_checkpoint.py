@@ -147,6 +147,25 @@ def test_a_training_whose_mixture_shifts(
     assert files_of(folder) == whole
 
 
+def test_a_training_whose_average_is_tested(
+    trained: Callable[[Representation], Path], stop_after: Callable[[int], None]
+) -> None:
+    """What it would otherwise keep is another policy; how it learns is the same."""
+    folder = trained(CHOSEN)
+    plain = _forget_training(folder)
+    run_train(folder, CHOSEN, weight_average_decay=0.9)
+    whole = _forget_training(folder)
+    assert whole["policy_last.pt"] != plain["policy_last.pt"]
+    assert whole["train_embeddings.parquet"] == plain["train_embeddings.parquet"]
+    for steps in (20, 30):
+        stop_after(steps)
+        with pytest.raises(TramaError, match="stopped"):
+            run_train(folder, CHOSEN, weight_average_decay=0.9)
+    stop_after(0)
+    run_train(folder, CHOSEN, weight_average_decay=0.9)
+    assert files_of(folder) == whole
+
+
 @pytest.mark.parametrize("mixer_only", [True, False], ids=["baseline", "oracle"])
 def test_variants_without_a_representation(
     mixer_only: bool, trained: Callable[[Representation], Path], stop_after: Callable[[int], None]

@@ -523,7 +523,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "train: {predictor: {n_codes: 3}}",
         ["train.predictor.n_codes = 3", "of this name is representations.<name>.n_codes."],
     ),
-    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 24 more."]),
+    ("train: {zzz: 3}", ["train.zzz = 3", "There are: n_envs, network,", " and 25 more."]),
     (
         "train: {gamma: 0.9}\nstudy: {seed: 1}\ntrain: {}",
         ["line 3", "train stands twice", "line 1"],

@@ -439,6 +439,23 @@ def test_update_follows_the_clipped_gradient(optimiser: str) -> None:
         torch.testing.assert_close(weight, old - 0.01 * step, rtol=1e-4, atol=1e-5)
 
 
+def test_the_tested_policy_is_a_moving_average_of_the_weights() -> None:
+    learner = _learner("qplex", small_train(weight_average_decay=0.75), classes=True)
+    replay = _replay()
+    batch = replay.batch(replay.finished[:8], CPU)
+    average: dict[str, Tensor] = {}
+    for _ in range(3):
+        learner.update(batch)
+        for name, weight in learner.policy.state_dict().items():
+            before = average.get(name, weight)
+            average[name] = 0.75 * before + 0.25 * weight
+    for name, weight in learner.tested_policy.state_dict().items():
+        torch.testing.assert_close(weight, average[name])
+        assert not torch.equal(weight, learner.policy.state_dict()[name])
+    plain = _learner("qplex", small_train(), classes=True)
+    assert plain.tested_policy is plain.policy
+
+
 def test_target_is_copied_only_on_request() -> None:
     learner, _, batch = _trama()
     learner.update_target()

@@ -287,6 +287,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
     "train.env_steps": ("train={env_steps: 4000}", TRAIN),
     "train.test_interval": ("train={test_interval: 500}", TRAIN),
     "train.test_episodes": ("train={test_episodes: 5}", TRAIN),
+    "train.weight_average_decay": ("train={weight_average_decay: 0.5}", TRAIN),
     "train.mixer_states": ("train={mixer_states: raw}", TRAIN),
     "train.initial_replay": ("train={initial_replay: collected}", TRAIN),
     "train.warm_start": ("train={warm_start: false}", TRAMA),

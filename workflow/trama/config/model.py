@@ -594,6 +594,13 @@ class Train(RL):
         description="Replay buffer at the start: empty (published), or with the newest episodes "
         "of stage collect, whose env steps then count.",
     )
+    weight_average_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Decay, per learner update, of a moving average of the policy's weights, which "
+        "is then what is tested and kept; 0 (published): the weights themselves.",
+    )
     mixer_states: Literal["raw", "standardised"] = Field(
         default="standardised",
         description="States that the mixer reads: as the environment gives them (published), or "

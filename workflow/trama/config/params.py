@@ -304,6 +304,8 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     unused |= {(key,) for key in _RUN_KEYS}
     if not train.mixture_shift.amount:
         unused.add(("mixture_shift",))
+    if not train.weight_average_decay:
+        unused.add(("weight_average_decay",))
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
     starts_warm = name is not None and train.warm_start
     if name is not None and starts_warm:

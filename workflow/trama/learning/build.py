@@ -37,7 +37,9 @@ def build_learner(
     The networks' initial weights come from torch's global generator: seed it before.
     """
     sizes = _sizes(spec, config.network, config.hidden_size)
-    predictor_weight = 0.0
+    predictor_weight = average_decay = 0.0
+    if isinstance(config, Train):
+        average_decay = config.weight_average_decay
     if n_classes is not None:
         assert isinstance(config, Train)
         told = config.class_representation
@@ -62,6 +64,7 @@ def build_learner(
         StateScaler(statistics).to(device),
         config,
         predictor_weight,
+        average_decay,
     )
 
 

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trama.config.model import RL
 from trama.learning.policy import Policy, greedy
@@ -28,6 +30,7 @@ class Learner:
         scaler: standardises the state that the mixer reads.
         config: `train` or `collect` section.
         predictor_weight: weight of the predictor's cross-entropy (0.1 in the paper).
+        average_decay: of the moving average of the policy's weights; 0 for none.
 
     Attributes:
         timed: has the wall time of the phase `predictor`: its loss and gradient.
@@ -40,13 +43,18 @@ class Learner:
         scaler: StateScaler,
         config: RL,
         predictor_weight: float,
+        average_decay: float = 0.0,
     ):
         self.policy, self.mixer, self.scaler, self.config = policy, mixer, scaler, config
         self.predictor_weight = predictor_weight
         self.timed = Stopwatch()
         self.target_policy = copy.deepcopy(policy).requires_grad_(False)
         self.target_mixer = copy.deepcopy(mixer).requires_grad_(False)
-        for module in self.target_policy.modules():
+        self._average: AveragedModel | None = None
+        if average_decay:
+            average = get_ema_multi_avg_fn(average_decay)
+            self._average = AveragedModel(policy, multi_avg_fn=average).requires_grad_(False)
+        for module in [*self.target_policy.modules(), *self.tested_policy.modules()]:
             if isinstance(module, nn.GRU):
                 module.flatten_parameters()  # a copy's are scattered, which cuDNN repairs each call
         predictor = policy.predictor
@@ -58,6 +66,16 @@ class Learner:
         self.optimiser = _make_optimiser(
             [*self._td_parameters, *self._predictor_parameters], config
         )
+
+    @property
+    def tested_policy(self) -> Policy:
+        """What is tested and kept: the average where there is one, else what is learning."""
+        return self.policy if self._average is None else cast(Policy, self._average.module)
+
+    def use_classes(self, classes: np.ndarray) -> None:
+        """See `Policy.use_classes`."""
+        self.policy.use_classes(classes)
+        self.tested_policy.use_classes(classes)
 
     def set_state_statistics(self, statistics: StateStatistics) -> None:
         """Standardise the mixer's states by other statistics from now on."""
@@ -128,6 +146,8 @@ class Learner:
                 nn.utils.clip_grad_norm_(self._predictor_parameters, self.config.grad_clip)
                 logged |= of_predictor
         self.optimiser.step()
+        if self._average is not None:
+            self._average.update_parameters(self.policy)
         return {name: value.detach() for name, value in logged.items()} | {"grad_norm": norm}
 
     def update_target(self) -> None:
@@ -145,7 +165,7 @@ class Learner:
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        return {
+        parts = {
             "policy": self.policy,
             "mixer": self.mixer,
             "target_policy": self.target_policy,
@@ -153,6 +173,7 @@ class Learner:
             "scaler": self.scaler,
             "optimiser": self.optimiser,
         }
+        return parts if self._average is None else {**parts, "average": self._average}
 
     def _mix(
         self, mixer: Mixer, values: Tensor, available: Tensor, state: Tensor, actions: Tensor

@@ -57,7 +57,7 @@ class Trainer:
     ):
         self.learner, self.config, self.labels, self.device = learner, config, labels, device
         if labels is not None:
-            learner.policy.use_classes(labels.classes)
+            learner.use_classes(labels.classes)
         copied = replay_on_device and device.type != "cpu"
         self.replay = ReplayBuffer(
             env.spec, config.buffer_size, env.n_envs, copy_on=device if copied else None
@@ -154,5 +154,5 @@ class Trainer:
                 self.replay, self.env_steps, self.episodes, self.device
             )
         if clustering is not None:
-            self.learner.policy.use_classes(self.labels.classes)
+            self.learner.use_classes(self.labels.classes)
         return clustering

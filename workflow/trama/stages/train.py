@@ -267,7 +267,7 @@ class _Run:
     @property
     def novelty(self) -> Novelty | None:
         """Scores of novelty of the predictor as it is now."""
-        policy = self.trainer.learner.policy
+        policy = self.trainer.learner.tested_policy
         if policy.predictor is None:
             return None
         return fit_novelty(policy, self.replay, self.trainer.device)
@@ -328,7 +328,7 @@ class _Run:
     def test(self) -> None:
         """Play the test episodes, log what is measured, and keep the policy if it is the best."""
         trainer, history = self.trainer, self.history
-        policy = trainer.learner.policy
+        policy = trainer.learner.tested_policy
         while self.next_test <= trainer.env_steps:
             self.next_test += self.config.test_interval
         self.tested_at = trainer.env_steps
@@ -375,14 +375,14 @@ class _Run:
 
     def last_model(self) -> TrainedModel:
         """The policy and representation of now."""
-        policy = self.trainer.learner.policy
+        policy = self.trainer.learner.tested_policy
         return self._model(
             policy, self.win_rate, self.representation, self.class_of_task, self.novelty
         )
 
     def best_model(self) -> TrainedModel:
         """The policy and representation of the best test."""
-        policy = copy.deepcopy(self.trainer.learner.policy)
+        policy = copy.deepcopy(self.trainer.learner.tested_policy)
         policy.load_state_dict(self.best_weights)
         return self._model(
             policy,
