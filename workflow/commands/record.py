@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from command import ROOT, one_message, parser, read_config
+from trama.config.experiments import Experiment
+from trama.config.model import Config, Study
 from trama.errors import TramaError
 
 KEPT = (
@@ -36,8 +38,8 @@ INTRODUCTION = """\
 
 `make record` writes this page from finished studies. Nothing on it is written by hand.
 `docs/results/<study>` has all figures and tables of a study, the rows they were made from, and its
-configuration as it ran (`provenance`). What differs from the paper, and why, stands in
-[method.md](method.md).
+configuration as it ran (`provenance`). What was not run stands at the end; what differs from the
+paper, and why, in [method.md](method.md).
 """
 
 
@@ -45,7 +47,8 @@ def main() -> None:
     """Replace docs/results/<study> by what the study has now, and write the page anew."""
     chosen = parser(__doc__ or "").parse_args()
     with one_message():
-        study = read_config(chosen.preset).study.name
+        config = read_config(chosen.preset)
+        study = config.study.name
         source, target = Path("results", study), RECORDED / study
         files = sorted(file for pattern in KEPT for file in source.glob(pattern))
         if not any(list(source.glob(f"tables/{name}.md")) for name in SHOWN):
@@ -59,7 +62,8 @@ def main() -> None:
             kept = target / file.relative_to(source)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)
-    PAGE.write_text("\n".join(page(RECORDED)), encoding="utf-8")
+    paragraphs = [*page(RECORDED), *not_run(RECORDED, config)]
+    PAGE.write_text("\n".join(paragraphs), encoding="utf-8")
     size = sum(file.stat().st_size for file in files) / 1e6
     print(
         f"{target.relative_to(ROOT)}: {len(files)} files, {size:.1f} MB; {PAGE.relative_to(ROOT)}"
@@ -83,6 +87,42 @@ def page(recorded: Path) -> Iterator[str]:
         for figure in figures.values():
             yield shown(figure, recorded)
             yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+
+
+def not_run(recorded: Path, config: Config) -> Iterator[str]:
+    """A paragraph on what is defined and not recorded, or not all of its runs."""
+    missing = []
+    for study in sorted(folder for folder in recorded.iterdir() if folder.is_dir()):
+        if (ROOT / f"config/presets/{study.name}.yaml").is_file():
+            runs = list(files_of_runs(read_config(study.name).study))
+            found = sum((study / run).is_file() for run in runs)
+            if 0 < found < len(runs):
+                missing.append(f"- preset `{study.name}`, {found} of {len(runs)} runs")
+    for name in config.playable_experiments:
+        experiment = config.experiments[name]
+        runs = list(files_of_runs(experiment))
+        tables = recorded.glob(f"*/tables/experiment_{name}.md")
+        studies = [table.parents[1] for table in tables]
+        found = max((sum((each / run).is_file() for run in runs) for each in studies), default=0)
+        if found < len(runs):
+            missing.append(
+                f"- experiment `{name}`, {found} of {len(runs)} runs: {experiment.question}"
+            )
+    if missing:
+        yield "## Not run\n"
+        yield "What is defined, and what this page has of it:\n"
+        yield "\n".join(missing) + "\n"
+
+
+def files_of_runs(compared: Study | Experiment) -> Iterator[str]:
+    """A file of each of the runs that are compared, below the folder of the study."""
+    representations = compared.representations if isinstance(compared, Experiment) else ()
+    for problem in compared.problems:
+        for seed in compared.seeds:
+            for variant in compared.variants:
+                yield f"{problem}/train/{variant}/seed_{seed}/history.parquet"
+            for name in representations:
+                yield f"{problem}/representation/{name}/seed_{seed}/cluster_metrics.parquet"
 
 
 def shown(figure: Path, recorded: Path) -> str:
