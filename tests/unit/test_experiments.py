@@ -97,11 +97,12 @@ def test_of_a_history_a_series_counts_as_its_mean_and_the_rest_as_it_ended(tmp_p
     rows = [
         (steps, metric, None, None, value)
         for steps, value in ((10, 0.2), (20, 0.6))
-        for metric in ("label_consistency", "ari")
+        for metric in ("label_consistency", "ari", "test_win_rate")
     ]
     write_history(path, [*rows, (20, "ari", "3s2z surrounded", None, 0.9)])
-    found = experiments.measured({"history": [path]}, ["label_consistency", "ari"], "last", [], {})
-    scores = found["SurComb3"]
+    measures = ["label_consistency", "ari", "learning_win_rate"]
+    scores = experiments.measured({"history": [path]}, measures, "last", [], {})["SurComb3"]
+    assert scores["learning_win_rate"]["trama"] == pytest.approx(np.array([[0.4]]))
     assert scores["label_consistency"]["trama"] == pytest.approx(np.array([[0.4]]))
     assert scores["ari"]["trama"] == pytest.approx(np.array([[0.6]]))
 

@@ -21,6 +21,7 @@ Measure = Literal[
     "true_class_win_rate",
     "random_class_win_rate",
     "wrong_class_win_rate",
+    "learning_win_rate",
     "predictor_accuracy",
     "predictor_balanced_accuracy",
     "label_consistency",
@@ -62,7 +63,7 @@ OF_PREDICTIONS: tuple[Measure, ...] = ("predictor_accuracy", "predictor_balanced
 """Measures of the predictor in a training."""
 OF_LABELS: tuple[Measure, ...] = ("label_consistency", "label_consistency_chance")
 """Measures of what re-clusterings do to labels."""
-OF_HISTORIES: tuple[Measure, ...] = (*OF_PREDICTIONS, *OF_LABELS)
+OF_HISTORIES: tuple[Measure, ...] = ("learning_win_rate", *OF_PREDICTIONS, *OF_LABELS)
 """Measures of the histories of stage train."""
 OF_CLUSTERS: tuple[Measure, ...] = (
     *("ari", "tasks_found", "nmi", "silhouette", "codes_in_use"),
@@ -98,12 +99,12 @@ class Experiment(Section):
         "What is measured: of the last policies' greedy episodes win rate, return, win rate on the "
         "task sets, greedy actions that another class would change, how well scores of novelty "
         "detect the task sets, and win rates with the fallback, or with the true, a random or a "
-        "wrong class given to all agents; at the end of training the "
-        "predictor's accuracy, and the quality of the clusters (of representations: those of stage "
-        "cluster) and whether they find the true tasks, how well a predictor alone tells true "
-        "tasks and clusters, over an episode and at its first step, the number of clusters, and "
-        "whether it is that of the unit combinations; over a training its labels' consistency, "
-        "minutes, and the share of these "
+        "wrong class given to all agents; of all tests of a training the win rate, which says how "
+        "fast it learns; at the end of training the predictor's accuracy, and the quality of the "
+        "clusters (of representations: those of stage cluster) and whether they find the true "
+        "tasks, how well a predictor alone tells true tasks and clusters, over an episode and at "
+        "its first step, the number of clusters, and whether it is that of the unit combinations; "
+        "over a training its labels' consistency, minutes, and the share of these "
         "that classes took.",
     )
 

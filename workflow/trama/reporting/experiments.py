@@ -36,6 +36,7 @@ TITLES = {
     "true_class_win_rate": "True class given",
     "random_class_win_rate": "Random class given",
     "wrong_class_win_rate": "Wrong class given",
+    "learning_win_rate": "Win rate while learning",
     "predictor_accuracy": "Accuracy",
     "predictor_balanced_accuracy": "Balanced accuracy",
     "label_consistency": "Label consistency",
@@ -68,6 +69,9 @@ EXPLANATIONS = {
     ),
     ("true_class_win_rate", "random_class_win_rate", "wrong_class_win_rate"): (
         "win rate with one class that all agents are given instead of those that they predict"
+    ),
+    ("learning_win_rate",): (
+        "mean of all tests of a training, which is the area under its learning curve"
     ),
     ("predictor_accuracy", "predictor_balanced_accuracy"): "of the class predictor, last test",
     ("label_consistency",): "share of labels that a re-clustering keeps, mean of a training",
@@ -274,6 +278,8 @@ def _of_history(path: Path) -> dict[str, float]:
     values = rows.groupby("metric")["value"]
     means = values.mean()
     found = {**values.last(), **means[means.index.isin(_SERIES)]}
+    if "test_win_rate" in means:
+        found["learning_win_rate"] = float(means["test_win_rate"])
     shares = table[table["metric"] == "class_share"]
     if len(shares):
         last = shares[shares["env_steps"] == shares["env_steps"].max()]
