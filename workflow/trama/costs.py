@@ -82,8 +82,9 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         return _learning(collect, collect.env_steps, collect.mixer, False, episode_steps)
     if rule.startswith("train_"):
         variant, train = config.variants[name["variant"]], config.train_for(name["variant"])
-        work = _learning(train, train.env_steps, variant.mixer, variant.has_classes, episode_steps)
-        n_tests = 1 + train.env_steps / train.test_interval
+        own = config.own_env_steps(name["variant"])
+        work = _learning(train, own, variant.mixer, variant.has_classes, episode_steps)
+        n_tests = 1 + own / train.test_interval
         return {**work, "test": {"tested_episodes": n_tests * train.test_episodes}}
     if rule == "pretrain_representation":
         episodes = config.pretrain.updates * config.pretrain.batch_size
@@ -147,7 +148,8 @@ def _size_of(config: Config, job: Job) -> dict[str, Work]:
         sizes["trajectories"] = {"collected_env_steps": config.collect.env_steps}
     elif job.rule == "train_with_representation":
         train = config.train_for(job.wildcards["variant"])
-        clusterings = train.env_steps / train.clustering.interval_env_steps
+        own = config.own_env_steps(job.wildcards["variant"])
+        clusterings = own / train.clustering.interval_env_steps
         largest = min(config.cluster.max_trajectories, train.buffer_size)
         sizes["embeddings"] = {"embedded_episodes": clusterings * largest}
     return sizes

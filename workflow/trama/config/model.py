@@ -564,7 +564,10 @@ class Train(RL):
     """Stage train."""
 
     env_steps: EnvSteps = Field(
-        default=2_000_000, ge=1, description="Env steps of a training (published: 2 to 5 million)."
+        default=2_000_000,
+        ge=1,
+        description="Env steps of a training (published: 2 to 5 million), those of stage collect "
+        "included where it learns from the collected trajectories.",
     )
     test_interval: EnvSteps = Field(
         default=10_000, ge=1, description="Env steps between two tests (published: 10000)."
@@ -801,6 +804,23 @@ class Config(Section):
         chosen = [name for name in variants if self.variants[name].representation]
         with_classes = [name for name in variants if self.variants[name].has_classes]
         return self.study.reference or (chosen or with_classes or variants)[0]
+
+    def own_env_steps(self, variant: str) -> int:
+        """Env steps that a variant's training plays itself.
+
+        Those of stage collect are part of `train.env_steps` where it learns from its trajectories,
+        so that all variants are compared after as many.
+        """
+        train = self.train_for(variant)
+        return train.env_steps - (
+            self.collect.env_steps if self.learns_from_collected(variant) else 0
+        )
+
+    def learns_from_collected(self, variant: str) -> bool:
+        """Whether a training begins with classes, or a replay, of the collected trajectories."""
+        train = self.train_for(variant)
+        starts_warm = self.variants[variant].representation is not None and train.warm_start
+        return starts_warm or train.initial_replay == "collected"
 
     @property
     def playable_experiments(self) -> list[str]:

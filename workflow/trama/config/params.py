@@ -49,7 +49,7 @@ ALGORITHM_VERSIONS: dict[str, int] = {
     "cluster": 4,
     "predict": 1,
     "train": 7,
-    "evaluate": 5,
+    "evaluate": 6,
 }
 """One number per stage; raise it with a library change that alters the stage's results."""
 
@@ -326,8 +326,9 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         "cluster": None,
         "collect_env_steps": None,
     }
-    if starts_warm or train.initial_replay == "collected":
+    if config.learns_from_collected(variant):
         params["collect_env_steps"] = config.collect.env_steps
+        params["train"]["env_steps"] = config.own_env_steps(variant)
     if representation is not None:
         loss = {"hidden_size", "vq_weight", "commitment_weight", "coverage_weight"}
         # A training that starts cold reads nothing of pretraining.

@@ -72,6 +72,7 @@ def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDeta
                     unread = _override_rules(config, name, variant, defaults)
             problems += unread
             if trained:
+                of_trainings += _own_steps_rules(config, name, variant, train)
                 of_trainings += _clustering_rules(config, name, variant, train)
                 of_trainings += _mixture_rules(config, name, variant, train)
     # Variants that share section train share the problem.
@@ -488,16 +489,38 @@ def _clustering_rules(
             f"({train.buffer_size}), or training never clusters again"
         )
         problems.append(Broken(("cluster", "min_trajectories"), message, fewest, others=(buffer,)))
-    first = train.clustering.first_env_steps
-    if first > train.env_steps:
-        steps = place("env_steps")
+    first, steps = train.clustering.first_env_steps, place("env_steps")
+    own, of_training = (
+        config.own_env_steps(name),
+        f"{'.'.join(map(str, steps))} ({train.env_steps})",
+    )
+    if own != train.env_steps:
+        of_training += f" without collect.env_steps ({config.collect.env_steps})"
+    if first > own:
         message = (
-            f"first_env_steps ({first}) must not be larger than {'.'.join(map(str, steps))} "
-            f"({train.env_steps}), or training ends before it clusters again"
+            f"first_env_steps ({first}) must not be larger than {of_training}, or training ends "
+            "before it clusters again"
         )
         path = place("clustering", "first_env_steps")
         problems.append(Broken(path, message, first, others=(steps,)))
     return problems
+
+
+def _own_steps_rules(
+    config: "Config", name: str, variant: "Variant", train: "Train"
+) -> list[Broken]:
+    """A training that learns from the collected episodes has steps, and a test, of its own."""
+    own = config.own_env_steps(name)
+    if own >= train.test_interval or not config.learns_from_collected(name):
+        return []
+    path, collected = _place_of_train(name, variant, "env_steps"), ("collect", "env_steps")
+    message = (
+        f"env_steps has collect.env_steps ({config.collect.env_steps}) in it, as variant {name!r} "
+        f"learns from the collected trajectories, and must be larger by at least "
+        f"{'.'.join(map(str, _place_of_train(name, variant, 'test_interval')))} "
+        f"({train.test_interval})"
+    )
+    return [Broken(path, message, train.env_steps, others=(collected,))]
 
 
 def _mixture_rules(config: "Config", name: str, variant: "Variant", train: "Train") -> list[Broken]:
@@ -507,10 +530,11 @@ def _mixture_rules(config: "Config", name: str, variant: "Variant", train: "Trai
         return []
     path = _place_of_train(name, variant, "mixture_shift", "amount")
     problems = []
-    if shift.interval_env_steps >= train.env_steps:
+    own = config.own_env_steps(name)
+    if shift.interval_env_steps >= own:
         message = (
-            f"interval_env_steps ({shift.interval_env_steps}) must be less than env_steps "
-            f"({train.env_steps}), or the mixture never shifts"
+            f"interval_env_steps ({shift.interval_env_steps}) must be less than the env steps of "
+            f"the training itself ({own}), or the mixture never shifts"
         )
         interval = _place_of_train(name, variant, "mixture_shift", "interval_env_steps")
         steps = _place_of_train(name, variant, "env_steps")

@@ -211,14 +211,16 @@ def drawn_classes(
 
     Returns:
         Classes [n_episodes] int64 by kind: `true_class` is the one that stands for the task, of
-        `random_class` each that is in use is as probable, of `wrong_class` each but the true one,
-        and `no_class` is `Policy.no_class`. A kind that the policy cannot be given is left out: any
-        of a policy without classes, those that need the true class where it is unknown,
-        `wrong_class` where there is only one class, and `no_class` where it was not trained
-        without.
+        `random_class` each that is in use is as probable, of `wrong_class` each that stands for
+        other tasks alone, and `no_class` is `Policy.no_class`. A kind that the policy cannot be
+        given is left out: any of a policy without classes, those that need the true class where it
+        is unknown, `wrong_class` where one class stands for all tasks, and `no_class` where it was
+        not trained without.
     """
     classes, true = model.policy.classes.cpu().numpy(), model.class_of_task.get(task.name)
     n_classes = len(classes)
+    standing = {number for number in model.class_of_task.values() if number is not None}
+    wrong = np.array(sorted((standing & set(classes.tolist())) - {true}))
     drawn: dict[GivenClass, np.ndarray] = {}
     if n_classes == 0:
         return drawn
@@ -232,9 +234,8 @@ def drawn_classes(
                 drawn[kind] = np.full(n_episodes, model.policy.no_class, np.int64)
         elif true is not None and kind == "true_class":
             drawn[kind] = np.full(n_episodes, true, np.int64)
-        elif true is not None and n_classes > 1:
-            number = np.searchsorted(classes, true) + rng.integers(1, n_classes, size=n_episodes)
-            drawn[kind] = classes[number % n_classes]
+        elif true is not None and len(wrong):
+            drawn[kind] = wrong[rng.integers(len(wrong), size=n_episodes)]
     return drawn
 
 
