@@ -426,6 +426,18 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ["first_env_steps = 40000", "train.env_steps (30000)", "before it clusters again"],
     ),
     (
+        "train: {env_steps: 50000}",
+        [
+            "train.env_steps = 50000",
+            "has collect.env_steps (40000) in it, as variant 'trama' learns",
+            "train.test_interval (20000)",
+        ],
+    ),
+    (
+        "variants: {trama: {train: {clustering: {first_env_steps: 160001}}}}",
+        ["than train.env_steps (200000) without collect.env_steps (40000)"],
+    ),
+    (
         "variants: {trama: {train: {clustering: {first_env_steps: 200001}}}}",
         [
             "variants.trama.train.clustering.first_env_steps = 200001",

@@ -445,7 +445,8 @@ def test_params_are_plain_data_and_round_trip() -> None:
 def test_train_params_hold_what_training_reads() -> None:
     config = _config({"variants": {"trama": {"train": {"gamma": 0.9}}}})
     trama = TrainParams.model_validate(train_params(config, "SurComb3", "trama", 3))
-    assert trama.train == config.train_for("trama")
+    own = config.train_for("trama").env_steps - config.collect.env_steps
+    assert trama.train == config.train_for("trama").model_copy(update={"env_steps": own})
     assert trama.train.gamma == 0.9
     assert (trama.problem, trama.env, trama.seed) == (config.problems["SurComb3"], config.env, 3)
     assert trama.representation == config.representations["vqvae"]
@@ -457,6 +458,7 @@ def test_train_params_hold_what_training_reads() -> None:
     assert (qmix.representation, qmix.pretrain, qmix.cluster) == (None, None, None)
     assert (qmix.representation_name, qmix.collect_env_steps) == (None, None)
     assert qmix.variant.labels is None
+    assert qmix.train.env_steps == config.train.env_steps
 
 
 def test_a_cold_start_takes_nothing_from_the_stages_before() -> None:
@@ -480,6 +482,7 @@ def test_collected_episodes_in_the_replay_count_as_env_steps() -> None:
     config = _config({"variants": {"qmix": {"train": {"initial_replay": "collected"}}}})
     qmix = TrainParams.model_validate(train_params(config, "SurComb3", "qmix", 3))
     assert qmix.collect_env_steps == config.collect.env_steps
+    assert qmix.train.env_steps + config.collect.env_steps == config.train.env_steps
 
 
 def test_an_oracle_takes_nothing_from_a_representation() -> None:

@@ -114,7 +114,7 @@ def test_an_obedient_policy_wins_with_the_true_class_and_loses_with_a_wrong_one(
         expected = {
             "true_class": np.eye(3)[true],
             "random_class": np.full(3, 1 / 3),
-            "wrong_class": (1 - np.eye(3)[true]) / 2,
+            "wrong_class": np.eye(3)[1 - true],  # class 2 stands for no task
         }[kind]
         # Four standard deviations of a share.
         assert shares == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 60))
@@ -125,7 +125,7 @@ def test_an_obedient_policy_wins_with_the_true_class_and_loses_with_a_wrong_one(
 
 def test_a_task_whose_class_is_unknown_has_no_true_and_no_wrong_one() -> None:
     first, second = tasks_of(TWO_TASKS)
-    model = _model({first.name: None, second.name: 2})
+    model = _model({first.name: None, second.name: 2, "third": 0})
     assert list(drawn_classes(model, first, KINDS, 5)) == ["random_class"]
     assert list(drawn_classes(model, second, KINDS, 5)) == [*KINDS]
     assert list(drawn_classes(model, second, ("wrong_class",), 5)) == ["wrong_class"]
@@ -148,11 +148,13 @@ def test_only_classes_in_use_are_given() -> None:
     first, _ = tasks_of(TWO_TASKS)
     policy = Policy(PolicySizes(3, 2, 3, 4, 6), some_classes=True)
     policy.use_classes(np.array([1, 3, 4]))
-    model = replace(_model({first.name: 3}), policy=policy)
+    # Two tasks share class 1; class 5 was kept of a task and is no longer in use.
+    of_tasks = {first.name: 3, "second": 1, "third": 1, "fourth": 5, "fifth": None}
+    model = replace(_model(of_tasks), policy=policy)
     drawn = drawn_classes(model, first, KINDS, 200)
     assert set(drawn["true_class"].tolist()) == {3}
     assert set(drawn["random_class"].tolist()) == {1, 3, 4}
-    assert set(drawn["wrong_class"].tolist()) == {1, 4}
+    assert set(drawn["wrong_class"].tolist()) == {1}
 
 
 def test_draws_differ_between_runs_and_tasks_and_are_repeatable() -> None:

@@ -669,9 +669,9 @@ class Evaluate(Section):
     given_classes: tuple[GivenClass, ...] = listed(
         ("true_class", "random_class", "wrong_class"),
         "What one class all agents are given instead of those that they predict, in further "
-        "episodes on the problem's own tasks: the one that stands for the task, any, any but "
-        "that, or none. For policies with classes; none for those that were trained with dropout "
-        "of the class.",
+        "episodes on the problem's own tasks: the one that stands for the task, any, one "
+        "that stands for other tasks, or none. For policies with classes; none for those that were "
+        "trained with dropout of the class.",
         min_length=0,
     )
     fallback: Fallback = Field(
