@@ -122,7 +122,7 @@ def test_three_seeds_have_intervals(name: str, three_seeds: Study) -> None:
     drawing = _draw(name, three_seeds[name], 3)
     assert "seeds" not in _notes(drawing.figure)
     assert re.search(r"\d \[-?\d+\.\d\d, -?\d+\.\d\d\]", _caption(drawing))
-    assert "95 % intervals of a stratified bootstrap over the 3 seeds" in _caption(drawing)
+    assert "95 % bootstrap intervals over the 3 seeds" in _caption(drawing)
 
 
 def test_learning_curves_are_each_seed_or_their_iqm(two_seeds: Study, three_seeds: Study) -> None:

@@ -103,7 +103,7 @@ def test_findings_of_seeds_that_are_equal_have_intervals_of_no_width(tmp_path: P
     text = " ".join("\n".join(blocks).split())
     for sentence in (
         "3 seeds (0, 1, 2)",
-        "95 % intervals of a stratified bootstrap over the 3 seeds",
+        "95 % bootstrap intervals over the 3 seeds",
         "2 trained tasks, 2 to 4 episodes per seed and task",
         "Gain of ``trama`` over ``qplex``: 0.500 [0.500, 0.500], "
         "P(improvement) 1.000 [1.000, 1.000].",

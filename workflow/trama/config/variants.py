@@ -103,6 +103,8 @@ def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
     of = (config, config.study.problems[0])
     seed = config.study.seeds[0]
     train = train_params(*of, name, seed)
+    # The budget, whatever part of it was spent in stage collect.
+    train["train"]["env_steps"] = config.train_for(name).env_steps
     if any(config.train_for(each).mixture_shift.amount for each in config.study.variants):
         # Of those without a shift, the 0 is what tells them from the others.
         train["train"].setdefault("mixture_shift", {"amount": 0.0})

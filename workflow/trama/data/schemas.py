@@ -631,7 +631,7 @@ KINDS: dict[str, FileKind] = {
                     "`true_class`: the class that stands for the task, which is its id for an "
                     "oracle, else the most frequent one of its labelled episodes in the replay "
                     "buffer when the policy was kept; `random_class`: any class, drawn for each "
-                    "episode; `wrong_class`: one that stands for other tasks, drawn for each episode; "
+                    "episode; `wrong_class`: one that stands for other tasks, drawn likewise; "
                     "`no_class`: none, for policies that learnt without one in some episodes. No "
                     "rows of what is unknown",
                 ),

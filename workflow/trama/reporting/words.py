@@ -64,7 +64,7 @@ def intervals(n_seeds: int, *, of_seeds: bool = True) -> str:
         each = "; in brackets: the values of the seeds" if of_seeds and n_seeds > 1 else ""
         return f"{counted(n_seeds, 'seed')}: too few for intervals{each}."
     return (
-        f"In brackets: 95 % intervals of a stratified bootstrap over the {n_seeds} seeds (2,000 "
+        f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds (2,000 "
         "resamples, percentiles)."
     )
 

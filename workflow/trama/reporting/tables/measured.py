@@ -162,7 +162,7 @@ def interval_words(n_seeds: int, *, bold: bool = False) -> str:
             f"In brackets: the lowest and the highest seed; {n_seeds} seeds are too few for "
             "intervals."
         )
-    words = f"In brackets: 95 % intervals of a stratified bootstrap over the {n_seeds} seeds."
+    words = f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds."
     if bold:
         words += (
             " Bold: the best variant, where the 95 % interval of its difference to each other one "
