@@ -333,7 +333,8 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
     page = (copied_study / "docs/RESULTS.md").read_text()
     assert "## Study tiny" in page and "fewer than 3 seeds" in page
     left = page.split("## Not run")[1]
-    assert "- experiment `labels`, 0 of 15 runs: How do labels" in left and "preset" not in left
+    assert "- experiment `labels`, 0 of 15 runs: How do labels" in left
+    assert "- preset `claims`, 0 of 160 runs" in left and "preset `tiny`" not in left
     shown = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert len(shown) == len(FIGURES) and all((copied_study / "docs" / f).is_file() for f in shown)
     kept = copied_study / "docs/results/tiny"

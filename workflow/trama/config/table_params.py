@@ -174,7 +174,12 @@ def claims_params(config: Config) -> Params:
         **_bootstrap(config),
         "task_sets": list(config.evaluate.task_sets),
         "reference": config.reference,
-        "without_classes": [name for name in names if name not in with_predictor],
+        # Without controls that replay what the classes were learnt from: the paper has none.
+        "without_classes": [
+            name
+            for name in names
+            if name not in with_predictor and not config.learns_from_collected(name)
+        ],
         **_initialisations(config),
     }
     return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)

@@ -33,6 +33,8 @@ CLAIMS = {
 """The claims, by the name that stands for each, in words."""
 
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
+NOT_TOLD_APART = "not told apart"
+"""Of a measurement whose interval has both sides of the bound in it."""
 UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
 
@@ -47,7 +49,8 @@ class Measurement(NamedTuple):
         words: what is measured, in words.
         paper: what the paper says of it.
         found: the estimate.
-        holds: whether an estimate with an interval supports the paper.
+        bound: on which side of it the whole interval has to lie to support the paper.
+        above: which side that is.
     """
 
     claim: str
@@ -57,14 +60,18 @@ class Measurement(NamedTuple):
     words: str
     paper: str
     found: Estimate
-    holds: Callable[[Estimate], bool]
+    bound: float = 0.0
+    above: bool = True
 
     @property
     def verdict(self) -> str:
         """Whether this alone was reproduced."""
-        if self.found.low is None:
+        _, low, high, _ = self.found
+        if low is None or high is None:
             return UNDECIDED
-        return REPRODUCED if self.holds(self.found) else NOT_REPRODUCED
+        if low <= self.bound <= high:
+            return NOT_TOLD_APART
+        return REPRODUCED if (low > self.bound) == self.above else NOT_REPRODUCED
 
 
 def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
@@ -98,12 +105,13 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         caption=[
             f"The paper's claims about TRAMA, as ``{params.reference}`` on {problems} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is partly reproduced where only some of "
-            "its rows are.",
+            f"its rows are, and not where none is, for want of a difference or of seeds.",
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks, and what is "
             "measured in training are means over seeds and problems. A row counts as reproduced "
-            "where its whole 95 % interval does as the paper says: it lies at or above the lowest "
-            "end of the paper's range, or, for a difference, above zero. "
+            "where its whole 95 % interval does as the paper says: it lies above the lowest end of "
+            "the paper's range, or, for a difference, above zero; where the interval has both in "
+            "it, the row is not told apart. "
             f"{interval_words(len(params.seeds))}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
@@ -144,23 +152,18 @@ def verdicts_of(found: list[Measurement]) -> dict[str, str]:
     of_claims: dict[str, set[str]] = {}
     for each in found:
         of_claims.setdefault(each.claim, set()).add(each.verdict)
-    return {
-        claim: verdicts.pop() if len(verdicts) == 1 else PARTLY
-        for claim, verdicts in of_claims.items()
-    }
+    return {claim: _together(verdicts) for claim, verdicts in of_claims.items()}
+
+
+def _together(verdicts: set[str]) -> str:
+    if len(verdicts) == 1 and not verdicts & {NOT_TOLD_APART}:
+        return verdicts.pop()
+    return PARTLY if REPRODUCED in verdicts else NOT_REPRODUCED
 
 
 def _reference(params: TableParams) -> str:
     assert params.reference is not None  # those of this table have one
     return params.reference
-
-
-def _at_least(bound: float) -> Callable[[Estimate], bool]:
-    return lambda found: found.low is not None and found.low >= bound
-
-
-def _above_zero(found: Estimate) -> bool:
-    return found.low is not None and found.low > 0
 
 
 def _mean(scores: np.ndarray, params: TableParams) -> Estimate:
@@ -197,7 +200,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "right predictions of the class, all steps and agents",
         f"{ACCURACY:.2f} to 0.95",
         _mean(accuracy, params),
-        _at_least(ACCURACY),
+        bound=ACCURACY,
     )
     yield Measurement(
         "predictor",
@@ -207,7 +210,6 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "right predictions, minus those of guessing the largest class",
         "above 0",
         _mean(accuracy - final("majority_rate"), params),
-        _above_zero,
     )
 
 
@@ -237,7 +239,7 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
         f"{words.STARTS[params.initialisations[reference]]}",
         f"{CONSISTENCY:.2f} to 0.90",
         _mean(own, params),
-        _at_least(CONSISTENCY),
+        bound=CONSISTENCY,
     )
     for variant, initialisation in params.initialisations.items():
         other = kept(variant) if initialisation == "random" else None
@@ -246,15 +248,26 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
                 reference, variant, "mean"
             )
             assert gain is not None  # there is another one
+            start = f"{variant}, started {words.STARTS[initialisation]}"
+            yield Measurement(
+                "labels",
+                "label_consistency",
+                variant,
+                "",
+                f"labels kept by {start}",
+                f"below {CONSISTENCY:.2f}",
+                _mean(other, params),
+                bound=CONSISTENCY,
+                above=False,
+            )
             yield Measurement(
                 "labels",
                 "label_consistency_difference",
                 reference,
                 variant,
-                f"the same, minus those of {variant}, started {words.STARTS[initialisation]}",
+                f"labels kept, minus those of {start}",
                 "above 0",
                 gain,
-                _above_zero,
             )
 
 
@@ -299,5 +312,4 @@ def _differences(
                 f"{METRICS[metric].lower()} minus that of {over}{where}",
                 "above 0",
                 gain,
-                _above_zero,
             )
