@@ -154,6 +154,28 @@ def test_difference_by_hand_and_against_the_normal_formula() -> None:
     assert result.high == pytest.approx(result.value + half, abs=0.1 * half)
 
 
+def test_shares_of_runs_by_published_examples() -> None:
+    ones = np.repeat([[1.0], [0.0]], [9, 1], axis=0)
+    # Clopper-Pearson of 9 of 10.
+    assert estimates.share(ones)[:3] == pytest.approx((0.9, 0.5550, 0.9975), abs=1e-4)
+    assert estimates.share(ones[:9])[:3] == pytest.approx((1.0, 0.6637, 1.0), abs=1e-4)
+    assert estimates.share(ones[8:]) == Estimate(0.5, None, None, 2)
+    # Newcombe 1998, table II, method 10: 56/70 - 48/80, 9/10 - 3/10 and 10/10 - 0/10.
+    for counts, expected in (
+        ((56, 70, 48, 80), (0.2, 0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.6, 0.1705, 0.8090)),
+        ((10, 10, 0, 10), (1.0, 0.6075, 1.0)),
+    ):
+        done, n, other_done, other_n = counts
+        x, y = (
+            (np.arange(size) < number).astype(float)[:, None]
+            for number, size in ((done, n), (other_done, other_n))
+        )
+        found = estimates.difference_of_shares(x, y)
+        assert found[:3] == pytest.approx(expected, abs=1e-4)
+        assert found.n_seeds == min(n, other_n)
+
+
 def test_probability_of_improvement_of_separated_equal_and_tied_runs() -> None:
     low, high = np.array([[0.1], [0.2], [0.3]]), np.array([[0.4], [0.5], [0.6]])
     assert estimates.probability_of_improvement(high, low, 0) == Estimate(1.0, 1.0, 1.0, 3)

@@ -130,7 +130,8 @@ def test_clusters_find_the_tasks_where_they_mostly_agree(
     write_history(path, [(10, "ari", None, None, ari)])
     measured = experiments.measured({"history": [path]}, ["tasks_found"], "last", [], {})
     assert measured["SurComb3"]["tasks_found"]["trama"].tolist() == [[found]]
-    assert experiments.statistic_of("tasks_found") == "mean"
+    # A share of seeds is no interquartile mean, which leaves the one of four that fails out.
+    assert experiments.estimate("tasks_found", np.array([[1.0], [1], [1], [0]]), 0).value == 0.75
 
 
 def test_captions_explain_what_is_measured_alone() -> None:

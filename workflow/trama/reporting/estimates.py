@@ -87,6 +87,41 @@ STATISTICS: dict[str, Statistic] = {"iqm": iqm, "mean": mean}
 """Statistics over seeds and tasks, by name."""
 
 
+def share(runs: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return the share of runs that do something, with its exact (Clopper-Pearson) interval.
+
+    Args:
+        runs: [seeds, 1], 1 where a run does it and else 0.
+        level: of the interval.
+    """
+    runs = _checked(runs, 2)
+    n_seeds, done = len(runs), int(runs.sum())
+    if n_seeds < MIN_SEEDS:
+        return Estimate(done / n_seeds, None, None, n_seeds)
+    low, high = scipy.stats.binomtest(done, n_seeds).proportion_ci(level, "exact")
+    return Estimate(done / n_seeds, float(_rounded(low)), float(_rounded(high)), n_seeds)
+
+
+def difference_of_shares(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return the share of x minus that of y, with the interval of Newcombe 1998 (method 10).
+
+    Args:
+        x: [seeds, 1], as `share` takes them.
+        y: the same of others; its seeds may be others.
+        level: of the interval.
+    """
+    ends = []
+    for runs in (_checked(x, 2), _checked(y, 2)):
+        found = scipy.stats.binomtest(int(runs.sum()), len(runs))
+        ends.append((found.statistic, *found.proportion_ci(level, "wilson")))
+    (own, low, high), (other, other_low, other_high) = ends
+    gap, n_seeds = float(_rounded(own - other)), min(len(x), len(y))
+    if n_seeds < MIN_SEEDS:
+        return Estimate(gap, None, None, n_seeds)
+    below, above = np.hypot(own - low, other_high - other), np.hypot(high - own, other - other_low)
+    return Estimate(gap, float(_rounded(gap - below)), float(_rounded(gap + above)), n_seeds)
+
+
 def optimality_gap(scores: np.ndarray, target: float = 1.0) -> Any:
     """Return by how much runs fall short of `target` on average; more than it counts as it.
 

@@ -160,9 +160,17 @@ def _paths(files: Files) -> list[Path]:
     return [path for seeds in files.values() for path in seeds.values()]
 
 
-def statistic_of(measure: str) -> str:
-    """The statistic over seeds that is shown of a measure, a key of `STATISTICS`."""
-    return "mean" if measure in _SHARES else "iqm"
+def estimate(measure: str, scores: np.ndarray, seed: int) -> Estimate:
+    """What is shown of a measure: the share of the seeds that it counts, else the IQM.
+
+    Args:
+        measure: one of `TITLES`.
+        scores: [seeds, tasks].
+        seed: of the bootstrap.
+    """
+    if measure in _SHARES:
+        return estimates.share(scores)
+    return estimates.estimate(scores, estimates.iqm, seed)
 
 
 def explained(measures: Sequence[str]) -> str:
@@ -200,7 +208,8 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
             compared = [name for name in names if name in by_name and name != base]
             if base is None or not compared or len(beside[base]) < estimates.MIN_SEEDS:
                 continue
-            gaps = {name: _gap(by_name[name], beside[base]) for name in compared}
+            gap = estimates.difference_of_shares if measure in _SHARES else _gap
+            gaps = {name: gap(by_name[name], beside[base]) for name in compared}
             parts = [
                 f"{word} for {words.listed({n: words.estimate(gap, []) for n, gap in of.items()})}"
                 for word, of in _sides(gaps).items()
@@ -210,8 +219,8 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
             sentences.append(f"{start}{'; '.join(parts)}.")
     if sentences:
         sentences.append(
-            "Differences of means over runs, with Welch's 95 % intervals; one in twenty of those "
-            "that are none looks like one."
+            "Differences of means over runs, with Welch's 95 % intervals (of shares of seeds, "
+            "Newcombe's); one in twenty of those that are none looks like one."
         )
     return sentences
 

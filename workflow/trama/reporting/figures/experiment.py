@@ -50,7 +50,6 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
     offsets = room * (np.arange(len(groups)) + 0.5) - _GROUP / 2
     paragraphs = []
     for axes, measure in zip(panels, params.measures, strict=False):
-        statistic = estimates.STATISTICS[experiments.statistic_of(measure)]
         numbers = {}
         for (place, row), (offset, group) in product(
             enumerate(rows), zip(offsets, groups, strict=True)
@@ -59,7 +58,7 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
             values = scores[problem].get(measure, {}).get(compared)
             if values is None:
                 continue
-            found, of_seeds = estimates.estimate(values, statistic, seed), values.mean(axis=1)
+            found, of_seeds = experiments.estimate(measure, values, seed), values.mean(axis=1)
             position = place + offset - room / 6
             look = looks[group]
             draw_estimate(axes, position, found, of_seeds, look, room=room, horizontal=True)
@@ -85,7 +84,7 @@ def experiment(inputs: Inputs, params: FigureParams, name: str) -> Drawing:
         caption=[
             params.question,
             "Full markers: interquartile mean over seeds (of episodes: over seeds and tasks, the "
-            f"{policy} policies; of shares of seeds: mean){ends}; open markers: seeds."
+            f"{policy} policies); of shares of seeds, the share{ends}; open markers: seeds."
             f"{experiments.explained(params.measures)}",
             *paragraphs,
             words.intervals(n_seeds),

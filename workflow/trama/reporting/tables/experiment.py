@@ -1,9 +1,11 @@
 """What an experiment compares, by its measures."""
 
+import numpy as np
+
 from trama.config.table_params import TableParams
-from trama.reporting import experiments
+from trama.reporting import experiments, statistics
 from trama.reporting.statistics import Inputs
-from trama.reporting.tables.measured import Measured, interval_words, tidy
+from trama.reporting.tables.measured import Measured, interval_text, interval_words, tidy
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
 
@@ -37,21 +39,19 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
             row = [problem, compared]
             for measure in params.measures:
                 found = measured.get((problem, measure))
-                row.append(
-                    MISSING
-                    if found is None
-                    else found.cell(compared, experiments.statistic_of(measure))
-                )
-                if found is not None:
-                    keys = {"problem": problem, "name": compared, "measure": measure}
-                    records += found.rows(compared, **keys)
+                if found is None or compared not in found.scores:
+                    row.append(MISSING)
+                    continue
+                row.append(_cell(measure, found.scores[compared], params))
+                keys = {"problem": problem, "name": compared, "measure": measure}
+                records += found.rows(compared, **keys)
             cells.append(row)
     return Table(
         title=f"Experiment {name}",
         caption=[
             params.question,
             "Interquartile mean over seeds (of episodes: over seeds and tasks, the "
-            f"{policy} policies; of shares of seeds: mean)."
+            f"{policy} policies); of shares of seeds, the share."
             f"{experiments.explained(params.measures)} {interval_words(len(params.seeds))}",
             *experiments.findings(scores, params.names),
         ],
@@ -62,3 +62,13 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         shown=f"measures {', '.join(params.measures)}; of episodes those of policy {policy}",
         at_once=_AT_ONCE,
     )
+
+
+def _cell(measure: str, scores: np.ndarray, params: TableParams) -> str:
+    """An estimate with its interval, else with the lowest and the highest of several seeds."""
+    seed = statistics.bootstrap_seed(params.study_seed)
+    value, low, high, n_seeds = experiments.estimate(measure, scores, seed)
+    if low is None and n_seeds > 1:
+        of_seeds = scores.mean(axis=1)
+        low, high = of_seeds.min(), of_seeds.max()
+    return interval_text(value, low, high, params.tables.decimals)
