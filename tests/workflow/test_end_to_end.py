@@ -332,6 +332,7 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (copied_study / "docs/RESULTS.md").read_text()
     assert "## Study tiny" in page and "fewer than 3 seeds" in page
+    assert "Trainings of 4,500 env steps, the 1,500 of stage collect included" in page
     left = page.split("## Not run")[1]
     assert "- experiment `labels`, 0 of 15 runs: How do labels" in left
     assert "- preset `claims`, 0 of 160 runs" in left and "preset `tiny`" not in left

@@ -1,5 +1,6 @@
 """Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def page(recorded: Path) -> Iterator[str]:
     yield INTRODUCTION
     for study in sorted(folder for folder in recorded.iterdir() if folder.is_dir()):
         yield f"## Study {study.name}\n"
+        yield how_it_ran(study)
         figures = {file.stem: file for file in sorted((study / "figures").glob("*.png"))}
         for table in [file for name in SHOWN for file in sorted(study.glob(f"tables/{name}.md"))]:
             title, rest = without_origin(table.read_text(encoding="utf-8")).split("\n", 1)
@@ -88,6 +90,19 @@ def page(recorded: Path) -> Iterator[str]:
         for figure in figures.values():
             yield shown(figure, recorded)
             yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+
+
+def how_it_ran(study: Path) -> str:
+    """The scale of a recorded study, and the code of its last run."""
+    run = json.loads(max((study / "provenance").glob("*.json")).read_text(encoding="utf-8"))
+    code, config = run["code"], run["config"]
+    version = code["version"] if code["commit"] is None else code["commit"][:7]
+    return (
+        f"Trainings of {config['train']['env_steps']:,} env steps, the "
+        f"{config['collect']['env_steps']:,} of stage collect included where they learn from its "
+        f"trajectories; {config['evaluate']['episodes']} greedy episodes of each policy on each "
+        f"task. Last run on {run['started'][:10]}, code {version}.\n"
+    )
 
 
 def not_run(recorded: Path, config: Config) -> Iterator[str]:
