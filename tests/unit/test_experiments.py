@@ -14,7 +14,8 @@ from trama.config.figure_params import FigureParams
 from trama.config.model import Config
 from trama.config.table_params import TableParams
 from trama.data.parquet import read_table, write_table
-from trama.reporting import experiments, statistics, style
+from trama.reporting import experiments, statistics, style, words
+from trama.reporting.estimates import Estimate
 from trama.reporting.figures.experiment import experiment as figure_experiment
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.experiment import experiment as table_experiment
@@ -231,3 +232,9 @@ def test_files_of_another_seed_than_all_have_leave_the_name_out(tmp_path: Path) 
         write_table(paths[-1], "cluster_metrics", columns, PROVENANCE)
     found = experiments.measured({"cluster_metrics": paths}, ["ari", "nmi"], "last", [], {})["P"]
     assert found["ari"] == {} and set(found["nmi"]) == {"r"}
+
+
+def test_small_differences_have_a_third_decimal() -> None:
+    assert words.difference(Estimate(0.004, -0.0002, 0.007, 3)) == "0.004 [0.000, 0.007]"
+    assert words.difference(Estimate(0.04, -0.1, 0.18, 3)) == "0.04 [-0.10, 0.18]"
+    assert words.difference(Estimate(0.5, None, None, 2)) == "0.50"

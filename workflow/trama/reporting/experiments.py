@@ -211,7 +211,7 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
             gap = estimates.difference_of_shares if measure in _SHARES else _gap
             gaps = {name: gap(by_name[name], beside[base]) for name in compared}
             parts = [
-                f"{word} for {words.listed({n: words.estimate(gap, []) for n, gap in of.items()})}"
+                f"{word} for {words.listed({n: words.difference(gap) for n, gap in of.items()})}"
                 for word, of in _sides(gaps).items()
                 if of
             ]

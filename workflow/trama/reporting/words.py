@@ -28,6 +28,16 @@ def estimate(found: Estimate, of_seeds: Sequence[float] | np.ndarray) -> str:
     return f"{value(found.value)} ({', '.join(map(value, of_seeds))})"
 
 
+def difference(found: Estimate) -> str:
+    """A difference with its interval, with a third decimal where it is small."""
+    ends = [end for end in found[1:3] if end is not None]
+    decimals = 2 if max(map(abs, [found.value, *ends])) >= 0.1 else 3
+    text = f"{found.value:z.{decimals}f}"
+    if not ends:
+        return text
+    return f"{text} [{', '.join(f'{end:z.{decimals}f}' for end in ends)}]"
+
+
 def listed(values: Mapping[str, str]) -> str:
     """Values by name: "``a`` 1, ``b`` 2"."""
     return ", ".join(f"``{name}`` {text}" for name, text in values.items())
