@@ -63,10 +63,10 @@ def test_an_experiment(clone: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
     assert {rule: int(row[0]) for rule, row in found.items()} == {
-        **dict.fromkeys(("collect_problem", "pretrain_representation"), 9),
-        **dict.fromkeys(("cluster_representation", "predict_classes"), 9),
+        **dict.fromkeys(("collect_problem", "pretrain_representation"), 12),
+        **dict.fromkeys(("cluster_representation", "predict_classes"), 12),
         **dict.fromkeys(("figure_experiment", "table_experiment"), 1),
-        "total": 38,
+        "total": 50,
     }
     assert 0.1 < float(found["total"][1]) < 1
     unknown = estimate(clone, "laptop", "--target", "experiment_no")

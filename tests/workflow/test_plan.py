@@ -101,19 +101,19 @@ def test_an_experiment_plans_its_own_runs_of_the_chain(clone: Path) -> None:
         "table_experiment": 1,
     }
     planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_cost")
-    assert planned["train_with_representation"] + planned["train_without_representation"] == 3 * 7
+    assert planned["train_with_representation"] + planned["train_without_representation"] == 3 * 8
     assert "evaluate_variant" not in planned
 
 
 def test_an_experiment_that_does_not_fit_is_told_of_before_anything_runs(clone: Path) -> None:
     """A misfit in one is no concern of the study's, nor of another experiment's."""
     given = ("-n", "--config", "preset=tiny", "experiments={cost: {variants: [trama_shift_25]}}")
-    shift = "train={mixture_shift: {interval_env_steps: 100_000}}"
+    shift = "variants={trama_shift_25: {train: {mixture_shift: {interval_env_steps: 100_000}}}}"
     refused = run_snakemake(clone, *given, shift, "--", "experiment_cost")
     assert refused.returncode != 0
     assert "Experiment cost does not fit the configuration" in refused.stdout
-    place = "train.mixture_shift.interval_env_steps = 100000: interval_env_steps (100000)"
-    assert place in refused.stdout
+    place = "variants.trama_shift_25.train.mixture_shift.interval_env_steps = 100000"
+    assert f"{place}: interval_env_steps (100000)" in refused.stdout
     for target in ("experiment_conditioning", "all"):
         assert run_snakemake(clone, *given, shift, "--", target).returncode == 0
 
