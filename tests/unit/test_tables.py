@@ -696,9 +696,10 @@ def test_variants_beside_the_reference_over_all_problems(study: Path, config: Co
             assert own.shape == (4, 3 + 4)
             row = _where(frame, variant=variant, metric=f"{metric}_difference", statistic="iqm")
             assert row["value"].item() == pytest.approx(_middle_half(own) - _middle_half(other))
-            ends = _ends(_resampled(own) - _resampled(other)[::-1])
-            found = [row["low"].item(), row["high"].item()]
-            assert found == pytest.approx(ends, abs=0.1 * np.ptp(own))
+            gaps = np.subtract.outer(_resampled(own, 1000), _resampled(other, 1000))
+            # What 2,000 resamples have at their ends is among the outermost 3 in 1,000 of all.
+            lowest, low, high, highest = np.quantile(gaps, [0, 0.003, 0.997, 1])
+            assert lowest <= row["low"].item() <= low and high <= row["high"].item() <= highest
         wins = [_runs(episodes, v, "win_rate") for v in (variant, "trama")]
         pairs = [
             (x > y) + (x == y) / 2
