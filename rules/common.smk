@@ -94,7 +94,7 @@ def cluster_vqvae(wildcards):
 def initial_representation(wildcards):
     """The representation that the training of a variant starts from, unless it starts cold."""
     representation = CONFIG.variants[wildcards.variant].representation
-    if not CONFIG.train_for(wildcards.variant).warm_start:
+    if not CONFIG.starts_warm(wildcards.variant):
         return {}
     names = ["centroids", "classifier"] + ["vqvae"] * (representation in QUANTISED)
     return representation_files(representation, wildcards, names)

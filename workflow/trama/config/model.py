@@ -811,16 +811,18 @@ class Config(Section):
         Those of stage collect are part of `train.env_steps` where it learns from its trajectories,
         so that all variants are compared after as many.
         """
-        train = self.train_for(variant)
-        return train.env_steps - (
-            self.collect.env_steps if self.learns_from_collected(variant) else 0
-        )
+        collected = self.collect.env_steps if self.learns_from_collected(variant) else 0
+        return self.train_for(variant).env_steps - collected
 
     def learns_from_collected(self, variant: str) -> bool:
         """Whether a training begins with classes, or a replay, of the collected trajectories."""
-        train = self.train_for(variant)
-        starts_warm = self.variants[variant].representation is not None and train.warm_start
-        return starts_warm or train.initial_replay == "collected"
+        replays = self.train_for(variant).initial_replay == "collected"
+        return replays or self.starts_warm(variant)
+
+    def starts_warm(self, variant: str) -> bool:
+        """Whether a training begins with the classes of stage cluster."""
+        clusters = self.variants[variant].representation is not None
+        return clusters and self.train_for(variant).warm_start
 
     @property
     def playable_experiments(self) -> list[str]:

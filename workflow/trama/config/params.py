@@ -307,7 +307,7 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
     if not train.weight_average_decay:
         unused.add(("weight_average_decay",))
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
-    starts_warm = name is not None and train.warm_start
+    starts_warm = config.starts_warm(variant)
     if name is not None and starts_warm:
         upstream["cluster"] = params_hash(cluster_params(config, problem, name, seed))
     params = {

@@ -490,10 +490,8 @@ def _clustering_rules(
         )
         problems.append(Broken(("cluster", "min_trajectories"), message, fewest, others=(buffer,)))
     first, steps = train.clustering.first_env_steps, place("env_steps")
-    own, of_training = (
-        config.own_env_steps(name),
-        f"{'.'.join(map(str, steps))} ({train.env_steps})",
-    )
+    own = config.own_env_steps(name)
+    of_training = f"{'.'.join(map(str, steps))} ({train.env_steps})"
     if own != train.env_steps:
         of_training += f" without collect.env_steps ({config.collect.env_steps})"
     if first > own:

@@ -105,7 +105,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         caption=[
             f"The paper's claims about TRAMA, as ``{params.reference}`` on {problems} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is partly reproduced where only some of "
-            f"its rows are, and not where none is, for want of a difference or of seeds.",
+            "its rows are, and not where none is, for want of a difference or of seeds.",
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks, and what is "
             "measured in training are means over seeds and problems. A row counts as reproduced "

@@ -1,11 +1,9 @@
 """What an experiment compares, by its measures."""
 
-import numpy as np
-
 from trama.config.table_params import TableParams
 from trama.reporting import experiments, statistics
 from trama.reporting.statistics import Inputs
-from trama.reporting.tables.measured import Measured, interval_text, interval_words, tidy
+from trama.reporting.tables.measured import Measured, estimate_text, interval_words, tidy
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
 
@@ -24,7 +22,7 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
     Raises:
         TramaError: as `experiments.measured`.
     """
-    policy = params.tables.policy
+    policy, seed = params.tables.policy, statistics.bootstrap_seed(params.study_seed)
     scores = experiments.measured(
         inputs, params.measures, policy, params.task_sets, params.n_combinations
     )
@@ -42,7 +40,9 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
                 if found is None or compared not in found.scores:
                     row.append(MISSING)
                     continue
-                row.append(_cell(measure, found.scores[compared], params))
+                of_compared = found.scores[compared]
+                estimate = experiments.estimate(measure, of_compared, seed)
+                row.append(estimate_text(estimate, of_compared, params.tables.decimals))
                 keys = {"problem": problem, "name": compared, "measure": measure}
                 records += found.rows(compared, **keys)
             cells.append(row)
@@ -62,13 +62,3 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         shown=f"measures {', '.join(params.measures)}; of episodes those of policy {policy}",
         at_once=_AT_ONCE,
     )
-
-
-def _cell(measure: str, scores: np.ndarray, params: TableParams) -> str:
-    """An estimate with its interval, else with the lowest and the highest of several seeds."""
-    seed = statistics.bootstrap_seed(params.study_seed)
-    value, low, high, n_seeds = experiments.estimate(measure, scores, seed)
-    if low is None and n_seeds > 1:
-        of_seeds = scores.mean(axis=1)
-        low, high = of_seeds.min(), of_seeds.max()
-    return interval_text(value, low, high, params.tables.decimals)

@@ -54,12 +54,8 @@ class Measured:
         """
         if variant not in self.scores:
             return MISSING
-        scores = self.scores[variant]
-        value, low, high, n_seeds = self.estimate(variant, statistic)
-        if low is None and n_seeds > 1:
-            of_seeds = scores.mean(axis=1)
-            low, high = of_seeds.min(), of_seeds.max()
-        text = interval_text(value, low, high, self._params.tables.decimals)
+        found, decimals = self.estimate(variant, statistic), self._params.tables.decimals
+        text = estimate_text(found, self.scores[variant], decimals)
         return Bold(text) if bold and variant == self.best(statistic) else text
 
     def value_cell(self, variant: str, statistic: str) -> str:
@@ -169,6 +165,18 @@ def interval_words(n_seeds: int, *, bold: bool = False) -> str:
             "lies above zero."
         )
     return words
+
+
+def estimate_text(found: Estimate, scores: np.ndarray, decimals: int) -> str:
+    """An estimate of scores [seeds, tasks] with its interval, or what stands for one.
+
+    Where there is no interval it is the lowest and the highest of several seeds.
+    """
+    value, low, high, n_seeds = found
+    if low is None and n_seeds > 1:
+        of_seeds = scores.mean(axis=1)
+        low, high = of_seeds.min(), of_seeds.max()
+    return interval_text(value, low, high, decimals)
 
 
 def interval_text(value: float, low: float | None, high: float | None, decimals: int) -> str:
