@@ -47,7 +47,7 @@ def test_every_preset_is_valid(preset: str) -> None:
 
 
 def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
-    """But for what is compared, and for K."""
+    """But for what is compared, for K, and for the VQ-VAE of trama_online, which begins untrained."""
     laptop, claims = (
         _load(overrides={"preset": preset}).model_dump(exclude={"preset", "study"})
         for preset in ("laptop", "claims")
@@ -55,6 +55,11 @@ def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
     for name in ("vqvae", "mean_state"):
         assert laptop["representations"][name].pop("n_classes") == 3
         assert claims["representations"][name].pop("n_classes") == 4
+    laptop_online, claims_online = (
+        preset["variants"].pop("trama_online")["train"] for preset in (laptop, claims)
+    )
+    assert claims_online.pop("vqvae_updates") == {"dense_env_steps": 50_000}
+    assert laptop_online == claims_online
     assert laptop == claims
 
 
