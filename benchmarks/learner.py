@@ -45,8 +45,7 @@ def compare(
         if labels is not None:
             batch = replay.sample(batch_size, rng, device())
             episodes += config.vqvae_updates.interval_episodes
-            env_steps = config.vqvae_updates.dense_env_steps + 1
-            seconds += share * seconds_of(lambda: labels.learn(batch, env_steps, episodes))
+            seconds += share * seconds_of(lambda: labels.learn(batch, episodes))
         return seconds
 
     def slow() -> float:

@@ -47,7 +47,7 @@ def test_every_preset_is_valid(preset: str) -> None:
 
 
 def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
-    """But for what is compared, for K, and for the VQ-VAE of trama_online, which begins untrained."""
+    """But for what is compared, K, and the VQ-VAE of trama_online, which begins untrained."""
     laptop, claims = (
         _load(overrides={"preset": preset}).model_dump(exclude={"preset", "study"})
         for preset in ("laptop", "claims")

@@ -188,6 +188,8 @@ def test_when_a_clustering_is_due() -> None:
     labels.label(replay, replay.finished, CPU)
 
     def due(env_steps: int, episodes: int) -> bool:
+        if not labels.clustering_due(replay, env_steps, episodes):
+            return False
         return labels.recluster(replay, env_steps, episodes, CPU) is not None
 
     assert not due(99, 400)  # episodes do not hasten the first one
@@ -204,8 +206,8 @@ def test_too_few_episodes_wait() -> None:
     more = played_replay(random_env(2), 30, seed=5)
     labels = _labels(more)
     labels.label(more, more.finished, CPU)
-    assert labels.recluster(replay, 100, 8, CPU) is None
-    assert labels.recluster(more, 101, 30, CPU) is not None
+    assert not labels.clustering_due(replay, 100, 8)
+    assert labels.clustering_due(more, 101, 30)
 
 
 def _two_used(points: np.ndarray, *rest: object) -> Clusters:
@@ -230,8 +232,8 @@ def test_a_clustering_with_too_few_clusters_changes_nothing(
     after = labels.classifier.parameters()
     assert all(torch.equal(a, b) for a, b in zip(weights, after, strict=True))
     monkeypatch.undo()
-    assert labels.recluster(replay, 149, 60, CPU) is None  # the next one is not due yet
-    assert labels.recluster(replay, 150, 60, CPU) is not None
+    assert not labels.clustering_due(replay, 149, 60)  # not sooner than after any other
+    assert labels.clustering_due(replay, 150, 60)
 
 
 def test_fewer_clusters_are_enough_if_the_config_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,10 +400,10 @@ def test_vqvae_learns_densely_then_every_so_many_episodes() -> None:
         calls, [True, True, False, False, True, False, True], strict=True
     ):
         before = vqvae.codebook.detach().clone()
-        losses = labels.learn(batch, env_steps, episodes)
-        assert bool(losses) == expected
-        assert torch.equal(before, vqvae.codebook) != expected
-        if losses:
+        assert labels.learning_due(env_steps, episodes) == expected
+        if expected:
+            losses = labels.learn(batch, episodes)
+            assert not torch.equal(before, vqvae.codebook)
             terms = ("loss", "reconstruction", "vq", "commitment", "coverage")
             assert set(losses) == {f"vqvae_{term}" for term in terms}
             assert not any(value.requires_grad for value in losses.values())
@@ -428,14 +430,14 @@ def test_vqvae_learns_from_standardised_real_steps_and_their_labels() -> None:
         int(replay.length[batch.slots].max()),
         torch.tensor(classes),
     )
-    found = labels.learn(batch, 0, 0)
+    found = labels.learn(batch, 0)
     torch.testing.assert_close(found["vqvae_loss"], expected.total.detach())
     torch.testing.assert_close(found["vqvae_coverage"], expected.coverage.detach())
 
 
 def test_mean_state_has_nothing_to_learn() -> None:
     replay = played_replay(random_env(4), 20, seed=9)
-    assert _labels(replay).learn(replay.batch(replay.finished[:4], CPU), 0, 0) == {}
+    assert not _labels(replay).learning_due(0, 10**9)
 
 
 # --- the oracle ----------------------------------------------------------------------------------
@@ -454,7 +456,8 @@ def test_the_oracle_alone_reads_the_true_task() -> None:
     assert np.array_equal(replay.label[slots], replay.task[slots])
     labels.label(replay, slots, CPU)
     assert np.array_equal(replay.label[slots], pseudo)
-    assert oracle.recluster(replay, 10**9, 10**9, CPU) is None
+    assert not oracle.clustering_due(replay, 10**9, 10**9)
+    assert not oracle.learning_due(0, 10**9)
     assert isinstance(labels.embedding, TrajectoryEmbedding)
 
 

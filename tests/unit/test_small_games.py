@@ -84,9 +84,7 @@ def test_game_of_hidden_classes(embedding: str) -> None:
     clusterings = 0
     while trainer.updates < 350:
         trainer.step()
-        clusterings += (
-            labels.recluster(trainer.replay, trainer.env_steps, trainer.episodes, CPU) is not None
-        )
+        clusterings += trainer.recluster() is not None
     assert clusterings >= 2
     replay, slots = play_episodes(
         FakeEnv(CLASS_SPEC, 8, ClassGame), trainer.learner.policy, 32, 5, CPU

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from fakes import (
-    CPU,
     cluster_labels,
     make_trainer,
     played_replay,
@@ -99,9 +98,7 @@ def test_every_finished_episode_has_its_label_before_it_is_learnt_from() -> None
         trainer.step()
     slots = trainer.replay.finished
     assert np.array_equal(trainer.replay.label[slots], trainer.replay.task[slots])
-    assert set(trainer.timed.phases) == {
-        *("environment", "play", "label", "update", "predictor", "vqvae")
-    }
+    assert set(trainer.timed.phases) == {*("environment", "play", "label", "update", "predictor")}
     assert trainer.timed.phases["predictor"][1] == trainer.updates > 0
 
 
@@ -167,7 +164,7 @@ def _train(
     clusterings = 0
     while trainer.env_steps < 300:
         trainer.step()
-        clustering = labels.recluster(trainer.replay, trainer.env_steps, trainer.episodes, CPU)
+        clustering = trainer.recluster()
         history.at(trainer.env_steps, trainer.updates, trainer.episodes)
         if clustering is not None:
             clusterings += 1

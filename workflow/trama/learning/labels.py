@@ -78,14 +78,22 @@ class Labels(ABC):
         """Write the class of the finished episodes `slots` into the buffer."""
 
     @abstractmethod
-    def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
-        """Follow one learner update on `batch`; returns the losses of what was learnt, if any."""
+    def learning_due(self, env_steps: int, episodes: int) -> bool:
+        """Whether to `learn` after a learner update, so many of each into the training."""
+
+    @abstractmethod
+    def learn(self, batch: Batch, episodes: int) -> dict[str, Tensor]:
+        """Follow a learner update on `batch`; returns the losses of what was learnt."""
+
+    @abstractmethod
+    def clustering_due(self, replay: ReplayBuffer, env_steps: int, episodes: int) -> bool:
+        """Whether to `recluster`, so many of each into the training."""
 
     @abstractmethod
     def recluster(
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
-        """Cluster anew if that is due; None if it is not, or the clustering was not accepted."""
+        """Cluster anew; None where the clustering was not accepted."""
 
     @abstractmethod
     def class_of_task(self, replay: ReplayBuffer, tasks: Sequence[str]) -> dict[str, int | None]:
@@ -119,8 +127,14 @@ class TrueTaskLabels(Labels):
     def label(self, replay: ReplayBuffer, slots: np.ndarray, device: torch.device) -> None:
         replay.label[slots] = replay.task[slots]
 
-    def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
+    def learning_due(self, env_steps: int, episodes: int) -> bool:
+        return False
+
+    def learn(self, batch: Batch, episodes: int) -> dict[str, Tensor]:
         return {}
+
+    def clustering_due(self, replay: ReplayBuffer, env_steps: int, episodes: int) -> bool:
+        return False
 
     def recluster(
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
@@ -193,17 +207,22 @@ class ClusterLabels(Labels):
         classes = torch.from_numpy(self.classes).to(points.device)
         replay.label[slots] = self.classifier.classify(points, classes).cpu().numpy()
 
-    def learn(self, batch: Batch, env_steps: int, episodes: int) -> dict[str, Tensor]:
-        """Update the VQ-VAE: at every call while env steps are few, then every so many episodes.
+    def learning_due(self, env_steps: int, episodes: int) -> bool:
+        """Whether to update the VQ-VAE: always while env steps are few, then every so many
+        episodes.
+        """
+        when = self.config.vqvae_updates
+        waited = episodes - self._last_vqvae_episodes
+        due = env_steps <= when.dense_env_steps or waited >= when.interval_episodes
+        return due and self.embedding.vqvae is not None
+
+    def learn(self, batch: Batch, episodes: int) -> dict[str, Tensor]:
+        """Update the VQ-VAE.
 
         Episodes without a class have a random one in J(t,k) (METHOD section 3).
         """
-        vqvae, when = self.embedding.vqvae, self.config.vqvae_updates
-        if vqvae is None or self._optimiser is None:
-            return {}
-        waited = episodes - self._last_vqvae_episodes
-        if env_steps > when.dense_env_steps and waited < when.interval_episodes:
-            return {}
+        vqvae = self.embedding.vqvae
+        assert vqvae is not None and self._optimiser is not None
         self._last_vqvae_episodes = episodes
         packing = batch.packing
         current = packing.current
@@ -223,6 +242,13 @@ class ClusterLabels(Labels):
         terms = {f"vqvae_{f.name}": getattr(loss, f.name).detach() for f in fields(loss)}
         return {"vqvae_loss": terms.pop("vqvae_total"), **terms}
 
+    def clustering_due(self, replay: ReplayBuffer, env_steps: int, episodes: int) -> bool:
+        waited = episodes - self._last_episodes
+        due = env_steps >= self._next_env_steps or (
+            self._number > 0 and waited >= self.config.clustering.interval_episodes
+        )
+        return due and len(replay) >= self.cluster.min_trajectories
+
     def recluster(
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
@@ -231,15 +257,8 @@ class ClusterLabels(Labels):
         From the previous centroids, or afresh, then with or without the names of the labels that
         the episodes had.
         """
-        when = self.config.clustering
-        first = self._number == 0
-        due = env_steps >= self._next_env_steps or (
-            not first and episodes - self._last_episodes >= when.interval_episodes
-        )
-        if not due or len(replay) < self.cluster.min_trajectories:
-            return None
         older, slots = np.split(replay.finished, [-self.cluster.max_trajectories])
-        self._next_env_steps = env_steps + when.interval_env_steps
+        self._next_env_steps = env_steps + self.config.clustering.interval_env_steps
         self._last_episodes = episodes
         self._number += 1
         seed = derive_seed(self.seed, "recluster", self._number)

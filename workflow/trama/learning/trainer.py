@@ -115,9 +115,9 @@ class Trainer:
             batch = self.replay.sample(self.config.batch_size, self._rng, self.device)
             self.losses.add(self.learner.update(batch))
         self.updates += 1
-        if self.labels is not None:
+        if self.labels is not None and self.labels.learning_due(self.env_steps, self.episodes):
             with self.timed("vqvae"):
-                self.losses.add(self.labels.learn(batch, self.env_steps, self.episodes))
+                self.losses.add(self.labels.learn(batch, self.episodes))
 
     def state_dict(self) -> dict[str, Any]:
         """All that the future depends on, but for the finished episodes' rows."""
@@ -147,12 +147,11 @@ class Trainer:
 
     def recluster(self) -> Clustering | None:
         """Cluster the trajectories anew if that is due; the policy predicts what comes of it."""
-        if self.labels is None:
+        when = self.replay, self.env_steps, self.episodes
+        if self.labels is None or not self.labels.clustering_due(*when):
             return None
         with self.timed("cluster"):
-            clustering = self.labels.recluster(
-                self.replay, self.env_steps, self.episodes, self.device
-            )
+            clustering = self.labels.recluster(*when, self.device)
         if clustering is not None:
             self.learner.use_classes(self.labels.classes)
         return clustering
