@@ -1,6 +1,8 @@
 """Files of a small made-up study, as the stages would write them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -351,4 +353,16 @@ def write_figure_inputs(
         },
         "aggregates": {"episodes": episodes},
         "performance_profiles": {"episodes": episodes},
+    }
+
+
+def timing_columns(seconds: Mapping[str, float]) -> dict[str, list[Any]]:
+    """Columns of a `timing` file: a phase had as many MB as seconds, and no GPU."""
+    taken = list(seconds.values())
+    return {
+        "phase": list(seconds),
+        "seconds": taken,
+        "count": [100] * len(seconds),
+        "memory_mb": taken,
+        "gpu_memory_mb": [None] * len(seconds),
     }

@@ -11,6 +11,7 @@ import numpy as np
 
 from made_up import (
     PROVENANCE,
+    timing_columns,
     write_cluster_metrics,
     write_history,
     write_predictor_accuracy,
@@ -169,11 +170,7 @@ def _write_learning(study: Path, job: Path, *, classes: bool) -> None:
     """
     rng = _rng(study / job)
     phases = [*_PHASES, *(_PHASES_OF_CLASSES if classes else ())]
-    timing = {
-        "phase": phases,
-        "seconds": rng.uniform(10, 900, len(phases)),
-        "count": [100] * len(phases),
-    }
+    timing = timing_columns(dict(zip(phases, rng.uniform(10, 900, len(phases)), strict=True)))
     write_table(study / job / "timing.parquet", "timing", timing, PROVENANCE)
     rows: list[tuple[int, str, str | None, int | None, float]] = [
         (env_steps, metric, None, None, float(rng.uniform()))

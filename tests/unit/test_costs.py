@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from made_up import timing_columns
 from trama import costs
 from trama.config.load import load_config
 from trama.config.model import Config
@@ -137,12 +138,7 @@ def made_up_study(folder: Path, settings: Config, rates: Rates) -> None:
             continue
         outputs = folder / "SurComb3" / stage / where.get("variant", "") / f"seed_{where['seed']}"
         phases = {phase: value for phase, value in seconds.items() if phase != "rest"}
-        columns = {
-            "phase": list(phases),
-            "seconds": list(phases.values()),
-            "count": [1] * len(phases),
-        }
-        write_table(outputs / "timing.parquet", "timing", columns, PROVENANCE)
+        write_table(outputs / "timing.parquet", "timing", timing_columns(phases), PROVENANCE)
         if job.rule == "collect_problem":
             steps = settings.collect.env_steps
             history = {

@@ -222,8 +222,10 @@ def test_columns_that_do_not_fit_are_refused(
 
 def test_missing_unknown_and_undeclared(tmp_path: Path) -> None:
     path = tmp_path / "timing.parquet"
+    columns = _columns("timing", 1)
+    columns["n"] = columns.pop("count")
     with pytest.raises(ValueError, match=r"missing \['count'\], unknown \['n'\]"):
-        write_table(path, "timing", {"phase": [], "seconds": [], "n": []}, PROVENANCE)
+        write_table(path, "timing", columns, PROVENANCE)
     history = _columns("history", 1) | {"metric": ["test_wins"]}
     with pytest.raises(ValueError, match=r"metrics \['test_wins'\] are not declared"):
         write_table(path, "history", history, PROVENANCE)

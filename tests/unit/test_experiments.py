@@ -22,7 +22,8 @@ from trama.reporting.tables.experiment import experiment as table_experiment
 
 VARIANTS = ["qmix", "trama", "trama_oracle"]
 MEASURES = ["win_rate", "unseen_win_rate", "predictor_accuracy", "label_consistency"]
-MEASURES += ["train_minutes", "classes_share", "true_class_win_rate", "wrong_class_win_rate"]
+MEASURES += ["train_minutes", "classes_share", "cluster_seconds", "cluster_mb"]
+MEASURES += ["true_class_win_rate", "wrong_class_win_rate"]
 PROBLEMS = ["SurComb3", "SurComb4"]
 
 
@@ -82,6 +83,12 @@ def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
         )
         assert means[problem, variant, "train_minutes"] == pytest.approx(minutes)
         assert means[problem, variant, "classes_share"] == pytest.approx(share)
+        if variant == "trama":
+            clustering = np.mean([of["cluster"] for of in seconds])
+            assert means[problem, variant, "cluster_seconds"] == pytest.approx(clustering)
+            assert means[problem, variant, "cluster_mb"] == pytest.approx(clustering)  # made up so
+        else:
+            assert (problem, variant, "cluster_seconds") not in means.index
     own = [p for p in inputs["given_classes"] if {"SurComb3", "trama"} <= set(p.parts)]
     given = pd.concat(read_table(path, "given_classes").to_pandas() for path in own)
     for kind in ("true_class", "wrong_class"):

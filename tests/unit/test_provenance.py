@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import trama
+from made_up import timing_columns
 from trama.config.load import load_config
 from trama.config.model import Config
 from trama.data.parquet import Provenance, write_table
@@ -76,7 +77,7 @@ def test_the_commit_and_whether_it_is_what_runs(config: Config, tmp_path: Path) 
 
 def test_sources_name_each_input(tmp_path: Path) -> None:
     path = tmp_path / "timing.parquet"
-    columns = {"phase": ["a", "b", "c"], "seconds": [1.0, 2.0, 3.0], "count": [1, 2, 3]}
+    columns = timing_columns({"a": 1.0, "b": 2.0, "c": 3.0})
     write_table(path, "timing", columns, Provenance("small", "train", "ab", 3, "0.1.0", "beef"))
     target = tmp_path / "new" / "table.sources.json"
     write_sources(target, [Path("table.csv")], [path], "all rows", PROVENANCE)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_up import PROVENANCE, write_episodes, write_evaluations, write_history
+from made_up import PROVENANCE, timing_columns, write_episodes, write_evaluations, write_history
 from made_up_study import study_config, table_of, write_study
 from trama.config.model import Config, Tables
 from trama.config.table_params import TableParams, claims_params
@@ -873,9 +873,11 @@ def test_cost_of_the_parts_of_a_training(study: Path, config: Config) -> None:
     assert float(minutes) == pytest.approx(total.mean() / 60, abs=0.05)
     # In the order of the columns; no training of this study wrote a checkpoint.
     phases = ("environment", "play", "update", "predictor", "label", "vqvae", "cluster", "test")
-    for share, phase in zip(shares[:-1], phases, strict=True):
+    for cell, phase in zip(shares[:-1], phases, strict=True):
+        share, memory = cell.removesuffix(")").split(" (")
         seconds = np.array([timing[phase] for timing in timings])
         assert float(share) == pytest.approx(100 * (seconds / total).mean(), abs=0.05)
+        assert float(memory) == pytest.approx(seconds.max(), abs=0.5)  # as MB are made up
     assert shares[-1] == "n/a"
     baseline = _row(table, "SurComb4", "qmix")[1:]
     assert [phase for phase, share in zip(phases, baseline, strict=False) if share == "n/a"] == [
@@ -891,12 +893,12 @@ def test_cost_of_the_parts_of_a_training(study: Path, config: Config) -> None:
 def test_a_part_that_one_seed_alone_had_counts_for_all(tmp_path: Path) -> None:
     config = study_config(study={"name": "small", "variants": ["qmix"], "seeds": [0, 1]})
     study = write_study(tmp_path, config)
-    for seed, phases in ((0, {"play": 3.0}), (1, {"play": 3.0, "checkpoint": 1.0})):
-        columns = {"phase": [*phases], "seconds": [*phases.values()], "count": [1] * len(phases)}
+    for seed, phases in ((0, {"play": 3.0}), (1, {"play": 5.0, "checkpoint": 1.0})):
+        columns = timing_columns(phases)
         path = study / "SurComb3/train/qmix" / f"seed_{seed}" / "timing.parquet"
         write_table(path, "timing", columns, PROVENANCE)
     ((_, _, minutes, *shares),) = table_of("cost", study, config).rows
-    assert (minutes, shares[1], shares[-1]) == ("0.1", "87.5", "12.5")
+    assert (minutes, shares[1], shares[-1]) == ("0.1", "91.7 (5)", "8.3 (1)")
 
 
 @pytest.fixture(scope="module")

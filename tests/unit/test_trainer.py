@@ -55,7 +55,7 @@ def test_counts_and_phases() -> None:
     finished = sum(len(trainer.step()) for _ in range(50))
     assert (trainer.env_steps, trainer.episodes) == (200, finished)
     assert set(trainer.timed.phases) == {"environment", "play", "update"}
-    counts = {phase: count for phase, (_, count) in trainer.timed.phases.items()}
+    counts = {name: phase.count for name, phase in trainer.timed.phases.items()}
     assert counts == {"environment": 50, "play": 50, "update": trainer.updates}
     losses = trainer.losses.pop()
     assert set(losses) == {"td_loss", "q_mean", "grad_norm"}
@@ -99,7 +99,7 @@ def test_every_finished_episode_has_its_label_before_it_is_learnt_from() -> None
     slots = trainer.replay.finished
     assert np.array_equal(trainer.replay.label[slots], trainer.replay.task[slots])
     assert set(trainer.timed.phases) == {*("environment", "play", "label", "update", "predictor")}
-    assert trainer.timed.phases["predictor"][1] == trainer.updates > 0
+    assert trainer.timed.phases["predictor"].count == trainer.updates > 0
 
 
 def test_the_vqvae_follows_every_update_at_first_and_then_every_so_many_episodes(

@@ -39,6 +39,14 @@ Measure = Literal[
     "clusters_first_accuracy",
     "train_minutes",
     "classes_share",
+    "predictor_seconds",
+    "label_seconds",
+    "vqvae_seconds",
+    "cluster_seconds",
+    "predictor_mb",
+    "label_mb",
+    "vqvae_mb",
+    "cluster_mb",
 ]
 
 OF_NOVELTY: tuple[Measure, ...] = (
@@ -76,8 +84,12 @@ OF_PREDICTORS: tuple[Measure, ...] = (
     *("clusters_accuracy", "clusters_first_accuracy"),
 )
 """Measures of the predictor alone, of stage predict."""
-OF_TIMINGS: tuple[Measure, ...] = ("train_minutes", "classes_share")
-"""Measures of the wall times of stage train."""
+OF_TIMINGS: tuple[Measure, ...] = (
+    *("train_minutes", "classes_share"),
+    *("predictor_seconds", "label_seconds", "vqvae_seconds", "cluster_seconds"),
+    *("predictor_mb", "label_mb", "vqvae_mb", "cluster_mb"),
+)
+"""Measures of what the parts of stage train took."""
 
 
 class Experiment(Section):
@@ -104,8 +116,9 @@ class Experiment(Section):
         "clusters (of representations: those of stage cluster) and whether they find the true "
         "tasks, how well a predictor alone tells true tasks and clusters, over an episode and at "
         "its first step, the number of clusters, and whether it is that of the unit combinations; "
-        "over a training its labels' consistency, minutes, and the share of these "
-        "that classes took.",
+        "over a training its labels' consistency, minutes, the share of these that classes took, "
+        "and of predictor, labels, VQ-VAE and clusterings the seconds, and the most memory that a "
+        "call took beyond what was held.",
     )
 
     @model_validator(mode="after")

@@ -674,9 +674,10 @@ KINDS: dict[str, FileKind] = {
         ),
     ),
     "timing": FileKind(
-        "Wall times of a training's parts; nothing else depends on them and no other file holds "
-        "any. Nothing waits for a GPU to measure them: what was started there counts where the "
-        "host next waits for it, often in `play`.",
+        "Wall times and memory of a training's parts; nothing else depends on them and no other "
+        "file holds any. Nothing waits for a GPU to measure times: what was started there counts "
+        "where the host next waits for it, often in `play`. Memory is watched in the first 16 "
+        "calls of a phase, and then in those of a power of two.",
         ("train", "collect"),
         (_TRAIN + "timing.parquet", _COLLECT + "timing.parquet"),
         pa.schema(
@@ -690,7 +691,21 @@ KINDS: dict[str, FileKind] = {
                 _column(
                     "count",
                     pa.int64(),
-                    "how often it came up; `vqvae` and `cluster` also where nothing was due",
+                    "how often it came up",
+                ),
+                _column(
+                    "memory_mb",
+                    pa.float64(),
+                    "the most memory of the process (resident, MB of 2^20 bytes) that a call took "
+                    "beyond what was held at its start, without that of phases within it; its "
+                    "first call may load libraries; null where the system is not Linux",
+                    nullable=True,
+                ),
+                _column(
+                    "gpu_memory_mb",
+                    pa.float64(),
+                    "the same of tensors on the GPU; null without one",
+                    nullable=True,
                 ),
             ]
         ),

@@ -28,7 +28,7 @@ from trama.learning.replay import ReplayBuffer
 
 logger = logging.getLogger("trama")
 
-FORMAT = 2
+FORMAT = 3
 """Raised when checkpoints of before can't be read any more."""
 MANIFEST = "manifest.json"
 LOCK = "lock"

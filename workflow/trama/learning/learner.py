@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trama.config.model import RL
+from trama.learning.memory import known_memories
 from trama.learning.policy import Policy, greedy
 from trama.learning.predictor import predictor_loss
 from trama.learning.replay import Batch
@@ -33,7 +34,7 @@ class Learner:
         average_decay: of the moving average of the policy's weights; 0 for none.
 
     Attributes:
-        timed: has the wall time of the phase `predictor`: its loss and gradient.
+        timed: has what the phase `predictor` took: its loss and gradient.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Learner:
     ):
         self.policy, self.mixer, self.scaler, self.config = policy, mixer, scaler, config
         self.predictor_weight = predictor_weight
-        self.timed = Stopwatch()
+        self.timed = Stopwatch(known_memories())
         self.target_policy = copy.deepcopy(policy).requires_grad_(False)
         self.target_mixer = copy.deepcopy(mixer).requires_grad_(False)
         self._average: AveragedModel | None = None

@@ -51,7 +51,7 @@ class Rollout:
         device: where the policy lives.
         generator: exploration on `device`, and which episodes are played without a class; None
             plays greedily, with classes.
-        timed: where the wall time of the phase `environment` is added: the environments' steps.
+        timed: to which the phase `environment` is added: the environments' steps.
     """
 
     def __init__(

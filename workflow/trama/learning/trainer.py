@@ -41,7 +41,7 @@ class Trainer:
         episodes: finished episodes so far.
         updates: learner updates so far.
         losses: means of what the learner reported since they were last read.
-        timed: has the wall times of the phases of the work.
+        timed: has what the phases of the work took.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Trainer:
             "rollout": self.rollout.state_dict(),
             "replay": self.replay.state_dict(),
             "losses": self.losses.state_dict(),
-            "timing": self.timed.phases,
+            "timing": self.timed.state_dict(),
             "rng": self._rng.bit_generator.state,
             **{name: getattr(self, name) for name in _COUNTERS},
         }
@@ -140,7 +140,7 @@ class Trainer:
         self.replay.load_state_dict(state["replay"])
         self.rollout.load_state_dict(state["rollout"])
         self.losses.load_state_dict(state["losses"], self.device)
-        self.timed.phases = state["timing"]
+        self.timed.load_state_dict(state["timing"])
         self._rng.bit_generator.state = state["rng"]
         for name in _COUNTERS:
             setattr(self, name, state[name])

@@ -54,6 +54,14 @@ TITLES = {
     "clusters_first_accuracy": "Clusters, first step",
     "train_minutes": "Minutes",
     "classes_share": "Classes' share",
+    "predictor_seconds": "Predictor, s",
+    "label_seconds": "Labels, s",
+    "vqvae_seconds": "VQ-VAE, s",
+    "cluster_seconds": "Clusterings, s",
+    "predictor_mb": "Predictor, MB",
+    "label_mb": "Labels, MB",
+    "vqvae_mb": "VQ-VAE, MB",
+    "cluster_mb": "Clusterings, MB",
 }
 """What figures and tables call the measures."""
 
@@ -88,6 +96,13 @@ EXPLANATIONS = {
     ): ("accuracy of a class predictor alone on trajectories that were held out"),
     ("train_minutes",): "what the parts of a training took together",
     ("classes_share",): "share of that time for predictor, labels, clusterings and VQ-VAE updates",
+    ("predictor_seconds", "label_seconds", "vqvae_seconds", "cluster_seconds"): (
+        "wall time of a whole training for that part"
+    ),
+    ("predictor_mb", "label_mb", "vqvae_mb", "cluster_mb"): (
+        "the most memory that a call of that part took beyond what was held, of the GPU where one "
+        "computes"
+    ),
 }
 """What captions say of groups of measures after their titles."""
 
@@ -310,11 +325,15 @@ def _of_predictor(path: Path) -> dict[str, float]:
 
 
 def _of_timing(path: Path) -> dict[str, float]:
-    seconds = read_table(path, "timing").to_pandas().groupby("phase")["seconds"].sum()
-    of_classes = seconds[seconds.index.isin(_CLASSES)].sum()
+    timing: pd.DataFrame = read_table(path, "timing").to_pandas().set_index("phase")
+    seconds = timing["seconds"]
+    of_classes = timing[timing.index.isin(_CLASSES)]
+    memory = of_classes["gpu_memory_mb"].fillna(of_classes["memory_mb"]).dropna()
     return {
         "train_minutes": float(seconds.sum()) / 60,
-        "classes_share": float(of_classes / seconds.sum()),
+        "classes_share": float(of_classes["seconds"].sum() / seconds.sum()),
+        **{f"{phase}_seconds": float(took) for phase, took in of_classes["seconds"].items()},
+        **{f"{phase}_mb": float(most) for phase, most in memory.items()},
     }
 
 

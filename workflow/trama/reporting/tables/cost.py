@@ -1,4 +1,4 @@
-"""What the parts of a training cost: their shares of its wall time. Not repeatable."""
+"""What the parts of a training cost: shares of its wall time, and memory. Not repeatable."""
 
 from pathlib import Path
 
@@ -24,6 +24,8 @@ _PARTS = {
 }
 """What the table calls the phases of a `timing` file."""
 
+_MEMORIES = ["memory_mb", "gpu_memory_mb"]
+
 
 def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
     """Return the table of what the parts of a study's trainings cost.
@@ -44,15 +46,18 @@ def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
     ]
     tidy = pd.concat(frames, ignore_index=True)
     keys = ["problem", "variant"]
-    tidy = tidy[[*keys, "seed", "phase", "seconds", "share", "count"]]
+    tidy = tidy[[*keys, "seed", "phase", "seconds", "share", "count", *_MEMORIES]]
     rows = []
     for run, of_run in tidy.groupby(keys, sort=False):
-        shares = of_run.groupby("phase")["share"].sum() / len(params.seeds)
+        parts = dict(iter(of_run.groupby("phase")))
         rows.append(
             [
                 *map(str, run),
                 f"{of_run['seconds'].sum() / 60 / len(params.seeds):.1f}",
-                *(f"{100 * shares[p]:.1f}" if p in shares else MISSING for p in _PARTS),
+                *(
+                    _cell(parts[part], len(params.seeds)) if part in parts else MISSING
+                    for part in _PARTS
+                ),
             ]
         )
     return Table(
@@ -64,9 +69,12 @@ def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
             "classes of the agents, and the replay buffer; the updates of agents and mixer, "
             "without the class predictor; the loss and the gradient of the predictor; classes of "
             "new episodes; updates of the VQ-VAE; re-clusterings, with the classifier's training; "
-            "tests; checkpoints. n/a: the variant has no such part. Memory stands in the table of "
-            "wall times: a job is one process. Nothing waits for a GPU to measure these times: "
-            "what was started there counts where the host next waits for it, often in acting. "
+            "tests; checkpoints. In brackets: the most memory, in MB, that a call of the part took "
+            "beyond what the process held (the libraries that its first call loads included), "
+            "largest of any seed; with a GPU, that of its tensors there after a slash; memory of "
+            "whole jobs stands in the table of wall times. n/a: the variant has no such part. "
+            "Nothing waits for a GPU to measure these times: what was started there counts where "
+            "the host next waits for it, often in acting. "
             "These numbers differ from run to run; the machines stand in "
             f"``results/{study}/provenance`` and in the logs."
         ],
@@ -78,7 +86,13 @@ def cost(inputs: Inputs, params: TableParams, study: str) -> Table:
     )
 
 
+def _cell(part: pd.DataFrame, n_seeds: int) -> str:
+    """A part's share of the time, and its memory as far as that was measured."""
+    known = " / ".join(f"{most:.0f}" for most in part[_MEMORIES].max().dropna())
+    return f"{100 * part['share'].sum() / n_seeds:.1f}" + (f" ({known})" if known else "")
+
+
 def _of_run(timing: Path) -> pd.DataFrame:
-    """Seconds of the phases of a run, their counts, and their shares of the run."""
+    """Seconds, count and memory of the phases of a run, and their shares of its time."""
     rows: pd.DataFrame = read_table(timing, "timing").to_pandas()
     return rows.assign(share=rows["seconds"] / rows["seconds"].sum())
