@@ -102,7 +102,7 @@ def initial_representation(wildcards):
 
 def initial_episodes(wildcards):
     """The collected trajectories, where the replay buffer of a training starts with them."""
-    if CONFIG.train_for(wildcards.variant).initial_replay == "empty":
+    if not CONFIG.replays_collected(wildcards.variant):
         return {}
     folder = f"results/{wildcards.study}/{wildcards.problem}/collect/seed_{wildcards.seed}"
     return {"trajectories": f"{folder}/trajectories.parquet"}

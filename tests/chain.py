@@ -197,7 +197,9 @@ def run_train(
     quantised = representation is not None and representation.embedding == "quantised"
     section = small_train(**{"env_steps": 300} | changes)
     starts_warm = representation is not None and section.warm_start
-    replays = section.initial_replay == "collected"
+    replays = section.initial_replay == "from_collect" or (
+        section.initial_replay == "auto" and starts_warm
+    )
     params = TrainParams.model_validate(
         JOB
         | {

@@ -94,18 +94,18 @@ def test_a_stopped_training_ends_in_the_same_bytes(
     trained: Callable[[Representation], Path],
     stop_after: Callable[[int], None],
 ) -> None:
-    """Stopped before the first test, around re-clusterings, and late; three times in one run."""
+    """Stopped in the 60 collected episodes, before a test, around re-clusterings, and late."""
     folder = trained(representation)
     whole = _forget_training(folder)
     reached = []
-    for steps in (1, 30, 12, 22):
+    for steps in (1, 30, 30, 30, 12, 22):
         stop_after(steps)
         with pytest.raises(
             TramaError, match=r"stopped by SIGTERM at .* goes on from here"
         ) as error:
             run_train(folder, representation)
         reached.append(int(str(error.value).split("SIGTERM at ")[1].split()[0]))
-    assert reached == [4, 124, 172, 260]  # nothing was done twice
+    assert reached == [0, 0, 4, 124, 172, 260]  # nothing was done twice
     stop_after(0)
     run_train(folder, representation)
     assert files_of(folder) == whole
@@ -117,7 +117,7 @@ def test_a_training_that_starts_cold_with_collected_episodes(
 ) -> None:
     """Stopped before its first classes, and after."""
     folder = trained(QUANTISED)
-    start: dict[str, Any] = {"warm_start": False, "initial_replay": "collected"}
+    start: dict[str, Any] = {"warm_start": False, "initial_replay": "from_collect"}
     run_train(folder, QUANTISED, **start)
     whole = _forget_training(folder)
     for steps in (20, 30):
@@ -283,6 +283,7 @@ def test_the_replay_is_appended_not_rewritten(
         run_settings=RunSettings(checkpoint_minutes=1e-9, keep_checkpoint=True),
         env_steps=900,
         buffer_size=32,
+        initial_replay="empty",
     )
     episodes = sum(written)
     assert episodes > 150 and max(written) <= 4  # each episode once, of 4 environments a step
@@ -297,10 +298,10 @@ def test_the_replay_is_appended_not_rewritten(
 def half_trained(
     trained: Callable[[Representation], Path], stop_after: Callable[[int], None]
 ) -> Path:
-    """A folder in which a training was stopped after 50 steps."""
+    """A folder in which a training was stopped 50 steps after its 60 collected episodes."""
     folder = trained(QUANTISED)
     _forget_training(folder)
-    stop_after(50)
+    stop_after(110)
     with pytest.raises(TramaError, match="stopped"):
         run_train(folder, QUANTISED)
     return folder

@@ -274,7 +274,8 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
     ({"train": {"mixer_states": "raw"}}, TRAIN),
-    ({"train": {"initial_replay": "collected"}}, TRAIN),
+    ({"train": {"initial_replay": "from_collect"}}, TRAIN - WITH_CLUSTERS),
+    ({"train": {"initial_replay": "empty"}}, WITH_CLUSTERS),
     ({"train": {"warm_start": False}}, WITH_CLUSTERS),
     ({"train": {"class_representation": {"size": 8}}}, WITH_CLASSES - {"train trama_onehot"}),
     ({"train": {"vqvae_updates": {"interval_episodes": 5}}}, WITH_VQVAE),
@@ -446,7 +447,8 @@ def test_train_params_hold_what_training_reads() -> None:
     config = _config({"variants": {"trama": {"train": {"gamma": 0.9}}}})
     trama = TrainParams.model_validate(train_params(config, "SurComb3", "trama", 3))
     own = config.train_for("trama").env_steps - config.collect.env_steps
-    assert trama.train == config.train_for("trama").model_copy(update={"env_steps": own})
+    resolved = {"env_steps": own, "initial_replay": "from_collect"}
+    assert trama.train == config.train_for("trama").model_copy(update=resolved)
     assert trama.train.gamma == 0.9
     assert (trama.problem, trama.env, trama.seed) == (config.problems["SurComb3"], config.env, 3)
     assert trama.representation == config.representations["vqvae"]
@@ -479,7 +481,7 @@ def test_starts_count_for_clusterings_that_begin_anew() -> None:
 
 
 def test_collected_episodes_in_the_replay_count_as_env_steps() -> None:
-    config = _config({"variants": {"qmix": {"train": {"initial_replay": "collected"}}}})
+    config = _config({"variants": {"qmix": {"train": {"initial_replay": "from_collect"}}}})
     qmix = TrainParams.model_validate(train_params(config, "SurComb3", "qmix", 3))
     assert qmix.collect_env_steps == config.collect.env_steps
     assert qmix.train.env_steps + config.collect.env_steps == config.train.env_steps

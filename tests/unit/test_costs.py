@@ -60,11 +60,11 @@ def test_work_is_what_the_configuration_says() -> None:
         evaluate={"episodes": 5, "task_sets": ["one_type", "fewer_allies"]},
     )
     where = {"problem": "SurComb3", "seed": "0"}
-    trained = 80_000 / 50 / 4 * 16  # 20,000 env steps are those of collect
+    trained = 100_000 / 50 / 4 * 16
     trama = work_of(settings, Job("train_with_representation", where | {"variant": "trama"}), 50)
     assert trama == {
         "rest": {"start": 1},
-        "play": {"compile": 1, "env_steps": 80_000},
+        "play": {"compile": 1, "env_steps": 80_000},  # 20,000 are those of collect
         "update": {"learned_episodes_qplex": trained, "learned_episodes_classes": trained},
         "test": {"tested_episodes": (1 + 3.2) * 8},
     }
@@ -72,7 +72,7 @@ def test_work_is_what_the_configuration_says() -> None:
     assert qmix == {
         "rest": {"start": 1},
         "play": {"compile": 1, "env_steps": 100_000},
-        "update": {"learned_episodes_qmix": trained * 100 / 80},
+        "update": {"learned_episodes_qmix": trained},
         "test": {"tested_episodes": (1 + 4) * 8},
     }
     pretrain = work_of(settings, Job("pretrain_representation", where), 50)

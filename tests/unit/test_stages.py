@@ -265,11 +265,22 @@ def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
 
     monkeypatch.setattr(ReplayBuffer, "insert", inserted)
     monkeypatch.setattr(ReplayBuffer, "sample", sampled)
-    run_train(tmp_path, None, labels, initial_replay="collected", buffer_size=20)
+    run_train(
+        tmp_path,
+        None,
+        labels,
+        initial_replay="from_collect",
+        buffer_size=20,
+        epsilon_anneal_steps=500,
+    )
     assert len(replays) == 1 and len(updates) > 5
     assert not labels or len(np.concatenate(told)) > 5
-    steps = [env_steps for env_steps, _ in history_of(tmp_path)["test_return"]]
-    assert steps == [250, 350, 450, 550]
+    history = history_of(tmp_path)
+    assert [env_steps for env_steps, _ in history["test_return"]] == [250, 350, 450, 550]
+    # Exploration goes on from there, and the first test comes after the updates for 20 episodes.
+    assert history["epsilon"][0] == (250, pytest.approx((1.0 + 0.05) / 2))
+    rows = read_table(tmp_path / "history.parquet", "history").to_pandas()
+    assert rows["update"].min() == 10
 
 
 def test_history_holds_what_the_classes_need(use_env: UseEnv, tmp_path: Path) -> None:

@@ -79,11 +79,13 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
         return {}  # a minute at most
     if rule == "collect_problem":
         collect = config.collect
-        return _learning(collect, collect.env_steps, collect.mixer, False, episode_steps)
+        steps = collect.env_steps
+        return _learning(collect, steps, steps, collect.mixer, False, episode_steps)
     if rule.startswith("train_"):
         variant, train = config.variants[name["variant"]], config.train_for(name["variant"])
         own = config.own_env_steps(name["variant"])
-        work = _learning(train, own, variant.mixer, variant.has_classes, episode_steps)
+        learnt = train.env_steps if config.replays_collected(name["variant"]) else own
+        work = _learning(train, own, learnt, variant.mixer, variant.has_classes, episode_steps)
         n_tests = 1 + own / train.test_interval
         return {**work, "test": {"tested_episodes": n_tests * train.test_episodes}}
     if rule == "pretrain_representation":
@@ -125,13 +127,16 @@ def _kind(rule: str) -> str:
 
 
 def _learning(
-    section: RL, env_steps: int, mixer: str, classes: bool, episode_steps: float
+    section: RL, played: int, learnt: int, mixer: str, classes: bool, episode_steps: float
 ) -> dict[str, Work]:
-    """Work of the Q-learning loop; each update learns from a batch of episodes."""
-    episodes = env_steps / episode_steps / section.episodes_per_update * section.batch_size
+    """Work of the Q-learning loop, of env steps that are played and those that bring updates.
+
+    Each update learns from a batch of episodes.
+    """
+    episodes = learnt / episode_steps / section.episodes_per_update * section.batch_size
     return {
         "rest": {"start": 1},
-        "play": {"compile": 1, "env_steps": env_steps},
+        "play": {"compile": 1, "env_steps": played},
         "update": {
             f"learned_episodes_{mixer}": episodes,
             **({"learned_episodes_classes": episodes} if classes else {}),

@@ -592,10 +592,13 @@ class Train(RL):
         "(published) the VQ-VAE begins untrained, and there are no classes before "
         "clustering.first_env_steps.",
     )
-    initial_replay: Literal["empty", "collected"] = Field(
-        default="empty",
-        description="Replay buffer at the start: empty (published), or with the newest episodes "
-        "of stage collect, whose env steps then count.",
+    initial_replay: Literal["auto", "empty", "from_collect"] = Field(
+        default="auto",
+        description="Replay buffer at the start: empty (published), or from_collect: a training "
+        "goes on from stage collect, whose newest episodes fill the buffer; the learner makes the "
+        "updates that they would have brought before it plays, and exploration goes on from "
+        "there. Their env steps then count. auto: from_collect with a warm start, whose classes "
+        "were learnt from these episodes, else empty.",
     )
     weight_average_decay: float = Field(
         default=0.0,
@@ -816,8 +819,12 @@ class Config(Section):
 
     def learns_from_collected(self, variant: str) -> bool:
         """Whether a training begins with classes, or a replay, of the collected trajectories."""
-        replays = self.train_for(variant).initial_replay == "collected"
-        return replays or self.starts_warm(variant)
+        return self.replays_collected(variant) or self.starts_warm(variant)
+
+    def replays_collected(self, variant: str) -> bool:
+        """Whether a training begins with a replay of the collected trajectories."""
+        chosen = self.train_for(variant).initial_replay
+        return chosen == "from_collect" or (chosen == "auto" and self.starts_warm(variant))
 
     def starts_warm(self, variant: str) -> bool:
         """Whether a training begins with the classes of stage cluster."""

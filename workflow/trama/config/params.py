@@ -326,6 +326,8 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         "cluster": None,
         "collect_env_steps": None,
     }
+    replays = config.replays_collected(variant)
+    params["train"]["initial_replay"] = "from_collect" if replays else "empty"
     if config.learns_from_collected(variant):
         params["collect_env_steps"] = config.collect.env_steps
         params["train"]["env_steps"] = config.own_env_steps(variant)

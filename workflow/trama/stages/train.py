@@ -76,7 +76,7 @@ def train(
     writes one every few minutes, and on SIGTERM, after which it stops.
 
     Args:
-        trajectories: None where the replay buffer starts empty.
+        trajectories: from which the training goes on; None where the replay buffer starts empty.
         vqvae, centroids, classifier: None without a representation, or without a warm start;
             `vqvae` also for `mean_state`.
         embeddings, codebook: None for a variant without a representation.
@@ -125,17 +125,17 @@ def train(
             seed("env"),
             device,
             run_settings.replay_on_device,
+            0 if trajectories is None else params.collect_env_steps or 0,
         )
         if trajectories is not None:
             slots = insert_collected(trainer.replay, trajectories, env.spec)
+            trainer.unlearnt = len(slots)
             if labels is not None:
                 labels.label(trainer.replay, slots, device)
                 trainer.replay.tell_labels(slots)
         run = _Run(params, trainer, test_env, seed("test"))
         if saved.load(run):
             logger.info("going on from the checkpoint at %d env steps", trainer.env_steps)
-        else:
-            run.test()
         _train(run, saved, stop, run_settings)
         if trainer.env_steps != run.tested_at:
             run.test()
@@ -315,8 +315,17 @@ class _Run:
             setattr(self, name, state[name])
 
     def step(self) -> None:
-        """One step of all environments, and the updates, clusterings and tests that fall due."""
+        """One step of all environments, and the updates, clusterings and tests that fall due.
+
+        Before the first one, the updates after one of the collected episodes, and a test after the
+        last.
+        """
         trainer = self.trainer
+        if trainer.unlearnt:
+            trainer.learn_collected()
+            return
+        if self.tested_at < 0:
+            self.test()
         finished = trainer.step()
         shift_mixture(trainer.rollout.env, self.config.mixture_shift, trainer.env_steps)
         if len(finished):
