@@ -6,6 +6,8 @@ CORES ?= all
 GPUS ?= 1
 # PRESET: laptop, paper, claims; without it the one that config/config.yaml names.
 PRESET ?=
+# A file over config/config.yaml, as config/tuning.yaml.
+CONFIGFILE ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
 ONLY ?=
 LARGE ?=
@@ -33,7 +35,7 @@ INSTALLED := $(VENV)/installed
 RULES := Snakefile rules/*.smk
 COMMANDS := $(VENV)/bin/python workflow/commands
 POLICY = "$(or $(MODEL),$(error Name a trained policy, as MODEL=results/.../policy_last.pt))"
-WITH_PRESET := $(if $(PRESET),--preset $(PRESET))
+CHOSEN := $(if $(PRESET),--preset $(PRESET)) $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 # Tests take one thread per process; the rules set their own from the config.
 test test-report test-faults test-slurm test-smacv2: export OMP_NUM_THREADS = 1
@@ -43,7 +45,7 @@ test test-report test-faults test-slurm test-smacv2: export OMP_NUM_THREADS = 1
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
 	$(RUN) snakemake --cores $(CORES) --resources gpu=$(GPUS) --rerun-incomplete \
-	    $(if $(PRESET),--config preset=$(PRESET))
+	    $(if $(PRESET),--config preset=$(PRESET)) $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 venv: $(INSTALLED)  ## make .venv with the exact versions of requirements.txt
 
@@ -57,16 +59,16 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@touch $@
 
 archive: venv  ## pack what the study's finished jobs made into archives/<study>.tar
-	$(COMMANDS)/archive.py $(WITH_PRESET) $(if $(ARCHIVE),--archive $(ARCHIVE))
+	$(COMMANDS)/archive.py $(CHOSEN) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for another file)
-	$(COMMANDS)/restore.py $(WITH_PRESET) $(if $(ARCHIVE),--archive $(ARCHIVE))
+	$(COMMANDS)/restore.py $(CHOSEN) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 record: venv  ## keep a finished study's figures, tables and rows in docs/results, and write docs/RESULTS.md
-	$(COMMANDS)/record.py $(WITH_PRESET)
+	$(COMMANDS)/record.py $(CHOSEN)
 
 estimate: venv  ## print the jobs that a run would start, and their hours and disk space (TARGET=experiments)
-	$(COMMANDS)/estimate.py $(WITH_PRESET) $(if $(TARGET),--target "$(TARGET)")
+	$(COMMANDS)/estimate.py $(CHOSEN) $(if $(TARGET),--target "$(TARGET)")
 
 replay: venv  ## draw an episode of a trained policy (MODEL=file; TASK='3s2z surrounded', SEED=, OUTPUT=file.gif)
 	$(COMMANDS)/replay.py $(POLICY) $(if $(TASK),--task "$(TASK)") \
@@ -78,7 +80,7 @@ evaluate-model: venv  ## play a trained policy on tasks (MODEL=file; EPISODES=, 
 	    $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
 check-starcraft:  ## check StarCraft II on this machine: versions, maps, env steps per second (SMACV2_PYTHON=python)
-	$(SMACV2_PYTHON) workflow/commands/check_starcraft.py $(WITH_PRESET)
+	$(SMACV2_PYTHON) workflow/commands/check_starcraft.py $(CHOSEN)
 
 test: lint  ## check everything: lint, unit tests, and the whole chain once on the smallest scale
 	$(RUN) pytest --numprocesses 2 --dist loadfile tests/unit

@@ -278,7 +278,7 @@ def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
     history = history_of(tmp_path)
     assert [env_steps for env_steps, _ in history["test_return"]] == [250, 350, 450, 550]
     # Exploration goes on from there, and the first test comes after the updates for 20 episodes.
-    assert history["epsilon"][0] == (250, pytest.approx((1.0 + 0.05) / 2))
+    assert history["epsilon"][0][1] == pytest.approx((1.0 + 0.05) / 2)
     rows = read_table(tmp_path / "history.parquet", "history").to_pandas()
     assert rows["update"].min() == 10
 

@@ -25,6 +25,12 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in text.splitlines()[2:-2]}
 
 
+def test_a_file_over_the_configuration_names_another_study(clone: Path) -> None:
+    done = estimate(clone, "laptop", "--configfile", "config/tuning.yaml")
+    assert done.stdout.startswith("Study tuning: "), done.stderr
+    assert int(rows(done.stdout)["train_with_representation"][0]) == 12
+
+
 def test_a_fresh_clone_of_the_paper_preset(clone: Path) -> None:
     done = estimate(clone, "paper")
     assert done.returncode == 0, done.stderr

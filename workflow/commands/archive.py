@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, model_validator
 
-from command import ROOT, one_message, parser, read_config
+from command import ROOT, chosen_config, one_message, parser
 from records import Record, Records
 from trama.archive import pack, sha256
 from trama.config.sections import Name
@@ -41,7 +41,7 @@ def main() -> None:
     options.add_argument("--archive", type=Path, help="file to write")
     chosen = options.parse_args()
     with one_message():
-        study = read_config(chosen.preset).study.name
+        study = chosen_config(chosen).study.name
         folder = Path("results", study)
         paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
         records = Records().finished(paths)

@@ -1,6 +1,7 @@
 """Check StarCraft II on this machine: versions, maps, and the speed of one game."""
 
-from command import one_message, parser, read_config
+from command import chosen_config, one_message, parser
+from trama.config.model import Config
 from trama.errors import TramaError
 from trama.runtime import configure_process
 
@@ -10,13 +11,12 @@ def main() -> None:
     chosen = parser(__doc__ or "").parse_args()
     configure_process(1)
     with one_message():
-        _check(chosen.preset)
+        _check(chosen_config(chosen))
 
 
-def _check(preset: str | None) -> None:
+def _check(config: Config) -> None:
     from trama.stages.check_starcraft import lines, played
 
-    config = read_config(preset)
     playable = [
         name
         for name in (*config.study.problems, *config.problems)

@@ -1,7 +1,7 @@
 """What the commands share: the way to the library, the configuration, one message for an error."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +18,31 @@ THREADS = 1
 
 
 def parser(description: str) -> ArgumentParser:
-    """A parser of the command line with the option --preset."""
+    """A parser of the command line with the options that say which configuration is meant."""
     result = ArgumentParser(description=description)
     result.add_argument("--preset", help="preset, where config/config.yaml is not to name it")
+    result.add_argument(
+        "--configfile", type=Path, help="file over config/config.yaml, such as config/tuning.yaml"
+    )
     return result
 
 
-def read_config(preset: str | None) -> Config:
+def chosen_config(chosen: Namespace) -> Config:
+    """The configuration that the options of `parser` mean, as `make` runs it."""
+    return read_config(chosen.preset, chosen.configfile)
+
+
+def read_config(preset: str | None = None, file: Path | None = None) -> Config:
     """The configuration in force, as `make` runs it."""
     overrides = {} if preset is None else {"preset": preset}
-    return load_config(Path("config/config.yaml"), ROOT / "config", [], overrides)
+    files = [] if file is None else [file]
+    return load_config(Path("config/config.yaml"), ROOT / "config", files, overrides)
+
+
+def snakemake_arguments(chosen: Namespace) -> list[str]:
+    """What the options of `parser` are on Snakemake's command line."""
+    preset = ["--config", f"preset={chosen.preset}"] if chosen.preset else []
+    return preset + (["--configfile", str(chosen.configfile)] if chosen.configfile else [])
 
 
 @contextmanager

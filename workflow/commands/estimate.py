@@ -3,7 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
-from command import one_message, parser, read_config
+from command import chosen_config, one_message, parser, snakemake_arguments
 from plan import Planned, planned_jobs
 from trama.config.model import Config
 from trama.costs import Rates, benchmark_seconds, bytes_of, committed_rates, seconds_of
@@ -16,10 +16,9 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--target", default="all", help="target of the run, such as experiments")
     chosen = options.parse_args()
-    arguments = ["--config", f"preset={chosen.preset}"] if chosen.preset else []
-    arguments += ["--", chosen.target]
+    arguments = [*snakemake_arguments(chosen), "--", chosen.target]
     with one_message():
-        config = read_config(chosen.preset)
+        config = chosen_config(chosen)
         todo = planned_jobs(*arguments)
         everything = planned_jobs("--forceall", *arguments)
     for line in estimate(config, todo, everything, committed_rates()):

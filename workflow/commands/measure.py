@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from command import one_message, parser, read_config
+from command import chosen_config, one_message, parser, snakemake_arguments
 from plan import planned_jobs
 from trama.costs import RATES, measured_rates
 from trama.errors import TramaError
@@ -13,9 +13,9 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--machine", required=True, help="where it ran, in words")
     chosen = options.parse_args()
-    arguments = ["--config", f"preset={chosen.preset}"] if chosen.preset else []
+    arguments = snakemake_arguments(chosen)
     with one_message():
-        config = read_config(chosen.preset)
+        config = chosen_config(chosen)
         if planned_jobs(*arguments):
             raise TramaError(f"results/{config.study.name}: not finished; run `make` first")
         jobs = [planned.job for planned in planned_jobs("--forceall", *arguments)]

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from command import ROOT, one_message, parser, read_config
+from command import ROOT, chosen_config, one_message, parser, read_config
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.errors import TramaError
@@ -49,7 +49,7 @@ def main() -> None:
     """Replace docs/results/<study> by what the study has now, and write the page anew."""
     chosen = parser(__doc__ or "").parse_args()
     with one_message():
-        config = read_config(chosen.preset)
+        config = chosen_config(chosen)
         study = config.study.name
         source, target = Path("results", study), RECORDED / study
         files = sorted(file for pattern in KEPT for file in source.glob(pattern))

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from archive import Notes, script
-from command import one_message, parser, read_config
+from command import chosen_config, one_message, parser
 from records import Records, snakemake_runs
 from trama.archive import Unpacked, sha256, unpacked
 from trama.errors import TramaError
@@ -21,7 +21,7 @@ def main() -> None:
     with one_message():
         archive = chosen.archive
         if archive is None:
-            archive = Path("archives", f"{read_config(chosen.preset).study.name}.tar")
+            archive = Path("archives", f"{chosen_config(chosen).study.name}.tar")
         if snakemake_runs():
             raise TramaError(
                 ".snakemake/locks: Snakemake runs here, or was killed. Wait for its end, or run "
