@@ -169,6 +169,21 @@ def test_findings_tell_apart_what_the_intervals_do() -> None:
     assert "minus that of ``a``: higher for ``b`` 0.40" in sentence
 
 
+def test_findings_compare_what_is_gained_on_problems() -> None:
+    noise = np.linspace(0, 0.02, 4)[:, None]
+    near, hidden = (
+        {name: base + noise for name, base in zip("abc", bases, strict=True)}
+        for bases in ((0.6, 0.7, 0.6), (0.3, 0.7, 0.3))
+    )
+    scores = {"near": {"win_rate": near, "ari": near}, "hidden": {"win_rate": hidden, "ari": near}}
+    *_, sentence, _ = experiments.findings(scores, ["a", "b", "c"])
+    assert sentence.startswith(
+        "Win rate on ``hidden``, minus that of ``a``, and minus the same on ``near``: "
+        "higher for ``b`` 0.30 ["
+    )
+    assert "not told apart for ``c``" in sentence
+
+
 def test_runs_that_do_not_differ_are_seldom_told_apart() -> None:
     """Neither are those whose tasks go together, as the tasks of a run do."""
     rng = np.random.default_rng(0)

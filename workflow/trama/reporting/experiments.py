@@ -114,6 +114,8 @@ _ROUNDING = 1e-12
 _SERIES = ("label_consistency", "label_consistency_chance")
 _CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
+_GAINS = ("win_rate", "learning_win_rate", "return")
+"""Measures of which problems are compared in what names gain."""
 _SHARES = ("right_number", "tasks_found")
 """Measures that are 0 or 1 in each run, so that only their mean says anything."""
 
@@ -209,8 +211,9 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
         names: what is compared.
 
     Returns:
-        A sentence for each measure and problem in which there is something to compare, without
-        those of fewer than `estimates.MIN_SEEDS` seeds.
+        A sentence for each measure and problem in which there is something to compare, and one
+        for each of `_GAINS` and problem but the first on whether the difference is another than
+        on the first problem; none of fewer than `estimates.MIN_SEEDS` seeds.
     """
     sentences = []
     for problem, of_problem in scores.items():
@@ -225,13 +228,9 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
                 continue
             gap = estimates.difference_of_shares if measure in _SHARES else _gap
             gaps = {name: gap(by_name[name], beside[base]) for name in compared}
-            parts = [
-                f"{word} for {words.listed({n: words.difference(gap) for n, gap in of.items()})}"
-                for word, of in _sides(gaps).items()
-                if of
-            ]
             start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{base}``: "
-            sentences.append(f"{start}{'; '.join(parts)}.")
+            sentences.append(f"{start}{_told(gaps)}.")
+    sentences += _between_problems(scores, names)
     if sentences:
         sentences.append(
             "Differences of means over runs, with Welch's 95 % intervals (of shares of seeds, "
@@ -240,17 +239,54 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
     return sentences
 
 
+def _between_problems(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
+    """Sentences on whether `names` gain more over the first of them than on the first problem."""
+    (first, of_first), *others = scores.items()
+    base, *compared = names
+    sentences = []
+    for problem, of_problem in others:
+        for measure in (m for m in _GAINS if m in of_first and m in of_problem):
+            here, there = of_problem[measure], of_first[measure]
+            if base not in there or len(there[base]) < estimates.MIN_SEEDS:
+                continue
+            gaps = {
+                name: _contrast([here[name], there[base]], [here[base], there[name]])
+                for name in compared
+            }
+            start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{base}``, and minus the "
+            sentences.append(f"{start}same on ``{first}``: {_told(gaps)}.")
+    return sentences
+
+
+def _told(gaps: Mapping[str, Estimate]) -> str:
+    """Differences by name, grouped by what their intervals say."""
+    return "; ".join(
+        f"{word} for {words.listed({n: words.difference(gap) for n, gap in of.items()})}"
+        for word, of in _sides(gaps).items()
+        if of
+    )
+
+
 def _gap(own: np.ndarray, other: np.ndarray) -> Estimate:
     """Difference of the means of two sets of runs [seeds, tasks], with Welch's interval."""
-    runs, others = own.mean(1), other.mean(1)
-    value = float(runs.mean() - others.mean())
-    variances = np.array([each.var(ddof=1) / len(each) for each in (runs, others)])
+    return _contrast([own], [other])
+
+
+def _contrast(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray]) -> Estimate:
+    """Sum of the means of sets of runs [seeds, tasks] minus that of others, with Welch's interval.
+
+    The degrees of freedom are Satterthwaite's.
+    """
+    added, taken = ([scores.mean(1) for scores in of] for of in (plus, minus))
+    value = float(sum(runs.mean() for runs in added) - sum(runs.mean() for runs in taken))
+    sizes = np.array([len(runs) for runs in (*added, *taken)])
+    variances = np.array([runs.var(ddof=1) for runs in (*added, *taken)]) / sizes
     error = np.sqrt(variances.sum())
     if error < _ROUNDING:
-        return Estimate(value, value, value, len(runs))
-    degrees = variances.sum() ** 2 / (variances**2 / [len(runs) - 1, len(others) - 1]).sum()
+        return Estimate(value, value, value, len(added[0]))
+    degrees = variances.sum() ** 2 / (variances**2 / (sizes - 1)).sum()
     low, high = scipy.stats.t.interval(0.95, degrees, loc=value, scale=error)
-    return Estimate(value, float(low), float(high), len(runs))
+    return Estimate(value, float(low), float(high), len(added[0]))
 
 
 def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
