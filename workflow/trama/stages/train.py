@@ -293,10 +293,11 @@ class _Run:
         reached = state["trainer"]["env_steps"]
         if reached > self.config.env_steps:
             raise TramaError(
-                f"config key train.env_steps: {self.config.env_steps} is less than the {reached} "
-                f"env steps that the checkpoint of {self.params.variant_name}, seed "
-                f"{self.params.seed}, has reached. Raise it, or remove the checkpoint's folder "
-                "below results/<study>/checkpoints to train from the start."
+                f"config key train.env_steps: {self.config.env_steps + self.offset} is less than "
+                f"the {reached + self.offset} env steps that the checkpoint of "
+                f"{self.params.variant_name}, seed {self.params.seed}, has reached. Raise it, "
+                "or remove the checkpoint's folder below results/<study>/checkpoints to train from "
+                "the start."
             )
         self.trainer.load_state_dict(state["trainer"])
         self.history.load_state_dict(state["history"])
