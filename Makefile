@@ -6,7 +6,7 @@ CORES ?= all
 GPUS ?= 1
 # PRESET: laptop, paper, claims; without it the one that config/config.yaml names.
 PRESET ?=
-# A file over config/config.yaml, as config/tuning.yaml.
+# Files over config/config.yaml, as config/tuning.yaml.
 CONFIGFILE ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
 ONLY ?=

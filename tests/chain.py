@@ -198,7 +198,7 @@ def run_train(
     section = small_train(**{"env_steps": 300} | changes)
     starts_warm = representation is not None and section.warm_start
     replays = section.initial_replay == "from_collect" or (
-        section.initial_replay == "auto" and starts_warm
+        section.initial_replay == "auto" and (starts_warm or labels == "true_task")
     )
     params = TrainParams.model_validate(
         JOB

@@ -392,6 +392,7 @@ def make_trainer(
     labels: Labels | None,
     seed: int,
     statistics: StateStatistics | None = None,
+    collect_env_steps: int = 0,
 ) -> Trainer:
     """A trainer with fresh networks that depend on the seed alone."""
     torch.manual_seed(seed)
@@ -404,7 +405,10 @@ def make_trainer(
         None if labels is None else labels.n_classes,
         isinstance(labels, ClusterLabels) and labels.definition.class_number is not None,
     )
-    return Trainer(env, learner, config, labels, seed, derive_seed(seed, "env"), CPU)
+    env_seed = derive_seed(seed, "env")
+    return Trainer(
+        env, learner, config, labels, seed, env_seed, CPU, collect_env_steps=collect_env_steps
+    )
 
 
 SMALL_CLASSIFIER = ClassifierConfig(

@@ -607,8 +607,9 @@ def test_null_for_a_mapping_on_the_command_line(overrides: dict[str, Any], path:
 
 
 def test_a_training_too_short_to_cluster_is_no_matter_without_clusters() -> None:
-    overrides = {"train": {"env_steps": "30000"}, "study": {"variants": ["qmix", "trama_oracle"]}}
-    assert _load(overrides=overrides).train.env_steps == 30_000
+    overrides = {"train": {"env_steps": "70000"}, "study": {"variants": ["qmix", "trama_oracle"]}}
+    config = _load(overrides=overrides)
+    assert config.own_env_steps("trama_oracle") < config.train.clustering.first_env_steps
 
 
 def test_a_task_set_must_suit_the_problems_of_the_study_alone() -> None:
@@ -720,6 +721,15 @@ def test_an_experiment_that_could_be_no_study(tmp_path: Path) -> None:
     message = str(caught.value)
     assert message.startswith("Experiment own does not fit the configuration")
     assert "evaluate.task_sets[0] = \"one_changed\": does not suit problem 'ThreeUnits'" in message
+    for variant, measure in (
+        ("qmix", "predictor_seconds"),
+        ("trama_oracle", "cluster_mb"),
+        ("trama_mean_state", "vqvae_seconds"),
+    ):
+        part = {"problems": ["SurComb3"], "variants": [variant], "measures": [measure]}
+        broken = {"experiments": {"own": {**own, **part}}}
+        with pytest.raises(TramaError, match=f'"{measure}": .*leave it out'):
+            check_experiment(_load(yaml.safe_dump(broken), None, tmp_path), "own")
     timed = {"experiments": {"own": {"measures": ["train_minutes"]}}}
     check_experiment(_load(yaml.safe_dump(deep_merge(change, timed)), None, tmp_path), "own")
 

@@ -235,7 +235,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"collect": {"std_floor": 0.02}}, {"collect"}),
     ({"collect": {"rmsprop_alpha": 0.9}}, set()),  # the preset chooses adam
     ({"collect": {"optimiser": "rmsprop"}}, {"collect"}),
-    ({"collect": {"env_steps": 50_000}}, {"collect", *WITH_CLUSTERS}),
+    ({"collect": {"env_steps": 50_000}}, {"collect", *WITH_CLASSES}),
     (
         {"representations": {"vqvae": {"n_classes": 4}}},
         {"pretrain vqvae", "cluster vqvae", "predict vqvae", *WITH_VQVAE},
@@ -274,8 +274,8 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
     ({"train": {"mixer_states": "raw"}}, TRAIN),
-    ({"train": {"initial_replay": "from_collect"}}, TRAIN - WITH_CLUSTERS),
-    ({"train": {"initial_replay": "empty"}}, WITH_CLUSTERS),
+    ({"train": {"initial_replay": "from_collect"}}, TRAIN - WITH_CLASSES),
+    ({"train": {"initial_replay": "empty"}}, WITH_CLASSES),
     ({"train": {"warm_start": False}}, WITH_CLUSTERS),
     ({"train": {"class_representation": {"size": 8}}}, WITH_CLASSES - {"train trama_onehot"}),
     ({"train": {"vqvae_updates": {"interval_episodes": 5}}}, WITH_VQVAE),
@@ -494,7 +494,7 @@ def test_an_oracle_takes_nothing_from_a_representation() -> None:
     oracle = TrainParams.model_validate(params)
     assert oracle.variant.labels == "true_task"
     assert (oracle.representation, oracle.pretrain, oracle.cluster) == (None, None, None)
-    assert (oracle.representation_name, oracle.collect_env_steps) == (None, None)
+    assert oracle.representation_name is None
 
 
 def test_evaluate_params_hold_the_named_task_sets_in_their_order() -> None:

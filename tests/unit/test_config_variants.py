@@ -40,8 +40,11 @@ def test_changes_of_the_reference_in_words() -> None:
     )
     assert config.reference == "trama"
     assert changes(config) == {
-        "vdn": ["no trajectory classes", "mixer vdn instead of qplex"],
-        "qplex": ["no trajectory classes"],
+        "vdn": [
+            *("no trajectory classes", "mixer vdn instead of qplex"),
+            "initial_replay empty instead of from_collect",
+        ],
+        "qplex": ["no trajectory classes", "initial_replay empty instead of from_collect"],
         "trama": [],
         "trama_qmix": ["mixer qmix instead of qplex"],
         "trama_mean_state": [
@@ -63,7 +66,13 @@ def test_changes_of_the_reference_in_words() -> None:
 
 def test_changes_of_a_reference_without_classes() -> None:
     config = _config(study={"variants": ["qplex", "trama"], "reference": "qplex"})
-    assert changes(config) == {"qplex": [], "trama": ["clusters of vqvae as classes"]}
+    assert changes(config) == {
+        "qplex": [],
+        "trama": [
+            "clusters of vqvae as classes",
+            "initial_replay from_collect instead of empty",
+        ],
+    }
 
 
 def test_defaults_are_the_published_values() -> None:

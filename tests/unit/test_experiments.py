@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from made_up import PROVENANCE, write_cluster_metrics, write_history
 from made_up_study import study_config, write_study
@@ -110,7 +111,8 @@ def test_of_a_history_a_series_counts_as_its_mean_and_the_rest_as_it_ended(tmp_p
     write_history(path, [*rows, (20, "ari", "3s2z surrounded", None, 0.9)])
     measures = ["label_consistency", "ari", "learning_win_rate"]
     scores = experiments.measured({"history": [path]}, measures, "last", [], {})["SurComb3"]
-    assert scores["learning_win_rate"]["trama"] == pytest.approx(np.array([[0.4]]))
+    # Nothing until the first test at 10 env steps, and 0.4 in the 10 steps after it.
+    assert scores["learning_win_rate"]["trama"] == pytest.approx(np.array([[0.2]]))
     assert scores["label_consistency"]["trama"] == pytest.approx(np.array([[0.4]]))
     assert scores["ari"]["trama"] == pytest.approx(np.array([[0.6]]))
 
@@ -182,6 +184,16 @@ def test_findings_compare_what_is_gained_on_problems() -> None:
         "higher for ``b`` 0.30 ["
     )
     assert "not told apart for ``c``" in sentence
+    alone = {problem: {"win_rate": {"a": near["a"]}} for problem in ("near", "hidden")}
+    assert experiments.findings(alone, ["a"]) == []
+
+
+def test_a_contrast_of_four_sets_has_welchs_interval() -> None:
+    """Of sets of one size and variance: Student's with all their degrees of freedom."""
+    noise = np.array([-0.1, 0.0, 0.1])[:, None]
+    found = experiments._contrast([noise + 0.9, noise + 0.1], [noise + 0.2, noise + 0.3])
+    half = scipy.stats.t.ppf(0.975, 4 * 2) * np.sqrt(4 * 0.01 / 3)
+    assert found[:3] == pytest.approx((0.5, 0.5 - half, 0.5 + half))
 
 
 def test_runs_that_do_not_differ_are_seldom_told_apart() -> None:

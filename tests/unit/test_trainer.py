@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fakes import (
+    CPU,
     cluster_labels,
     make_trainer,
     played_replay,
@@ -89,6 +90,25 @@ def test_target_copies(monkeypatch: pytest.MonkeyPatch) -> None:
         trainer.step()
     # At the first moment after each 20 episodes; up to 4 end together.
     assert len(copies) == 7 and all(0 <= at - 20 * n < 4 for n, at in enumerate(copies, 1))
+
+
+def test_collected_episodes_bring_updates_before_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two for an update and twenty for the targets, none for the VQ-VAE; exploration counts on."""
+    env = random_env(4)
+    collected = played_replay(env, 45, seed=3)
+    representation = Representation(n_codes=24, code_dim=3, n_classes=3)
+    labels = cluster_labels(collected, representation, small_train(), small_cluster(), seed=0)
+    trainer = make_trainer(env, "vdn", small_train(), labels, seed=0, collect_env_steps=100)
+    trainer.replay = collected
+    labels.label(collected, collected.finished, CPU)
+    copies: list[int] = []
+    monkeypatch.setattr(trainer.learner, "update_target", lambda: copies.append(trainer.updates))
+    trainer.unlearnt = 45
+    while trainer.unlearnt:
+        trainer.learn_collected()
+    assert (trainer.updates, copies, trainer.env_steps) == (22, [10, 20], 0)
+    assert "vqvae" not in trainer.timed.phases and "play" not in trainer.timed.phases
+    assert trainer.epsilon == pytest.approx((1.0 + 0.05) / 2)
 
 
 def test_every_finished_episode_has_its_label_before_it_is_learnt_from() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,11 @@ def parser(description: str) -> ArgumentParser:
     result = ArgumentParser(description=description)
     result.add_argument("--preset", help="preset, where config/config.yaml is not to name it")
     result.add_argument(
-        "--configfile", type=Path, help="file over config/config.yaml, such as config/tuning.yaml"
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="files over config/config.yaml, such as config/tuning.yaml",
     )
     return result
 
@@ -32,17 +36,17 @@ def chosen_config(chosen: Namespace) -> Config:
     return read_config(chosen.preset, chosen.configfile)
 
 
-def read_config(preset: str | None = None, file: Path | None = None) -> Config:
+def read_config(preset: str | None = None, files: Sequence[Path] = ()) -> Config:
     """The configuration in force, as `make` runs it."""
     overrides = {} if preset is None else {"preset": preset}
-    files = [] if file is None else [file]
     return load_config(Path("config/config.yaml"), ROOT / "config", files, overrides)
 
 
 def snakemake_arguments(chosen: Namespace) -> list[str]:
     """What the options of `parser` are on Snakemake's command line."""
     preset = ["--config", f"preset={chosen.preset}"] if chosen.preset else []
-    return preset + (["--configfile", str(chosen.configfile)] if chosen.configfile else [])
+    files = list(map(str, chosen.configfile))
+    return preset + (["--configfile", *files] if files else [])
 
 
 @contextmanager

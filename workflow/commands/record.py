@@ -64,7 +64,7 @@ def main() -> None:
             kept = target / file.relative_to(source)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)
-    paragraphs = [*page(RECORDED), *not_run(RECORDED, config)]
+    paragraphs = [*page(RECORDED), *not_run(RECORDED, read_config())]
     PAGE.write_text("\n".join(paragraphs), encoding="utf-8")
     size = sum(file.stat().st_size for file in files) / 1e6
     print(

@@ -84,10 +84,20 @@ OF_PREDICTORS: tuple[Measure, ...] = (
     *("clusters_accuracy", "clusters_first_accuracy"),
 )
 """Measures of the predictor alone, of stage predict."""
+OF_CLASS_PARTS: tuple[Measure, ...] = (
+    *("predictor_seconds", "label_seconds"),
+    *("predictor_mb", "label_mb"),
+)
+"""Measures of what those parts of stage train took that all classes have."""
+OF_CLUSTER_PARTS: tuple[Measure, ...] = ("cluster_seconds", "cluster_mb")
+"""Measures of what its clusterings took."""
+OF_VQVAE_PARTS: tuple[Measure, ...] = ("vqvae_seconds", "vqvae_mb")
+"""Measures of what its updates of the VQ-VAE took."""
 OF_TIMINGS: tuple[Measure, ...] = (
     *("train_minutes", "classes_share"),
-    *("predictor_seconds", "label_seconds", "vqvae_seconds", "cluster_seconds"),
-    *("predictor_mb", "label_mb", "vqvae_mb", "cluster_mb"),
+    *OF_CLASS_PARTS,
+    *OF_CLUSTER_PARTS,
+    *OF_VQVAE_PARTS,
 )
 """Measures of what the parts of stage train took."""
 
@@ -118,7 +128,7 @@ class Experiment(Section):
         "its first step, the number of clusters, and whether it is that of the unit combinations; "
         "over a training its labels' consistency, minutes, the share of these that classes took, "
         "and of predictor, labels, VQ-VAE and clusterings the seconds, and the most memory that a "
-        "call took beyond what was held.",
+        "call took beyond what was held, of host and GPU.",
     )
 
     @model_validator(mode="after")

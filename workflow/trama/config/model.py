@@ -319,7 +319,10 @@ class RL(Section):
         description="Chance of a random action after annealing (published: 0.05).",
     )
     epsilon_anneal_steps: EnvSteps = Field(
-        default=50_000, ge=1, description="Env steps of the linear annealing (published: 50000)."
+        default=50_000,
+        ge=1,
+        description="Env steps of the linear annealing (published: 50000), those of stage collect "
+        "included where a training goes on from there.",
     )
     hidden_size: int = Field(
         default=64, ge=1, description="Hidden units of the agents' network (published: 64)."
@@ -518,7 +521,8 @@ class VQVAEUpdates(Section):
     dense_env_steps: EnvSteps = Field(
         default=50_000,
         ge=0,
-        description="Env steps up to which every learner update has one (published: 50000).",
+        description="Env steps up to which every learner update has one (published: 50000); those "
+        "of stage collect count where a training goes on from there, and its episodes bring none.",
     )
 
 
@@ -526,7 +530,10 @@ class Clustering(Section):
     """Re-clustering during training."""
 
     first_env_steps: EnvSteps = Field(
-        default=100_000, ge=0, description="Env steps of the first clustering (published: 100000)."
+        default=100_000,
+        ge=0,
+        description="Env steps of the training itself before the first clustering (published: "
+        "100000).",
     )
     interval_episodes: int = Field(
         default=500, ge=1, description="Episodes after which to cluster again (published: 500)."
@@ -595,10 +602,10 @@ class Train(RL):
     initial_replay: Literal["auto", "empty", "from_collect"] = Field(
         default="auto",
         description="Replay buffer at the start: empty (published), or from_collect: a training "
-        "goes on from stage collect, whose newest episodes fill the buffer; the learner makes the "
-        "updates that they would have brought before it plays, and exploration goes on from "
-        "there. Their env steps then count. auto: from_collect with a warm start, whose classes "
-        "were learnt from these episodes, else empty.",
+        "goes on from stage collect. Its newest episodes fill the buffer; for each of its episodes "
+        "the learner makes the updates that fall due, before it plays; and its env steps count, "
+        "for exploration too. auto: from_collect where there are classes from the start (a warm "
+        "start, or true tasks), else empty.",
     )
     weight_average_decay: float = Field(
         default=0.0,
@@ -824,7 +831,9 @@ class Config(Section):
     def replays_collected(self, variant: str) -> bool:
         """Whether a training begins with a replay of the collected trajectories."""
         chosen = self.train_for(variant).initial_replay
-        return chosen == "from_collect" or (chosen == "auto" and self.starts_warm(variant))
+        if chosen == "auto":
+            return self.variants[variant].labels == "true_task" or self.starts_warm(variant)
+        return chosen == "from_collect"
 
     def starts_warm(self, variant: str) -> bool:
         """Whether a training begins with the classes of stage cluster."""

@@ -8,12 +8,15 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
 from trama.config.experiments import (
+    OF_CLASS_PARTS,
+    OF_CLUSTER_PARTS,
     OF_CLUSTERS,
     OF_FALLBACKS,
     OF_GIVEN,
     OF_LABELS,
     OF_NOVELTY,
     OF_PREDICTIONS,
+    OF_VQVAE_PARTS,
 )
 from trama.config.macros import clashing_names, letters
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
@@ -405,9 +408,9 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
         "evaluate.fallback a score"
     )
     needs: tuple[tuple[Sequence[str], bool, str], ...] = (
-        (("swap_actions", *OF_PREDICTIONS, *OF_NOVELTY), classes, no_classes),
-        ((*OF_LABELS, *OF_CLUSTERS), bool(embeddings), no_clusters),
-        (("codes_in_use",), "quantised" in embeddings, no_codes),
+        (("swap_actions", *OF_PREDICTIONS, *OF_NOVELTY, *OF_CLASS_PARTS), classes, no_classes),
+        ((*OF_LABELS, *OF_CLUSTERS, *OF_CLUSTER_PARTS), bool(embeddings), no_clusters),
+        (("codes_in_use", *OF_VQVAE_PARTS), "quantised" in embeddings, no_codes),
         (("unseen_win_rate", "fallback_unseen_win_rate", *OF_NOVELTY), unseen, no_sets),
         (OF_FALLBACKS, fallback, no_fallback),
         (OF_GIVEN, classes, no_classes),

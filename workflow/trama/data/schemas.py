@@ -696,9 +696,9 @@ KINDS: dict[str, FileKind] = {
                 _column(
                     "memory_mb",
                     pa.float64(),
-                    "the most memory of the process (resident, MB of 2^20 bytes) that a call took "
-                    "beyond what was held at its start, without that of phases within it; its "
-                    "first call may load libraries; null where the system is not Linux",
+                    "the most memory of the process (resident, MB of 2^20 bytes) that a watched "
+                    "call took beyond what was held at its start, without that of phases within "
+                    "it; its first call may load libraries; null where the system does not count",
                     nullable=True,
                 ),
                 _column(

@@ -20,7 +20,7 @@ def insert_collected(replay: ReplayBuffer, trajectories: Path, spec: EnvSpec) ->
     Raises:
         TramaError: the file is missing or broken, holds no episode, or another problem's.
     """
-    n_episodes = _count(trajectories)
+    n_episodes = count_collected(trajectories)
     oldest = n_episodes - replay.capacity
     parts: dict[str, list[np.ndarray]] = {}
     for table in iter_batches(trajectories, "trajectories"):
@@ -55,7 +55,12 @@ def insert_collected(replay: ReplayBuffer, trajectories: Path, spec: EnvSpec) ->
     return replay.insert(rows, n_rows_of, terminated, won, task)
 
 
-def _count(trajectories: Path) -> int:
+def count_collected(trajectories: Path) -> int:
+    """The number of collected episodes.
+
+    Raises:
+        TramaError: the file is missing or broken, or holds no episode.
+    """
     last = -1
     for table in iter_batches(trajectories, "trajectories", ["episode"]):
         last = table["episode"][-1].as_py()

@@ -36,14 +36,14 @@ class Trainer:
         env_seed: of the environments.
         device: of the networks.
         replay_on_device: keep a copy of the replay buffer there, unless it is the CPU.
-        collected_env_steps: of stage collect, from which the training goes on: exploration and the
+        collect_env_steps: of stage collect, from which the training goes on: exploration and the
             dense updates of the VQ-VAE count them.
 
     Attributes:
         env_steps: steps of all environments so far, those of lost episodes included.
         episodes: finished episodes so far.
         updates: learner updates so far.
-        unlearnt: episodes that the buffer began with and that the learner has not followed yet.
+        unlearnt: collected episodes whose updates the learner has not made yet.
         losses: means of what the learner reported since they were last read.
         timed: has what the phases of the work took.
     """
@@ -58,7 +58,7 @@ class Trainer:
         env_seed: int,
         device: torch.device,
         replay_on_device: bool = False,
-        collected_env_steps: int = 0,
+        collect_env_steps: int = 0,
     ):
         self.learner, self.config, self.labels, self.device = learner, config, labels, device
         if labels is not None:
@@ -72,7 +72,7 @@ class Trainer:
         self.rollout = Rollout(env, learner.policy, self.replay, device, generator, self.timed)
         self.rollout.reset(env_seed)
         self.env_steps = self.episodes = self.updates = self.unlearnt = 0
-        self._collected_env_steps = collected_env_steps
+        self._collect_env_steps = collect_env_steps
         self.losses = RunningMeans()
         self._rng = np.random.default_rng(seed)
         self._episodes_since_update = 0
@@ -82,13 +82,13 @@ class Trainer:
     def epsilon(self) -> float:
         """Exploration rate, falling linearly with env steps."""
         config = self.config
-        done = min(1.0, self._played / config.epsilon_anneal_steps)
+        done = min(1.0, self._all_env_steps / config.epsilon_anneal_steps)
         return config.epsilon_start + done * (config.epsilon_finish - config.epsilon_start)
 
     @property
-    def _played(self) -> int:
+    def _all_env_steps(self) -> int:
         """Env steps behind what is learnt from, those of stage collect included."""
-        return self._collected_env_steps + self.env_steps
+        return self._collect_env_steps + self.env_steps
 
     def play_random(self) -> np.ndarray:
         """One step of all environments with random actions, no learning; returns finished slots."""
@@ -106,9 +106,12 @@ class Trainer:
         return finished
 
     def learn_collected(self) -> None:
-        """The updates that fall due after one of the episodes that the buffer began with."""
-        self.unlearnt -= 1
+        """The updates that fall due after one of the collected episodes; none of the VQ-VAE.
+
+        Stage pretrain has learnt from them.
+        """
         self._learn(n_episodes=1)
+        self.unlearnt -= 1
 
     def _learn(self, n_episodes: int) -> None:
         """The updates, of the targets too, that fall due after so many episodes."""
@@ -135,7 +138,9 @@ class Trainer:
             batch = self.replay.sample(self.config.batch_size, self._rng, self.device)
             self.losses.add(self.learner.update(batch))
         self.updates += 1
-        if self.labels is not None and self.labels.learning_due(self._played, self.episodes):
+        if self.labels is None or self.unlearnt:
+            return
+        if self.labels.learning_due(self._all_env_steps, self.episodes):
             with self.timed("vqvae"):
                 self.losses.add(self.labels.learn(batch, self.episodes))
 

@@ -79,7 +79,8 @@ EXPLANATIONS = {
         "win rate with one class that all agents are given instead of those that they predict"
     ),
     ("learning_win_rate",): (
-        "mean of all tests of a training, which is the area under its learning curve"
+        "area under the learning curve of the tests over all env steps, as a share; before its "
+        "first test a training counts as winning nothing"
     ),
     ("predictor_accuracy", "predictor_balanced_accuracy"): "of the class predictor, last test",
     ("label_consistency",): "share of labels that a re-clustering keeps, mean of a training",
@@ -100,8 +101,8 @@ EXPLANATIONS = {
         "wall time of a whole training for that part"
     ),
     ("predictor_mb", "label_mb", "vqvae_mb", "cluster_mb"): (
-        "the most memory that a call of that part took beyond what was held, of the GPU where one "
-        "computes"
+        "the most memory that a call of that part took beyond what was held, of host and GPU, in "
+        "its first 16 calls and then in those of a power of two"
     ),
 }
 """What captions say of groups of measures after their titles."""
@@ -242,16 +243,16 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
 def _between_problems(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
     """Sentences on whether `names` gain more over the first of them than on the first problem."""
     (first, of_first), *others = scores.items()
-    base, *compared = names
+    base = names[0]
     sentences = []
     for problem, of_problem in others:
         for measure in (m for m in _GAINS if m in of_first and m in of_problem):
             here, there = of_problem[measure], of_first[measure]
-            if base not in there or len(there[base]) < estimates.MIN_SEEDS:
+            if len(names) < 2 or len(there[base]) < estimates.MIN_SEEDS:
                 continue
             gaps = {
                 name: _contrast([here[name], there[base]], [here[base], there[name]])
-                for name in compared
+                for name in names[1:]
             }
             start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{base}``, and minus the "
             sentences.append(f"{start}same on ``{first}``: {_told(gaps)}.")
@@ -339,7 +340,10 @@ def _of_history(path: Path) -> dict[str, float]:
     means = values.mean()
     found = {**values.last(), **means[means.index.isin(_SERIES)]}
     if "test_win_rate" in means:
-        found["learning_win_rate"] = float(means["test_win_rate"])
+        tests = rows[rows["metric"] == "test_win_rate"]
+        steps = tests["env_steps"].to_numpy()
+        # A training that goes on from stage collect is not tested before.
+        found["learning_win_rate"] = float(np.trapezoid(tests["value"], steps) / steps[-1])
     shares = table[table["metric"] == "class_share"]
     if len(shares):
         last = shares[shares["env_steps"] == shares["env_steps"].max()]
@@ -364,7 +368,7 @@ def _of_timing(path: Path) -> dict[str, float]:
     timing: pd.DataFrame = read_table(path, "timing").to_pandas().set_index("phase")
     seconds = timing["seconds"]
     of_classes = timing[timing.index.isin(_CLASSES)]
-    memory = of_classes["gpu_memory_mb"].fillna(of_classes["memory_mb"]).dropna()
+    memory = (of_classes["memory_mb"] + of_classes["gpu_memory_mb"].fillna(0)).dropna()
     return {
         "train_minutes": float(seconds.sum()) / 60,
         "classes_share": float(of_classes["seconds"].sum() / seconds.sum()),

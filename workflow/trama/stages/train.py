@@ -22,7 +22,7 @@ from trama.learning.build import (
 )
 from trama.learning.checkpoint import Checkpoint, State, as_state, from_state
 from trama.learning.clustering import majority_rate
-from trama.learning.collected import insert_collected
+from trama.learning.collected import count_collected, insert_collected
 from trama.learning.diagnosis import class_swap, predictor_accuracy, training_warnings
 from trama.learning.history import History
 from trama.learning.labels import Clustering, ClusterLabels, Labels, TrueTaskLabels
@@ -129,7 +129,7 @@ def train(
         )
         if trajectories is not None:
             slots = insert_collected(trainer.replay, trajectories, env.spec)
-            trainer.unlearnt = len(slots)
+            trainer.unlearnt = count_collected(trajectories)
             if labels is not None:
                 labels.label(trainer.replay, slots, device)
                 trainer.replay.tell_labels(slots)
