@@ -680,9 +680,10 @@ def test_clusters_of_each_representation_and_seed(study: Path, config: Config) -
 
 def test_variants_beside_the_reference_over_all_problems(study: Path, config: Config) -> None:
     table = table_of("ablations", study, config)
+    start = "initial_replay empty instead of from_collect"
     assert [row[:2] for row in table.rows] == [
-        ["qmix", "no trajectory classes; mixer qmix instead of qplex"],
-        ["qplex", "no trajectory classes"],
+        ["qmix", f"no trajectory classes; mixer qmix instead of qplex; {start}"],
+        ["qplex", f"no trajectory classes; {start}"],
         ["trama", "reference"],
         ["trama_oracle", "true tasks as classes instead of clusters of vqvae"],
     ]
