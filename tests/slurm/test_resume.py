@@ -64,6 +64,11 @@ def log_of(site: Site) -> str:
         return ""
 
 
+def begun(site: Site) -> bool:
+    """Whether the training's present or last attempt has begun to learn."""
+    return re.search(r"\b0 of \d+ env steps", log_of(site)) is not None
+
+
 def resumed_at(site: Site) -> int:
     """Env steps from which the training's present or last attempt goes on; 0 before it does."""
     found = re.search(r"going on from the checkpoint at (\d+) env steps", log_of(site))
@@ -107,7 +112,7 @@ def stopped(
         alone.started(LOCAL, CONFIG) as local,
         site.started(arguments=(*HASTE, *CONFIG)) as run,
     ):
-        wait_until(lambda: f"0 of {STEPS} env steps" in log_of(site), 180, "the training begins")
+        wait_until(lambda: begun(site), 180, "the training begins")
         time.sleep(5)
         call("scancel", *run.submitted)
         wait_until(lambda: resumed_at(site), 180, "the training goes on")
