@@ -15,7 +15,7 @@ from slurm.site import HASTE, Run, Site
 
 LEAD = 120  # seconds from SIGTERM to the limit, as the profile asks for
 EARLY = 30  # seconds that SLURM may send it earlier, as seen
-STEPS = 70000  # above a minute on a fast machine: the second job must not reach the end
+STEPS = 140000  # above two minutes on a fast machine: the second job must not reach the end
 TRAINING = "SurComb3/train/trama/seed_0"
 RESULTS = ("policy_last.pt", "policy_best.pt", "history.parquet", "embeddings.parquet")
 CONFIG = (
