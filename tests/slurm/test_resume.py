@@ -65,8 +65,8 @@ def log_of(site: Site) -> str:
 
 
 def begun(site: Site) -> bool:
-    """Whether the training's present or last attempt has begun to learn."""
-    return re.search(r"\b0 of \d+ env steps", log_of(site)) is not None
+    """Whether the training's present or last attempt says that it has played."""
+    return re.search(r"\b[1-9]\d* of \d+ env steps", log_of(site)) is not None
 
 
 def resumed_at(site: Site) -> int:
