@@ -100,12 +100,16 @@ def initial_representation(wildcards):
     return representation_files(representation, wildcards, names)
 
 
-def initial_episodes(wildcards):
-    """The collected trajectories, where the replay buffer of a training starts with them."""
-    if not CONFIG.replays_collected(wildcards.variant):
+def initial_learning(wildcards):
+    """What the training of a variant goes on from: collected trajectories, and networks."""
+    start = CONFIG.start_of(wildcards.variant)
+    if start == "scratch":
         return {}
     folder = f"results/{wildcards.study}/{wildcards.problem}/collect/seed_{wildcards.seed}"
-    return {"trajectories": f"{folder}/trajectories.parquet"}
+    found = {"trajectories": f"{folder}/trajectories.parquet"}
+    if start == "collect":
+        found["networks"] = f"{folder}/networks.pt"
+    return found
 
 
 def check_starcraft_settings(wildcards):

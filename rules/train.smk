@@ -1,6 +1,6 @@
 rule train_without_representation:
     input:
-        unpack(initial_episodes),
+        unpack(initial_learning),
         state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
     output:
         policy_last="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",
@@ -32,7 +32,7 @@ rule train_without_representation:
 rule train_with_representation:
     input:
         unpack(initial_representation),
-        unpack(initial_episodes),
+        unpack(initial_learning),
         state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
     output:
         policy_last="results/{study}/{problem}/train/{variant}/seed_{seed}/policy_last.pt",

@@ -108,6 +108,7 @@ def run_collect(folder: Path, **changes: object) -> None:
         trajectories=folder / "trajectories.parquet",
         state_statistics=folder / "state_statistics.parquet",
         history=folder / "collect_history.parquet",
+        networks=folder / "networks.pt",
         timing=folder / "collect_timing.parquet",
         run_settings=RUN_SETTINGS,
         threads=1,
@@ -197,9 +198,9 @@ def run_train(
     quantised = representation is not None and representation.embedding == "quantised"
     section = small_train(**{"env_steps": 300} | changes)
     starts_warm = representation is not None and section.warm_start
-    replays = section.initial_replay == "from_collect" or (
-        section.initial_replay == "auto" and (starts_warm or labels == "true_task")
-    )
+    start = section.start
+    if start == "auto":
+        start = "collect" if starts_warm or labels == "true_task" else "scratch"
     params = TrainParams.model_validate(
         JOB
         | {
@@ -212,14 +213,15 @@ def run_train(
             "representation": representation,
             "pretrain": PRETRAIN if quantised else None,
             "cluster": small_cluster() if representation else None,
-            "collect_env_steps": 250 if starts_warm or replays else None,
+            "collect_env_steps": 250 if starts_warm or start != "scratch" else None,
         }
     )
     train(
         params,
         PROVENANCE,
         state_statistics=folder / "state_statistics.parquet",
-        trajectories=folder / "trajectories.parquet" if replays else None,
+        trajectories=folder / "trajectories.parquet" if start != "scratch" else None,
+        networks=folder / "networks.pt" if start == "collect" else None,
         vqvae=folder / "vqvae.pt" if quantised and starts_warm else None,
         centroids=folder / "centroids.parquet" if starts_warm else None,
         classifier=folder / "classifier.pt" if starts_warm else None,

@@ -87,27 +87,34 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize(
-    "representation", [QUANTISED, MEAN_STATE, CHOSEN], ids=["vqvae", "mean_state", "chosen"]
+    ("representation", "start"),
+    [(QUANTISED, "collect"), (QUANTISED, "replay"), (MEAN_STATE, "collect"), (CHOSEN, "collect")],
+    ids=["vqvae", "replay", "mean_state", "chosen"],
 )
 def test_a_stopped_training_ends_in_the_same_bytes(
     representation: Representation,
+    start: str,
     trained: Callable[[Representation], Path],
     stop_after: Callable[[int], None],
 ) -> None:
-    """Stopped in the 60 collected episodes, before a test, around re-clusterings, and late."""
+    """Stopped at the first step, around re-clusterings, and late; in 60 replayed episodes, too."""
     folder = trained(representation)
     whole = _forget_training(folder)
+    if start == "replay":
+        run_train(folder, representation, start=start)
+        whole = _forget_training(folder)
     reached = []
-    for steps in (1, 30, 30, 30, 12, 22):
+    for steps in (1, 30, 12, 22) if start == "collect" else (1, 30, 30, 30, 12, 22):
         stop_after(steps)
         with pytest.raises(
             TramaError, match=r"stopped by SIGTERM at .* goes on from here"
         ) as error:
-            run_train(folder, representation)
+            run_train(folder, representation, start=start)
         reached.append(int(str(error.value).split("SIGTERM at ")[1].split()[0]))
-    assert reached == [0, 0, 4, 124, 172, 260]  # nothing was done twice
+    replayed = [0, 0] if start == "replay" else []
+    assert reached == [*replayed, 4, 124, 172, 260]  # nothing was done twice
     stop_after(0)
-    run_train(folder, representation)
+    run_train(folder, representation, start=start)
     assert files_of(folder) == whole
     assert not _checkpoint(folder).exists()
 
@@ -117,7 +124,7 @@ def test_a_training_that_starts_cold_with_collected_episodes(
 ) -> None:
     """Stopped before its first classes, and after."""
     folder = trained(QUANTISED)
-    start: dict[str, Any] = {"warm_start": False, "initial_replay": "from_collect"}
+    start: dict[str, Any] = {"warm_start": False, "start": "replay"}
     run_train(folder, QUANTISED, **start)
     whole = _forget_training(folder)
     for steps in (20, 30):
@@ -284,7 +291,7 @@ def test_the_replay_is_appended_not_rewritten(
         run_settings=RunSettings(checkpoint_minutes=1e-9, keep_checkpoint=True),
         env_steps=900,
         buffer_size=32,
-        initial_replay="empty",
+        start="scratch",
     )
     episodes = sum(written)
     assert episodes > 150 and max(written) <= 4  # each episode once, of 4 environments a step
@@ -299,10 +306,10 @@ def test_the_replay_is_appended_not_rewritten(
 def half_trained(
     trained: Callable[[Representation], Path], stop_after: Callable[[int], None]
 ) -> Path:
-    """A folder in which a training was stopped 50 steps after its 60 collected episodes."""
+    """A folder in which a training was stopped after 50 steps."""
     folder = trained(QUANTISED)
     _forget_training(folder)
-    stop_after(110)
+    stop_after(50)
     with pytest.raises(TramaError, match="stopped"):
         run_train(folder, QUANTISED)
     return folder
@@ -352,7 +359,7 @@ def test_a_checkpoint_of_another_configuration(half_trained: Path) -> None:
         run_train(half_trained, QUANTISED)
     path.write_text(json.dumps(manifest))
     with pytest.raises(TramaError, match="does not fit this training"):
-        run_train(half_trained, QUANTISED, hidden_size=13)
+        run_train(half_trained, QUANTISED, predictor={"hidden_size": 11})
 
 
 def test_two_processes_on_one_training(half_trained: Path) -> None:

@@ -230,7 +230,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"problems": {"SurComb3": {"env": {"smax": {"noise": {"enemy": 0.0}}}}}}, set()),
     ({"env": {"smax": {"roster": {"marine": {**UNIT, "symbol": "m"}}}}}, set()),
     ({"collect": {"gamma": 0.9}}, {"collect"}),
-    ({"collect": {"qplex": {"heads": 2}}}, {"collect"}),
+    ({"collect": {"qplex": {"heads": 2}}}, {"collect", *WITH_CLASSES}),  # as they start from it
     ({"collect": {"qmix": {"mixing_size": 8}}}, set()),
     ({"collect": {"std_floor": 0.02}}, {"collect"}),
     ({"collect": {"rmsprop_alpha": 0.9}}, set()),  # the preset chooses adam
@@ -274,8 +274,8 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
     ({"train": {"mixer_states": "raw"}}, TRAIN),
-    ({"train": {"initial_replay": "from_collect"}}, TRAIN - WITH_CLASSES),
-    ({"train": {"initial_replay": "empty"}}, WITH_CLASSES),
+    ({"train": {"start": "collect"}}, TRAIN - WITH_CLASSES),
+    ({"train": {"start": "scratch"}}, WITH_CLASSES),
     ({"train": {"warm_start": False}}, WITH_CLUSTERS),
     ({"train": {"class_representation": {"size": 8}}}, WITH_CLASSES - {"train trama_onehot"}),
     ({"train": {"vqvae_updates": {"interval_episodes": 5}}}, WITH_VQVAE),
@@ -447,7 +447,7 @@ def test_train_params_hold_what_training_reads() -> None:
     config = _config({"variants": {"trama": {"train": {"gamma": 0.9}}}})
     trama = TrainParams.model_validate(train_params(config, "SurComb3", "trama", 3))
     own = config.train_for("trama").env_steps - config.collect.env_steps
-    resolved = {"env_steps": own, "initial_replay": "from_collect"}
+    resolved = {"env_steps": own, "start": "collect"}
     assert trama.train == config.train_for("trama").model_copy(update=resolved)
     assert trama.train.gamma == 0.9
     assert (trama.problem, trama.env, trama.seed) == (config.problems["SurComb3"], config.env, 3)
@@ -481,10 +481,36 @@ def test_starts_count_for_clusterings_that_begin_anew() -> None:
 
 
 def test_collected_episodes_in_the_replay_count_as_env_steps() -> None:
-    config = _config({"variants": {"qmix": {"train": {"initial_replay": "from_collect"}}}})
+    config = _config({"variants": {"qmix": {"train": {"start": "collect"}}}})
     qmix = TrainParams.model_validate(train_params(config, "SurComb3", "qmix", 3))
     assert qmix.collect_env_steps == config.collect.env_steps
     assert qmix.train.env_steps + config.collect.env_steps == config.train.env_steps
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes", "start"),
+    [
+        ("trama", {}, "collect"),
+        ("trama_oracle", {}, "collect"),
+        ("trama", {"warm_start": False}, "scratch"),
+        ("trama", {"start": "scratch"}, "scratch"),
+        ("trama", {"start": "replay"}, "replay"),
+        ("qplex", {}, "scratch"),
+        ("qplex", {"start": "collect"}, "collect"),
+        ("qmix", {"start": "collect"}, "replay"),  # collect learns with qplex
+        ("trama", {"network": "flat"}, "replay"),
+        ("trama", {"hidden_size": 32}, "replay"),
+        ("trama", {"qplex": {"heads": 2}}, "replay"),
+        ("trama", {"mixer_states": "raw"}, "replay"),
+        ("trama", {"qplex": {"attention_regulariser": 0.5}}, "collect"),
+    ],
+)
+def test_a_training_goes_on_from_the_networks_of_collect_where_it_can(
+    variant: str, changes: dict[str, Any], start: str
+) -> None:
+    config = _config({"variants": {variant: {"train": changes}}})
+    assert config.start_of(variant) == start
+    assert train_params(config, "SurComb3", variant, 0)["train"]["start"] == start
 
 
 def test_an_oracle_takes_nothing_from_a_representation() -> None:

@@ -42,11 +42,11 @@ def test_changes_of_the_reference_in_words() -> None:
     assert changes(config) == {
         "vdn": [
             *("no trajectory classes", "mixer vdn instead of qplex"),
-            "initial_replay empty instead of from_collect",
+            "start scratch instead of collect",
         ],
-        "qplex": ["no trajectory classes", "initial_replay empty instead of from_collect"],
+        "qplex": ["no trajectory classes", "start scratch instead of collect"],
         "trama": [],
-        "trama_qmix": ["mixer qmix instead of qplex"],
+        "trama_qmix": ["mixer qmix instead of qplex", "start replay instead of collect"],
         "trama_mean_state": [
             "clusters of mean_state as classes instead of clusters of vqvae",
             "embedding mean_state instead of quantised",
@@ -70,7 +70,7 @@ def test_changes_of_a_reference_without_classes() -> None:
         "qplex": [],
         "trama": [
             "clusters of vqvae as classes",
-            "initial_replay from_collect instead of empty",
+            "start collect instead of scratch",
         ],
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from chain import (
     CHOSEN,
@@ -17,12 +18,15 @@ from chain import (
     history_of,
     honest,
     run_chain,
+    run_cluster,
     run_collect,
     run_evaluate,
+    run_pretrain,
     run_train,
 )
 from fakes import CPU
 from trama.config.model import Representation
+from trama.config.params import RunSettings
 from trama.data.parquet import column_matrix, read_table
 from trama.learning.model import TrainedModel
 from trama.learning.replay import Batch, ReplayBuffer
@@ -37,7 +41,7 @@ def test_two_runs_of_the_chain_give_equal_bytes(
         run_chain(tmp_path / name, representation)
     first, again = files_of(tmp_path / "a"), files_of(tmp_path / "b")
     assert first == again
-    assert len(first) == (14 if representation == MEAN_STATE else 16)
+    assert len(first) == (15 if representation == MEAN_STATE else 17)
 
 
 @pytest.mark.parametrize("representation", [QUANTISED, MEAN_STATE, CHOSEN])
@@ -50,7 +54,7 @@ def test_the_chain_is_blind_to_the_true_task(
     first, other = files_of(tmp_path / "a"), files_of(tmp_path / "b")
     assert first["trajectories.parquet"] != other["trajectories.parquet"]
     weights = [name for name in first if name.endswith(".pt")]
-    assert len(weights) == (3 if representation == MEAN_STATE else 4)
+    assert len(weights) == (4 if representation == MEAN_STATE else 5)
     policies = ("policy_last.pt", "policy_best.pt")
     blind = {*weights, "state_statistics.parquet", "centroids.parquet"} - {*policies}
     assert all(first[name] == other[name] for name in blind)
@@ -269,7 +273,7 @@ def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
         tmp_path,
         None,
         labels,
-        initial_replay="from_collect",
+        start="replay",
         buffer_size=20,
         epsilon_anneal_steps=500,
     )
@@ -281,6 +285,52 @@ def test_a_training_that_starts_with_the_collected_episodes_learns_from_them(
     assert history["epsilon"][0][1] == pytest.approx((1.0 + 0.05) / 2)
     rows = read_table(tmp_path / "history.parquet", "history").to_pandas()
     assert rows["update"].min() == 30
+
+
+@pytest.mark.parametrize("conditioning", ["input", "film", "hypernetwork"])
+@pytest.mark.parametrize("average", [0.0, 0.9], ids=["weights", "averaged"])
+def test_a_training_goes_on_from_the_networks_of_collect(
+    average: float, conditioning: str, use_env: UseEnv, tmp_path: Path
+) -> None:
+    """With a learning rate of next to nothing it tests and keeps the agents of collect."""
+    use_env(honest)
+    run_collect(tmp_path)
+    run_pretrain(tmp_path, QUANTISED)
+    run_cluster(tmp_path, QUANTISED)
+    run_train(
+        tmp_path,
+        QUANTISED,
+        learning_rate=1e-12,
+        weight_average_decay=average,
+        class_representation={"hidden_size": 6, "size": 5, "conditioning": conditioning},
+    )
+    collected = torch.load(tmp_path / "networks.pt", weights_only=True)
+    for name in ("policy_last.pt", "policy_best.pt"):
+        policy = TrainedModel.load(tmp_path / name, CPU).policy
+        for key, weight in policy.agent.state_dict().items():
+            assert torch.allclose(weight, collected[f"agent.{key}"], atol=1e-8), key
+        told = policy.told()
+        assert told is not None
+        assert all(part is None or part.abs().max() < 1e-8 for part in told)
+    history = history_of(tmp_path)
+    assert [env_steps for env_steps, _ in history["test_return"]] == [250, 350, 450, 550]
+    assert max(swap for _, swap in history["class_swap_effect"]) < 1e-6
+
+
+def test_the_mixer_goes_on_with_the_scale_that_it_learned_with(
+    use_env: UseEnv, tmp_path: Path
+) -> None:
+    use_env(honest)
+    run_collect(tmp_path)
+    settings = RunSettings(keep_checkpoint=True)
+    run_train(tmp_path, None, run_settings=settings, start="collect", learning_rate=1e-12)
+    (state,) = tmp_path.with_name(f"{tmp_path.name}_checkpoints").glob("*/state_*.pt")
+    learner = torch.load(state, weights_only=True)["trainer"]["learner"]
+    collected = torch.load(tmp_path / "networks.pt", weights_only=True)
+    for name in ("mixer", "target_mixer", "scaler"):
+        for key, weight in learner[name].items():
+            of = name.removeprefix("target_")
+            assert torch.allclose(weight, collected[f"{of}.{key}"], atol=1e-8), (name, key)
 
 
 def test_history_holds_what_the_classes_need(use_env: UseEnv, tmp_path: Path) -> None:

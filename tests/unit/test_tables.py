@@ -680,7 +680,7 @@ def test_clusters_of_each_representation_and_seed(study: Path, config: Config) -
 
 def test_variants_beside_the_reference_over_all_problems(study: Path, config: Config) -> None:
     table = table_of("ablations", study, config)
-    start = "initial_replay empty instead of from_collect"
+    start = "start scratch instead of collect"
     assert [row[:2] for row in table.rows] == [
         ["qmix", f"no trajectory classes; mixer qmix instead of qplex; {start}"],
         ["qplex", f"no trajectory classes; {start}"],

@@ -84,7 +84,7 @@ def work_of(config: Config, job: Job, episode_steps: float) -> dict[str, Work]:
     if rule.startswith("train_"):
         variant, train = config.variants[name["variant"]], config.train_for(name["variant"])
         own = config.own_env_steps(name["variant"])
-        learnt = train.env_steps if config.replays_collected(name["variant"]) else own
+        learnt = train.env_steps if config.start_of(name["variant"]) == "replay" else own
         work = _learning(train, own, learnt, variant.mixer, variant.has_classes, episode_steps)
         n_tests = 1 + own / train.test_interval
         return {**work, "test": {"tested_episodes": n_tests * train.test_episodes}}

@@ -251,6 +251,11 @@ class QPlex(Section):
         default=4, ge=1, description="Kernels of the advantage weights (published: 4)."
     )
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What gives its networks their shape, by key."""
+        return self.model_dump(exclude={"attention_regulariser"})
+
 
 class RL(Section):
     """The Q-learning loop; the keys that `collect` and `train` share."""
@@ -599,13 +604,14 @@ class Train(RL):
         "(published) the VQ-VAE begins untrained, and there are no classes before "
         "clustering.first_env_steps.",
     )
-    initial_replay: Literal["auto", "empty", "from_collect"] = Field(
+    start: Literal["auto", "scratch", "collect", "replay"] = Field(
         default="auto",
-        description="Replay buffer at the start: empty (published), or from_collect: a training "
-        "goes on from stage collect. Its newest episodes fill the buffer; for each of its episodes "
-        "the learner makes the updates that fall due, before it plays; and its env steps count, "
-        "for exploration too. auto: from_collect where there are classes from the start (a warm "
-        "start, or true tasks), else empty.",
+        description="What a training starts from: scratch (published), or where stage collect "
+        "ended: its newest episodes fill the replay buffer, and its env steps count, for "
+        "exploration too. collect: agents and mixer go on from those of stage collect. replay, and "
+        "also collect if stage collect has other networks: they begin anew, and the learner makes "
+        "the updates that fall due for each collected episode before it plays. auto: collect where "
+        "there are classes from the start (a warm start, or true tasks), else scratch.",
     )
     weight_average_decay: float = Field(
         default=0.0,
@@ -826,14 +832,29 @@ class Config(Section):
 
     def learns_from_collected(self, variant: str) -> bool:
         """Whether a training begins with classes, or a replay, of the collected trajectories."""
-        return self.replays_collected(variant) or self.starts_warm(variant)
+        return self.start_of(variant) != "scratch" or self.starts_warm(variant)
 
-    def replays_collected(self, variant: str) -> bool:
-        """Whether a training begins with a replay of the collected trajectories."""
-        chosen = self.train_for(variant).initial_replay
+    def start_of(self, variant: str) -> Literal["scratch", "collect", "replay"]:
+        """What a training starts from: `train.start`, as it turns out for the variant."""
+        chosen = self.train_for(variant).start
         if chosen == "auto":
-            return self.variants[variant].labels == "true_task" or self.starts_warm(variant)
-        return chosen == "from_collect"
+            with_classes = self.variants[variant].labels == "true_task" or self.starts_warm(variant)
+            chosen = "collect" if with_classes else "scratch"
+        if chosen == "collect" and not self._networks_of_collect(variant):
+            return "replay"
+        return chosen
+
+    def _networks_of_collect(self, variant: str) -> bool:
+        """Whether agents and mixer of a training have the shapes, and inputs, of collect's."""
+        collect, train = self.collect, self.train_for(variant)
+        mixer = self.variants[variant].mixer
+        return (
+            (collect.mixer, collect.network, collect.hidden_size)
+            == (mixer, train.network, train.hidden_size)
+            and train.mixer_states == "standardised"
+            and (mixer != "qmix" or collect.qmix == train.qmix)
+            and (mixer != "qplex" or collect.qplex.sizes == train.qplex.sizes)
+        )
 
     def starts_warm(self, variant: str) -> bool:
         """Whether a training begins with the classes of stage cluster."""

@@ -326,8 +326,7 @@ def train_params(config: Config, problem: str, variant: str, seed: int) -> Param
         "cluster": None,
         "collect_env_steps": None,
     }
-    replays = config.replays_collected(variant)
-    params["train"]["initial_replay"] = "from_collect" if replays else "empty"
+    params["train"]["start"] = config.start_of(variant)
     if config.learns_from_collected(variant):
         params["collect_env_steps"] = config.collect.env_steps
         params["train"]["env_steps"] = config.own_env_steps(variant)

@@ -73,6 +73,20 @@ class Learner:
         """What is tested and kept: the average where there is one, else what is learning."""
         return self.policy if self._average is None else cast(Policy, self._average.module)
 
+    @property
+    def networks(self) -> nn.ModuleDict:
+        """What a training may go on from: agents and mixer, and the scale of the mixer's states."""
+        return nn.ModuleDict(
+            {"agent": self.policy.agent, "mixer": self.mixer, "scaler": self.scaler}
+        )
+
+    def go_on(self) -> None:
+        """Begin with `networks` as they are now, and agents that are told nothing of classes."""
+        if self.policy.class_representation is not None:
+            self.policy.class_representation.silence()
+        self.update_target()
+        self.tested_policy.load_state_dict(self.policy.state_dict())
+
     def use_classes(self, classes: np.ndarray) -> None:
         """See `Policy.use_classes`."""
         self.policy.use_classes(classes)

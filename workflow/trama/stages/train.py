@@ -52,6 +52,7 @@ def train(
     *,
     state_statistics: Path,
     trajectories: Path | None,
+    networks: Path | None,
     vqvae: Path | None,
     centroids: Path | None,
     classifier: Path | None,
@@ -69,14 +70,15 @@ def train(
 
     The seeds of environments and tests depend on the run's seed alone, not on the variant. Env
     steps in the history start at those of collect where the variant learns from the collected
-    trajectories (its classes, or by replaying them); others take only the scale of each state
+    trajectories (its classes, or by going on from there); others take only the scale of each state
     feature from them.
 
     A training that was killed goes on from its last checkpoint and ends in the same bytes. It
     writes one every few minutes, and on SIGTERM, after which it stops.
 
     Args:
-        trajectories: from which the training goes on; None where the replay buffer starts empty.
+        trajectories: from which the training goes on; None where it starts from scratch.
+        networks: of stage collect; None where agents and mixer begin anew.
         vqvae, centroids, classifier: None without a representation, or without a warm start;
             `vqvae` also for `mean_state`.
         embeddings, codebook: None for a variant without a representation.
@@ -115,6 +117,9 @@ def train(
             None if labels is None else labels.n_classes,
             params.representation is not None and params.representation.class_number is not None,
         )
+        if networks is not None:
+            load_weights(learner.networks, networks, "collect", device)
+            learner.go_on()
         shift_mixture(env, config.mixture_shift, env_steps=0)
         trainer = Trainer(
             env,
@@ -129,7 +134,8 @@ def train(
         )
         if trajectories is not None:
             slots = insert_collected(trainer.replay, trajectories, env.spec)
-            trainer.unlearnt = count_collected(trajectories)
+            if networks is None:
+                trainer.unlearnt = count_collected(trajectories)
             if labels is not None:
                 labels.label(trainer.replay, slots, device)
                 trainer.replay.tell_labels(slots)
