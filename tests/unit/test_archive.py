@@ -1,5 +1,6 @@
 """Archives: the way there and back, equal bytes, and what is refused."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trama.archive import FORMAT, MANIFEST, pack, sha256, unpacked
+from trama.archive import COMPRESSED, FORMAT, MANIFEST, copy, pack, sha256, unpacked
 from trama.errors import TramaError
 
 FILES = {"results/small/a/x.parquet": b"some rows", "results/small/logs/x.log": b"lines\n"}
@@ -79,6 +80,50 @@ def test_an_error_while_packing_keeps_the_archive_that_was_there(study: Path) ->
     with pytest.raises(FileNotFoundError):
         pack(archive, study, "small", [*FILES, "results/small/gone"], NOTES)
     assert archive.read_bytes() == b"before"
+
+
+def test_a_folder_of_copies_is_an_archive(study: Path, tmp_path: Path) -> None:
+    """Whatever else lies in it; equal bytes for equal files."""
+    for folder in ("kept/small", "again"):
+        copy(tmp_path / folder, study, "small", FILES, NOTES)
+    kept, again = (tmp_path / folder for folder in ("kept/small", "again"))
+    assert (kept / "a/x.parquet").read_bytes() == b"some rows"
+    assert (kept / COMPRESSED).read_bytes() == (again / COMPRESSED).read_bytes()
+    (kept / "page.md").write_text("beside")
+    with unpacked(kept, tmp_path) as contents:
+        assert contents.manifest.notes == NOTES
+        found = [path for path in contents.folder.rglob("*") if path.is_file()]
+        assert {str(p.relative_to(contents.folder)): p.read_bytes() for p in found} == FILES
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("changed", r"the content of results/small/a/x.parquet has changed"),
+        ("gone", r"No such file.*x.parquet"),
+        ("no manifest", r"No such file.*manifest.json.gz"),
+        ("cut manifest", "cannot be unpacked"),
+        ("outside", "does not lie in results/small"),
+    ],
+)
+def test_a_damaged_folder_is_refused(
+    study: Path, tmp_path: Path, damage: str, message: str
+) -> None:
+    folder = tmp_path / "kept"
+    copy(folder, study, "small", FILES, NOTES)
+    file, manifest = folder / "a/x.parquet", folder / COMPRESSED
+    if damage == "changed":
+        file.write_bytes(b"some cows")
+    elif damage == "gone":
+        file.unlink()
+    elif damage == "no manifest":
+        manifest.unlink()
+    elif damage == "cut manifest":
+        manifest.write_bytes(manifest.read_bytes()[:60])
+    else:
+        text = gzip.decompress(manifest.read_bytes())
+        manifest.write_bytes(gzip.compress(text.replace(b"results/small/a", b"results/small/..")))
+    refused(folder, tmp_path, message)
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.6, 1])

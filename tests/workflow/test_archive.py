@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from clones import copy_clone, named_jobs
+from clones import copy_clone, named_jobs, run_snakemake
 from planner import dry_runs
-from tiny_jobs import ALL, EVALUATE, FIGURES, TRAMA, Jobs
+from tiny_jobs import ALL, EVALUATE, FIGURES, TABLES, TRAMA, Jobs
 from trama.archive import sha256
 
 pytestmark = pytest.mark.end_to_end
@@ -128,6 +128,33 @@ def test_unfinished_results_stay_out(copied_study: Path, tmp_path: Path) -> None
     trained = {"train_without_representation qmix", "train_without_representation qplex"}
     assert trained <= planned.keys()
     assert not {"collect_problem", "train_with_representation trama"} & planned.keys()
+
+
+def test_a_record_brings_the_runs_back_as_far_as_figures_and_tables_go(
+    copied_study: Path, clone: Path
+) -> None:
+    assert command(copied_study, "record").returncode == 0
+    kept = copied_study / "docs/results/tiny"
+    done = command(clone, "restore", "--archive", str(kept))
+    assert done.returncode == 0, done.stderr
+    assert not list((clone / "results").rglob("*.pt"))
+    shown = ("--", "figures", "tables")
+    assert plan(clone, *shown) == {**FIGURES, **TABLES}
+    assert plan(clone, "evaluate={episodes: 5}", *shown) == ALL
+    ran = run_snakemake(clone, "--cores", "2", "--config", "preset=tiny", *shown)
+    assert ran.returncode == 0, ran.stdout
+    for table in (copied_study / "results/tiny/tables").glob("*.csv"):
+        assert (clone / "results/tiny/tables" / table.name).read_bytes() == table.read_bytes()
+    # What is recorded of runs that are not here is not thrown away unasked.
+    shutil.copytree(kept, clone / "docs/results/tiny", dirs_exist_ok=True)
+    shutil.rmtree(clone / "results/tiny/SurComb3/evaluate/qmix")
+    before = sorted((clone / "docs").rglob("*"))
+    refused = command(clone, "record")
+    assert refused.returncode == 1
+    assert "make restore ARCHIVE=docs/results/tiny" in refused.stderr
+    assert sorted((clone / "docs").rglob("*")) == before
+    assert command(clone, "restore", "--archive", "docs/results/tiny").returncode == 0
+    assert command(clone, "record").returncode == 0
 
 
 def test_restoring_beside_a_running_snakemake_is_refused(clone: Path, archive: Path) -> None:

@@ -1,5 +1,6 @@
 """Pack what a study's finished jobs made, so that `restore` counts them as done elsewhere."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -44,16 +45,21 @@ def main() -> None:
         study = chosen_config(chosen).study.name
         folder = Path("results", study)
         paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
-        records = Records().finished(paths)
-        if not records:
+        notes = notes_of(paths)
+        if not notes.records:
             raise TramaError(f"{folder}: no finished job's results are there; run `make` first")
-        rules = sorted({record["rule"] for record in records.values()})
-        notes = Notes(records=records, scripts={rule: sha256(script(rule)) for rule in rules})
         others = [path for path in paths if Path(path).parts[2] in ALSO]
         archive = chosen.archive or Path("archives", f"{study}.tar")
-        pack(archive, Path(), study, {*records, *others}, notes.model_dump())
+        pack(archive, Path(), study, {*notes.records, *others}, notes.model_dump())
     size = archive.stat().st_size / 1e6
-    print(f"{archive}: {len(records)} results of study {study}, {size:.1f} MB")
+    print(f"{archive}: {len(notes.records)} results of study {study}, {size:.1f} MB")
+
+
+def notes_of(paths: Iterable[str]) -> Notes:
+    """Notes on those of `paths` that finished jobs made."""
+    records = Records().finished(paths)
+    rules = sorted({record["rule"] for record in records.values()})
+    return Notes(records=records, scripts={rule: sha256(script(rule)) for rule in rules})
 
 
 def script(rule: str) -> Path:

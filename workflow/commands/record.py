@@ -1,4 +1,8 @@
-"""Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md."""
+"""Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md.
+
+What is kept is an archive: after `make restore` of it the runs count as done, as far as figures and
+tables go, and a study grows run by run on machines that know nothing of each other.
+"""
 
 import json
 import re
@@ -6,13 +10,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from archive import notes_of
 from command import ROOT, chosen_config, one_message, parser, read_config
+from trama.archive import copy
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.errors import TramaError
 from trama.reporting.estimates import MIN_SEEDS
 
-KEPT = (
+SHOWN = (
     "figures/*.png",
     "figures/*.caption.rst",
     "tables/*.md",
@@ -20,19 +26,22 @@ KEPT = (
     "tables/*.caption.rst",
     "tables/findings.rst",
     "provenance/*.json",
-    "*/train/*/seed_*/history.parquet",
-    "*/train/*/seed_*/timing.parquet",
-    "*/evaluate/*/seed_*/episodes.parquet",
-    "*/evaluate/*/seed_*/fallback.parquet",
-    "*/evaluate/*/seed_*/given_classes.parquet",
-    "*/representation/*/seed_*/cluster_metrics.parquet",
-    "*/representation/*/seed_*/predictor_accuracy.parquet",
 )
-"""Files of a study that are kept: small ones, from which every table can be checked."""
+"""Files of a study that are kept to be read."""
+ROWS = (
+    "*/collect/seed_*/history.parquet",
+    "*/collect/seed_*/timing.parquet",
+    "*/train/*/seed_*/*.parquet",
+    "*/evaluate/*/seed_*/*.parquet",
+    "*/representation/*/seed_*/*.parquet",
+    "benchmarks/*/*/seed_*.tsv",
+    "benchmarks/*/*/*/seed_*.tsv",
+)
+"""Files of a study's runs that are kept: all that figures and tables are made from."""
 
 PAGE = ROOT / "docs/RESULTS.md"
 RECORDED = ROOT / "docs/results"
-SHOWN = ("study_claims", "study_ablations", "experiment_*")
+ON_PAGE = ("study_claims", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
 
 INTRODUCTION = """\
@@ -52,23 +61,39 @@ def main() -> None:
         config = chosen_config(chosen)
         study = config.study.name
         source, target = Path("results", study), RECORDED / study
-        files = sorted(file for pattern in KEPT for file in source.glob(pattern))
-        if not any(list(source.glob(f"tables/{name}.md")) for name in SHOWN):
+        shown = sorted(file for pattern in SHOWN for file in source.glob(pattern))
+        rows = sorted(file for pattern in ROWS for file in source.glob(pattern))
+        if not any(list(source.glob(f"tables/{name}.md")) for name in ON_PAGE):
             raise TramaError(
                 f"{source}/tables: there is neither study_claims.md nor a table of an experiment; "
                 "run `make` first, with a variant with classes and one without in study.variants, "
                 "or the target of an experiment"
             )
+        lost = {
+            path
+            for pattern in ROWS
+            for file in target.glob(pattern)
+            if not (source / (path := file.relative_to(target))).exists()
+        }
+        if lost:
+            raise TramaError(
+                f"{target.relative_to(ROOT)}: {len(lost)} files of runs are recorded that "
+                f"{source} has not, such as {min(lost)}. Take them along with `make restore "
+                f"ARCHIVE={target.relative_to(ROOT)}` and run the study again, or delete the "
+                "folder to record without them."
+            )
         shutil.rmtree(target, ignore_errors=True)
-        for file in files:
+        copy(target, Path(), study, map(str, rows), notes_of(map(str, rows)).model_dump())
+        for file in shown:
             kept = target / file.relative_to(source)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)
     paragraphs = [*page(RECORDED), *not_run(RECORDED, read_config())]
     PAGE.write_text("\n".join(paragraphs), encoding="utf-8")
-    size = sum(file.stat().st_size for file in files) / 1e6
+    sizes = [file.stat().st_size for file in target.rglob("*") if file.is_file()]
     print(
-        f"{target.relative_to(ROOT)}: {len(files)} files, {size:.1f} MB; {PAGE.relative_to(ROOT)}"
+        f"{target.relative_to(ROOT)}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; "
+        f"{PAGE.relative_to(ROOT)}"
     )
 
 
@@ -79,16 +104,16 @@ def page(recorded: Path) -> Iterator[str]:
         yield f"## Study {study.name}\n"
         yield how_it_ran(study)
         figures = {file.stem: file for file in sorted((study / "figures").glob("*.png"))}
-        for table in [file for name in SHOWN for file in sorted(study.glob(f"tables/{name}.md"))]:
+        for table in [file for name in ON_PAGE for file in sorted(study.glob(f"tables/{name}.md"))]:
             title, rest = without_origin(table.read_text(encoding="utf-8")).split("\n", 1)
             yield f"### {title.rstrip('.')}"
             yield as_markdown(rest)
             if figure := figures.pop(table.stem, None):  # its numbers are those of the table
-                yield shown(figure, recorded)
+                yield picture(figure, recorded)
         if figures:
             yield "### Figures\n"
         for figure in figures.values():
-            yield shown(figure, recorded)
+            yield picture(figure, recorded)
             yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
 
 
@@ -141,7 +166,7 @@ def files_of_runs(compared: Study | Experiment) -> Iterator[str]:
                 yield f"{problem}/representation/{name}/seed_{seed}/cluster_metrics.parquet"
 
 
-def shown(figure: Path, recorded: Path) -> str:
+def picture(figure: Path, recorded: Path) -> str:
     """A figure in Markdown, with a link from the folder of the page."""
     return f"![{figure.stem.replace('_', ' ')}]({figure.relative_to(recorded.parent)})\n"
 

@@ -16,7 +16,7 @@ from trama.errors import TramaError
 def main() -> None:
     """Restore archives/<study>.tar, or the file that --archive names."""
     options = parser(__doc__ or "")
-    options.add_argument("--archive", type=Path, help="file to read")
+    options.add_argument("--archive", type=Path, help="file to read, or folder of `make record`")
     chosen = options.parse_args()
     with one_message():
         archive = chosen.archive

@@ -1,12 +1,15 @@
-"""One file that holds a study's finished results: a plain tar, whose first member is a manifest.
+"""A study's finished results, to take along: a plain tar, or a folder with some of its files.
 
-The manifest is JSON: the format, the study, the SHA-256 of every file, and what the caller notes.
-Equal files and notes give equal bytes. Nothing of an archive is believed before it is checked.
+Either has a manifest in JSON, the first member of the tar and a compressed file of the folder: the
+format, the study, the SHA-256 of every file, and what the caller notes. Equal files and notes give
+equal bytes. Nothing of an archive is believed before it is checked.
 """
 
+import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +25,7 @@ from trama.errors import TramaError
 
 FORMAT = "trama archive 1"
 MANIFEST = "manifest.json"
+COMPRESSED = f"{MANIFEST}.gz"
 
 
 class Manifest(BaseModel):
@@ -63,13 +67,7 @@ def pack(
         notes: anything that JSON can hold.
     """
     names = sorted(files)
-    manifest = Manifest(
-        format=FORMAT,
-        study=study,
-        files={name: sha256(root / name) for name in names},
-        notes=dict(notes),
-    )
-    text = json.dumps(manifest.model_dump(), indent=1, sort_keys=True).encode()
+    text = _manifest(root, study, names, notes)
     archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_name(f".{archive.name}.partial")
     try:
@@ -83,39 +81,89 @@ def pack(
         partial.unlink(missing_ok=True)
 
 
+def copy(
+    folder: Path, root: Path, study: str, files: Iterable[str], notes: Mapping[str, Any]
+) -> None:
+    """Copy files of a study into a folder, with a manifest, so that it is an archive.
+
+    Args:
+        folder: `folder/<path>` is the copy of `results/<study>/<path>`.
+        root, study, files, notes: as of `pack`.
+    """
+    names = sorted(files)
+    for name in names:
+        place = _place(folder, name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, place)
+    text = _manifest(root, study, names, notes)
+    (folder / COMPRESSED).write_bytes(gzip.compress(text, mtime=0))
+
+
 @contextmanager
 def unpacked(archive: Path, root: Path) -> Iterator[Unpacked]:
     """Unpack an archive into a new folder on the file system of `root`, which goes with the block.
+
+    Args:
+        archive: file of `pack`, or folder of `copy`, where files beside those of its manifest do
+            not matter.
+        root: root of the repository.
 
     Raises:
         TramaError: the archive is missing, damaged or foreign, or holds a file that is not its
             study's; nothing of it is left.
     """
-    if not archive.is_file():
+    if not archive.exists():
         raise TramaError(f"{archive}: there is no such archive; name one with ARCHIVE=<file>")
     with tempfile.TemporaryDirectory(prefix=".restore_", dir=root) as name:
         try:
-            with tarfile.open(archive, "r:") as tar:
-                manifest = _read_manifest(tar)
-                left = dict(manifest.files)
-                # Names are looked up, so that a member can be nothing that the manifest has not.
-                for member in tar:
-                    if member.name == MANIFEST:
-                        continue
-                    digest = left.pop(member.name, None)
-                    if digest is None or not member.isfile():
-                        raise _Damaged(f"{member.name!r} is not a file of its manifest")
-                    tar.extract(member, name, set_attrs=False, filter="data")
-                    if sha256(Path(name, member.name)) != digest:
-                        raise _Damaged(f"the content of {member.name} has changed")
-                if left:
-                    raise _Damaged(f"{len(left)} files are missing, such as {min(left)}")
+            take = _copied if archive.is_dir() else _extracted
+            manifest = take(archive, Path(name))
         except (_Damaged, tarfile.TarError, OSError, EOFError) as error:
             raise TramaError(
                 f"{archive}: cannot be unpacked ({error}); where the archive is to blame, copy it "
                 "again, or make it anew with `make archive`"
             ) from error
         yield Unpacked(manifest, Path(name))
+
+
+def _extracted(archive: Path, folder: Path) -> Manifest:
+    """Extract a tar into a folder."""
+    with tarfile.open(archive, "r:") as tar:
+        manifest = _read_manifest(tar)
+        left = dict(manifest.files)
+        # Names are looked up, so that a member can be nothing that the manifest has not.
+        for member in tar:
+            if member.name == MANIFEST:
+                continue
+            digest = left.pop(member.name, None)
+            if digest is None or not member.isfile():
+                raise _Damaged(f"{member.name!r} is not a file of its manifest")
+            tar.extract(member, folder, set_attrs=False, filter="data")
+            _check(folder / member.name, member.name, digest)
+        if left:
+            raise _Damaged(f"{len(left)} files are missing, such as {min(left)}")
+    return manifest
+
+
+def _copied(archive: Path, folder: Path) -> Manifest:
+    """Copy what the manifest of a folder names into another folder."""
+    manifest = _parse_manifest(gzip.decompress((archive / COMPRESSED).read_bytes()))
+    for name, digest in manifest.files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_place(archive, name), target)
+        _check(target, name, digest)
+    return manifest
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where the copy of results/<study>/<path> lies in a folder that is an archive."""
+    return folder.joinpath(*PurePosixPath(name).parts[2:])
+
+
+def _check(file: Path, name: str, digest: str) -> None:
+    if sha256(file) != digest:
+        raise _Damaged(f"the content of {name} has changed")
 
 
 def sha256(path: Path) -> str:
@@ -136,15 +184,31 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
     return entry
 
 
+def _manifest(root: Path, study: str, files: Iterable[str], notes: Mapping[str, Any]) -> bytes:
+    """The text of a manifest."""
+    manifest = Manifest(
+        format=FORMAT,
+        study=study,
+        files={name: sha256(root / name) for name in files},
+        notes=dict(notes),
+    )
+    return json.dumps(manifest.model_dump(), indent=1, sort_keys=True).encode()
+
+
 def _read_manifest(tar: tarfile.TarFile) -> Manifest:
-    """The manifest, with every path below the folder of its study."""
+    """The manifest of a tar."""
     first = tar.next()
     begins = first is not None and first.name == MANIFEST and first.isfile()
     file = tar.extractfile(first) if first is not None and begins else None
     if file is None:
         raise _Damaged("it does not begin with a manifest")
+    return _parse_manifest(file.read())
+
+
+def _parse_manifest(text: bytes) -> Manifest:
+    """A manifest, with every path below the folder of its study."""
     try:
-        manifest = Manifest.model_validate_json(file.read())
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         raise _Damaged(f"its manifest cannot be read: {error.errors()[0]['msg']}") from error
     if manifest.format != FORMAT:
