@@ -5,7 +5,7 @@ rule collect_problem:
         trajectories="results/{study}/{problem}/collect/seed_{seed}/trajectories.parquet",
         state_statistics="results/{study}/{problem}/collect/seed_{seed}/state_statistics.parquet",
         history="results/{study}/{problem}/collect/seed_{seed}/history.parquet",
-        networks="results/{study}/{problem}/collect/seed_{seed}/networks.pt",
+        learner="results/{study}/{problem}/collect/seed_{seed}/learner.pt",
         timing="results/{study}/{problem}/collect/seed_{seed}/timing.parquet",
     log:
         "results/{study}/logs/collect_problem/{problem}/seed_{seed}.log",

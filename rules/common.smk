@@ -101,14 +101,14 @@ def initial_representation(wildcards):
 
 
 def initial_learning(wildcards):
-    """What the training of a variant goes on from: collected trajectories, and networks."""
+    """What the training of a variant goes on from: collected trajectories, and their learner."""
     start = CONFIG.start_of(wildcards.variant)
     if start == "scratch":
         return {}
     folder = f"results/{wildcards.study}/{wildcards.problem}/collect/seed_{wildcards.seed}"
     found = {"trajectories": f"{folder}/trajectories.parquet"}
     if start == "collect":
-        found["networks"] = f"{folder}/networks.pt"
+        found["begun"] = f"{folder}/learner.pt"
     return found
 
 

@@ -96,7 +96,10 @@ JOB: dict[str, object] = {
     "device": "cpu",
 }
 RUN_SETTINGS = RunSettings()
-_SHARED = ("n_envs", "batch_size", "buffer_size", "episodes_per_update", "hidden_size", "qplex")
+_SHARED = (
+    *("n_envs", "batch_size", "buffer_size", "episodes_per_update", "hidden_size", "qplex"),
+    *("optimiser", "learning_rate"),
+)
 
 
 def run_collect(folder: Path, **changes: object) -> None:
@@ -108,7 +111,7 @@ def run_collect(folder: Path, **changes: object) -> None:
         trajectories=folder / "trajectories.parquet",
         state_statistics=folder / "state_statistics.parquet",
         history=folder / "collect_history.parquet",
-        networks=folder / "networks.pt",
+        learner=folder / "learner.pt",
         timing=folder / "collect_timing.parquet",
         run_settings=RUN_SETTINGS,
         threads=1,
@@ -221,7 +224,7 @@ def run_train(
         PROVENANCE,
         state_statistics=folder / "state_statistics.parquet",
         trajectories=folder / "trajectories.parquet" if start != "scratch" else None,
-        networks=folder / "networks.pt" if start == "collect" else None,
+        begun=folder / "learner.pt" if start == "collect" else None,
         vqvae=folder / "vqvae.pt" if quantised and starts_warm else None,
         centroids=folder / "centroids.parquet" if starts_warm else None,
         classifier=folder / "classifier.pt" if starts_warm else None,

@@ -304,7 +304,7 @@ def test_a_training_goes_on_from_the_networks_of_collect(
         weight_average_decay=average,
         class_representation={"hidden_size": 6, "size": 5, "conditioning": conditioning},
     )
-    collected = torch.load(tmp_path / "networks.pt", weights_only=True)
+    collected = torch.load(tmp_path / "learner.pt", weights_only=True)["networks"]
     for name in ("policy_last.pt", "policy_best.pt"):
         policy = TrainedModel.load(tmp_path / name, CPU).policy
         for key, weight in policy.agent.state_dict().items():
@@ -317,20 +317,39 @@ def test_a_training_goes_on_from_the_networks_of_collect(
     assert max(swap for _, swap in history["class_swap_effect"]) < 1e-6
 
 
-def test_the_mixer_goes_on_with_the_scale_that_it_learned_with(
-    use_env: UseEnv, tmp_path: Path
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_mixer_and_optimiser_go_on_as_they_were(
+    optimiser: str, use_env: UseEnv, tmp_path: Path
 ) -> None:
+    """Those that learned with adam; rmsprop starts afresh."""
     use_env(honest)
     run_collect(tmp_path)
     settings = RunSettings(keep_checkpoint=True)
-    run_train(tmp_path, None, run_settings=settings, start="collect", learning_rate=1e-12)
+    run_train(
+        tmp_path,
+        None,
+        run_settings=settings,
+        start="collect",
+        learning_rate=1e-12,
+        optimiser=optimiser,
+    )
     (state,) = tmp_path.with_name(f"{tmp_path.name}_checkpoints").glob("*/state_*.pt")
     learner = torch.load(state, weights_only=True)["trainer"]["learner"]
-    collected = torch.load(tmp_path / "networks.pt", weights_only=True)
+    begun = torch.load(tmp_path / "learner.pt", weights_only=True)
+    collected = begun["networks"]
     for name in ("mixer", "target_mixer", "scaler"):
         for key, weight in learner[name].items():
             of = name.removeprefix("target_")
             assert torch.allclose(weight, collected[f"{of}.{key}"], atol=1e-8), (name, key)
+    before, own = (
+        read_table(tmp_path / name, "history")["update"].to_numpy().max()
+        for name in ("collect_history.parquet", "history.parquet")
+    )
+    steps = {int(moments["step"]) for moments in learner["optimiser"]["state"].values()}
+    assert len(steps) == 1 and before > 10
+    assert max(steps) - own in ((before, before + 1) if optimiser == "adam" else (0,))
+    buffers = {"mixer.agent_features", "scaler.mean", "scaler.std"}
+    assert begun["moments"].keys() == collected.keys() - buffers
 
 
 def test_history_holds_what_the_classes_need(use_env: UseEnv, tmp_path: Path) -> None:

@@ -608,9 +608,9 @@ class Train(RL):
         default="auto",
         description="What a training starts from: scratch (published), or where stage collect "
         "ended: its newest episodes fill the replay buffer, and its env steps count, for "
-        "exploration too. collect: agents and mixer go on from those of stage collect. replay, and "
-        "also collect if stage collect has other networks: they begin anew, and the learner makes "
-        "the updates that fall due for each collected episode before it plays. auto: collect where "
+        "exploration too. collect: agents, mixer and optimiser go on as they were. replay, also "
+        "collect if stage collect has other networks: they begin anew, and the learner makes the "
+        "updates that fall due for each collected episode before it plays. auto: collect where "
         "there are classes from the start (a warm start, or true tasks), else scratch.",
     )
     weight_average_decay: float = Field(

@@ -74,14 +74,31 @@ class Learner:
         return self.policy if self._average is None else cast(Policy, self._average.module)
 
     @property
-    def networks(self) -> nn.ModuleDict:
-        """What a training may go on from: agents and mixer, and the scale of the mixer's states."""
+    def _networks(self) -> nn.ModuleDict:
+        """All that a learner with classes shares with one without."""
         return nn.ModuleDict(
             {"agent": self.policy.agent, "mixer": self.mixer, "scaler": self.scaler}
         )
 
-    def go_on(self) -> None:
-        """Begin with `networks` as they are now, and agents that are told nothing of classes."""
+    def begun(self) -> dict[str, Any]:
+        """What another learner can `go_on` from: networks, and the optimiser's moments by name."""
+        found = {name: self.optimiser.state.get(p) for name, p in self._networks.named_parameters()}
+        return {
+            "networks": self._networks.state_dict(),
+            "optimiser": self.config.optimiser,
+            "moments": {name: moments for name, moments in found.items() if moments},
+        }
+
+    def go_on(self, begun: Mapping[str, Any]) -> None:
+        """Go on from what another learner has `begun`; agents are told nothing of classes yet.
+
+        Another optimiser starts afresh.
+        """
+        self._networks.load_state_dict(begun["networks"])
+        if begun["optimiser"] == self.config.optimiser:
+            parameters = dict(self._networks.named_parameters())
+            for name, moments in begun["moments"].items():
+                self.optimiser.state[parameters[name]] = dict(moments)
         if self.policy.class_representation is not None:
             self.policy.class_representation.silence()
         self.update_target()

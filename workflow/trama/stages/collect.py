@@ -11,7 +11,7 @@ from trama.config.params import CollectParams, RunSettings
 from trama.data.parquet import Provenance, TableWriter, write_table
 from trama.environments import EnvSpec, make_env
 from trama.errors import TramaError
-from trama.learning.build import build_learner, save_weights
+from trama.learning.build import build_learner
 from trama.learning.history import History
 from trama.learning.replay import ReplayBuffer
 from trama.learning.rollout import Episodes
@@ -32,7 +32,7 @@ def collect(
     *,
     trajectories: Path,
     state_statistics: Path,
-    networks: Path,
+    learner: Path,
     history: Path,
     timing: Path,
     run_settings: RunSettings,
@@ -40,7 +40,7 @@ def collect(
 ) -> None:
     """Write every finished episode, and the statistics of the states (METHOD sections 2 and 4).
 
-    The networks, as they are at the end, are what a training may go on from (`train.start`).
+    A training may go on from the learner as it is at the end (`train.start`).
     The warm-up's random episodes are part of the data and of the replay, and their steps count.
     Episodes that are still running when `collect.env_steps` are reached are left out.
     """
@@ -54,10 +54,10 @@ def collect(
     with make_env(params.problem, run_settings.of(params.env), config.n_envs, threads) as env:
         spec = env.spec
         unscaled = StateStatistics.identity(spec.state_size)
-        learner = build_learner(spec, config.mixer, config, unscaled, device)
+        collecting = build_learner(spec, config.mixer, config, unscaled, device)
         trainer = Trainer(
             env,
-            learner,
+            collecting,
             config,
             None,
             seed("policy"),
@@ -89,7 +89,7 @@ def collect(
                     f"steps of {config.n_envs} environments. Raise it, or lower collect.n_envs."
                 )
             random_rows = statistics.rows("random")
-            learner.set_state_statistics(statistics.standardised())
+            collecting.set_state_statistics(statistics.standardised())
             recent: list[Episodes] = []
             win_rate = 0.0
             interval = max(config.env_steps // RECORDS, 1)
@@ -119,7 +119,7 @@ def collect(
     rows = [*random_rows, *statistics.rows("all")]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     write_table(state_statistics, "state_statistics", columns, provenance)
-    save_weights(learner.networks, networks)
+    torch.save(collecting.begun(), learner)
     log.write(history, provenance)
     write_timing(timing, trainer.timed.phases, provenance)
 

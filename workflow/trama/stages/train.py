@@ -15,6 +15,7 @@ from trama.environments import VectorEnv, make_env
 from trama.errors import TramaError
 from trama.learning.build import (
     build_learner,
+    load_learner,
     load_weights,
     make_embedding,
     read_centroids,
@@ -52,7 +53,7 @@ def train(
     *,
     state_statistics: Path,
     trajectories: Path | None,
-    networks: Path | None,
+    begun: Path | None,
     vqvae: Path | None,
     centroids: Path | None,
     classifier: Path | None,
@@ -78,7 +79,7 @@ def train(
 
     Args:
         trajectories: from which the training goes on; None where it starts from scratch.
-        networks: of stage collect; None where agents and mixer begin anew.
+        begun: learner of stage collect; None where agents and mixer begin anew.
         vqvae, centroids, classifier: None without a representation, or without a warm start;
             `vqvae` also for `mean_state`.
         embeddings, codebook: None for a variant without a representation.
@@ -117,9 +118,8 @@ def train(
             None if labels is None else labels.n_classes,
             params.representation is not None and params.representation.class_number is not None,
         )
-        if networks is not None:
-            load_weights(learner.networks, networks, "collect", device)
-            learner.go_on()
+        if begun is not None:
+            load_learner(learner, begun, device)
         shift_mixture(env, config.mixture_shift, env_steps=0)
         trainer = Trainer(
             env,
@@ -134,7 +134,7 @@ def train(
         )
         if trajectories is not None:
             slots = insert_collected(trainer.replay, trajectories, env.spec)
-            if networks is None:
+            if begun is None:
                 trainer.unlearnt = count_collected(trajectories)
             if labels is not None:
                 labels.label(trainer.replay, slots, device)
