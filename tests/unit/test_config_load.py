@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from trama.config.load import check_experiment, load_config
-from trama.config.model import Config
+from trama.config.model import RL, Config
 from trama.config.trees import deep_merge
 from trama.errors import TramaError
 
@@ -61,6 +61,14 @@ def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
     assert claims_online.pop("vqvae_updates") == {"dense_env_steps": 50_000}
     assert laptop_online == claims_online
     assert laptop == claims
+
+
+@pytest.mark.parametrize("preset", ["tiny", "laptop", "claims", "paper"])
+def test_a_training_learns_as_the_stage_collect_that_it_goes_on_from(preset: str) -> None:
+    config = _load(overrides={"preset": preset})
+    shared = [(getattr(config.collect, k), getattr(config.train, k)) for k in RL.model_fields]
+    assert all(collect == train for collect, train in shared)
+    assert config.start_of("trama") == "collect"
 
 
 def test_paper_preset_is_published_scale() -> None:
