@@ -11,7 +11,7 @@ CONFIGFILE ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
 ONLY ?=
 LARGE ?=
-# File of an archive; without it archives/<study>.tar.
+# File of an archive, without it archives/<study>.tar; to restore, also a folder of docs/results.
 ARCHIVE ?=
 # File of a trained policy, and how to play it; see the options of the same names, as
 # `python workflow/commands/replay.py --help` and `.../evaluate.py --help` show them.
@@ -61,7 +61,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 archive: venv  ## pack what the study's finished jobs made into archives/<study>.tar
 	$(COMMANDS)/archive.py $(CHOSEN) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
-restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file for another file)
+restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file, or docs/results/<study>)
 	$(COMMANDS)/restore.py $(CHOSEN) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 record: venv  ## keep a finished study's figures, tables and rows in docs/results, and write docs/RESULTS.md

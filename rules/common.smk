@@ -108,7 +108,7 @@ def initial_learning(wildcards):
     folder = f"results/{wildcards.study}/{wildcards.problem}/collect/seed_{wildcards.seed}"
     found = {"trajectories": f"{folder}/trajectories.parquet"}
     if start == "collect":
-        found["begun"] = f"{folder}/learner.pt"
+        found["collected_learner"] = f"{folder}/learner.pt"
     return found
 
 

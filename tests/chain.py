@@ -224,7 +224,7 @@ def run_train(
         PROVENANCE,
         state_statistics=folder / "state_statistics.parquet",
         trajectories=folder / "trajectories.parquet" if start != "scratch" else None,
-        begun=folder / "learner.pt" if start == "collect" else None,
+        collected_learner=folder / "learner.pt" if start == "collect" else None,
         vqvae=folder / "vqvae.pt" if quantised and starts_warm else None,
         centroids=folder / "centroids.parquet" if starts_warm else None,
         classifier=folder / "classifier.pt" if starts_warm else None,

@@ -73,7 +73,7 @@ def test_collect_train_and_evaluate(game: StandIn, tmp_path: Path) -> None:
         PROVENANCE,
         state_statistics=tmp_path / "statistics.parquet",
         trajectories=None,
-        begun=None,
+        collected_learner=None,
         vqvae=None,
         centroids=None,
         classifier=None,

@@ -101,7 +101,8 @@ def test_a_folder_of_copies_is_an_archive(study: Path, tmp_path: Path) -> None:
     [
         ("changed", r"the content of results/small/a/x.parquet has changed"),
         ("gone", r"No such file.*x.parquet"),
-        ("no manifest", r"No such file.*manifest.json.gz"),
+        ("no manifest", r"it has no manifest.json.gz"),
+        ("flipped manifest", "cannot be unpacked"),
         ("cut manifest", "cannot be unpacked"),
         ("outside", "does not lie in results/small"),
     ],
@@ -120,6 +121,10 @@ def test_a_damaged_folder_is_refused(
         manifest.unlink()
     elif damage == "cut manifest":
         manifest.write_bytes(manifest.read_bytes()[:60])
+    elif damage == "flipped manifest":
+        content = bytearray(manifest.read_bytes())
+        content[20] ^= 0xFF
+        manifest.write_bytes(content)
     else:
         text = gzip.decompress(manifest.read_bytes())
         manifest.write_bytes(gzip.compress(text.replace(b"results/small/a", b"results/small/..")))

@@ -68,6 +68,7 @@ WEIGHTS: list[tuple[Stage, str, str]] = [
     (cluster, "vqvae.pt", "pretrain"),
     (train, "vqvae.pt", "pretrain"),
     (train, "classifier.pt", "cluster"),
+    (train, "learner.pt", "collect"),
     (evaluate, "policy_last.pt", "train"),
 ]
 

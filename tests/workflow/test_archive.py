@@ -133,8 +133,15 @@ def test_unfinished_results_stay_out(copied_study: Path, tmp_path: Path) -> None
 def test_a_record_brings_the_runs_back_as_far_as_figures_and_tables_go(
     copied_study: Path, clone: Path
 ) -> None:
-    assert command(copied_study, "record").returncode == 0
     kept = copied_study / "docs/results/tiny"
+    (kept / "tables").mkdir(parents=True)
+    (kept / "tables/experiment_other.md").write_text("Experiment other: of another machine\n")
+    foreign = copied_study / "results/tiny/SurComb3/train/own/seed_0/history.parquet"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"of no job")
+    assert command(copied_study, "record").returncode == 0
+    assert (kept / "tables/experiment_other.md").exists()
+    assert not (kept / "SurComb3/train/own").exists()
     done = command(clone, "restore", "--archive", str(kept))
     assert done.returncode == 0, done.stderr
     assert not list((clone / "results").rglob("*.pt"))

@@ -1,7 +1,7 @@
 """Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md.
 
 What is kept is an archive: after `make restore` of it the runs count as done, as far as figures and
-tables go, and a study grows run by run on machines that know nothing of each other.
+tables go, and a study grows by seeds and problems on machines that know nothing of each other.
 """
 
 import json
@@ -55,7 +55,7 @@ paper, and why, in [method.md](method.md).
 
 
 def main() -> None:
-    """Replace docs/results/<study> by what the study has now, and write the page anew."""
+    """Bring docs/results/<study> up to what the study has now, and write the page anew."""
     chosen = parser(__doc__ or "").parse_args()
     with one_message():
         config = chosen_config(chosen)
@@ -79,12 +79,15 @@ def main() -> None:
             raise TramaError(
                 f"{target.relative_to(ROOT)}: {len(lost)} files of runs are recorded that "
                 f"{source} has not, such as {min(lost)}. Take them along with `make restore "
-                f"ARCHIVE={target.relative_to(ROOT)}` and run the study again, or delete the "
-                "folder to record without them."
+                f"ARCHIVE={target.relative_to(ROOT)}` and make figures and tables of all, or "
+                "delete the folder to record without them."
             )
-        shutil.rmtree(target, ignore_errors=True)
-        copy(target, Path(), study, map(str, rows), notes_of(map(str, rows)).model_dump())
-        for file in shown:
+        notes = notes_of(map(str, rows))
+        if not notes.records:
+            raise TramaError(f"{source}: no finished job's results are there; run `make` first")
+        done = [row for row in map(str, rows) if row in notes.records or "/benchmarks/" in row]
+        copy(target, Path(), study, done, notes.model_dump())
+        for file in shown:  # of experiments that were recorded elsewhere, what was there stays
             kept = target / file.relative_to(source)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)

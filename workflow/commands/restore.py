@@ -32,7 +32,7 @@ def main() -> None:
                 notes = Notes.model_validate(contents.manifest.notes)
             except ValidationError as error:
                 raise TramaError(
-                    f"{archive}: its notes are not those of `make archive` "
+                    f"{archive}: its notes are not those of `make archive` or `make record` "
                     f"({error.errors()[0]['msg']}); make it anew"
                 ) from error
             restored = _restore(archive, contents, notes)

@@ -11,7 +11,10 @@ with stage("train", snakemake) as provenance:
     train(
         TrainParams.model_validate(snakemake.params.settings),
         provenance,
-        **paths(snakemake.input, ["trajectories", "begun", "vqvae", "centroids", "classifier"]),
+        **paths(
+            snakemake.input,
+            ["trajectories", "collected_learner", "vqvae", "centroids", "classifier"],
+        ),
         **paths(snakemake.output),
         checkpoint=Path(snakemake.params.checkpoint),
         run_settings=run_settings(snakemake.config, snakemake.wildcards.variant),

@@ -16,7 +16,7 @@ with stage("train", snakemake) as provenance:
         classifier=None,
         embeddings=None,
         codebook=None,
-        **paths(snakemake.input, ["trajectories", "begun"]),
+        **paths(snakemake.input, ["trajectories", "collected_learner"]),
         **paths(snakemake.output),
         checkpoint=Path(snakemake.params.checkpoint),
         run_settings=run_settings(snakemake.config, snakemake.wildcards.variant),

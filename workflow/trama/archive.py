@@ -12,6 +12,7 @@ import json
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Manifest(BaseModel):
         format: `FORMAT`.
         study: name of the study.
         files: SHA-256 of each file by its path, which is relative to the root of the repository.
-        notes: what the caller of `pack` wants to find again.
+        notes: what the caller of `pack` or `copy` wants to find again.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -118,10 +119,10 @@ def unpacked(archive: Path, root: Path) -> Iterator[Unpacked]:
         try:
             take = _copied if archive.is_dir() else _extracted
             manifest = take(archive, Path(name))
-        except (_Damaged, tarfile.TarError, OSError, EOFError) as error:
+        except (_Damaged, tarfile.TarError, zlib.error, OSError, EOFError) as error:
             raise TramaError(
                 f"{archive}: cannot be unpacked ({error}); where the archive is to blame, copy it "
-                "again, or make it anew with `make archive`"
+                "again, or make it anew with `make archive` (a folder: `make record`)"
             ) from error
         yield Unpacked(manifest, Path(name))
 
@@ -147,6 +148,8 @@ def _extracted(archive: Path, folder: Path) -> Manifest:
 
 def _copied(archive: Path, folder: Path) -> Manifest:
     """Copy what the manifest of a folder names into another folder."""
+    if not (archive / COMPRESSED).exists():
+        raise _Damaged(f"it has no {COMPRESSED}")
     manifest = _parse_manifest(gzip.decompress((archive / COMPRESSED).read_bytes()))
     for name, digest in manifest.files.items():
         target = folder / name

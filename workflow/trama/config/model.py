@@ -831,7 +831,7 @@ class Config(Section):
         return self.train_for(variant).env_steps - collected
 
     def learns_from_collected(self, variant: str) -> bool:
-        """Whether a training begins with classes, or a replay, of the collected trajectories."""
+        """Whether a training goes on from stage collect, or begins with classes from there."""
         return self.start_of(variant) != "scratch" or self.starts_warm(variant)
 
     def start_of(self, variant: str) -> Literal["scratch", "collect", "replay"]:
@@ -851,7 +851,7 @@ class Config(Section):
         return (
             (collect.mixer, collect.network, collect.hidden_size)
             == (mixer, train.network, train.hidden_size)
-            and train.mixer_states == "standardised"
+            and (mixer == "vdn" or train.mixer_states == "standardised")
             and (mixer != "qmix" or collect.qmix == train.qmix)
             and (mixer != "qplex" or collect.qplex.sizes == train.qplex.sizes)
         )

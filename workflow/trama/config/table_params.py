@@ -174,7 +174,7 @@ def claims_params(config: Config) -> Params:
         **_bootstrap(config),
         "task_sets": list(config.evaluate.task_sets),
         "reference": config.reference,
-        # Without controls that replay what the classes were learnt from: the paper has none.
+        # Without controls that go on from stage collect: the paper has none.
         "without_classes": [
             name
             for name in names

@@ -148,17 +148,18 @@ def load_weights(module: nn.Module, path: Path, stage: str, device: torch.device
         ) from error
 
 
-def load_learner(learner: Learner, path: Path, device: torch.device) -> None:
+def load_learner(learner: Learner, path: Path) -> None:
     """Let a learner go on from what stage collect wrote of its own (`Learner.begun`).
 
     Raises:
         TramaError: the file is missing, damaged, or of networks of another shape.
     """
     try:
-        learner.go_on(torch.load(path, map_location=device, weights_only=True))
+        learner.go_on(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         raise TramaError(
-            f"{path}: no learner can go on from it ({error}). Run the target `collect` again."
+            f"{path}: no learner can go on from it ({type(error).__name__}: {error}). Delete the "
+            "file and run the target `collect` again."
         ) from error
 
 

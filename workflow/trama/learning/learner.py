@@ -98,7 +98,14 @@ class Learner:
         if begun["optimiser"] == self.config.optimiser:
             parameters = dict(self._networks.named_parameters())
             for name, moments in begun["moments"].items():
-                self.optimiser.state[parameters[name]] = dict(moments)
+                own = parameters[name]
+                self.optimiser.state[own] = {
+                    # Adam, which is fused, counts its steps on the device, RMSprop on the CPU.
+                    key: value
+                    if key == "step" and begun["optimiser"] != "adam"
+                    else value.to(own.device)
+                    for key, value in moments.items()
+                }
         if self.policy.class_representation is not None:
             self.policy.class_representation.silence()
         self.update_target()

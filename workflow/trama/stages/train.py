@@ -53,7 +53,7 @@ def train(
     *,
     state_statistics: Path,
     trajectories: Path | None,
-    begun: Path | None,
+    collected_learner: Path | None,
     vqvae: Path | None,
     centroids: Path | None,
     classifier: Path | None,
@@ -79,7 +79,7 @@ def train(
 
     Args:
         trajectories: from which the training goes on; None where it starts from scratch.
-        begun: learner of stage collect; None where agents and mixer begin anew.
+        collected_learner: from which it goes on, too; None where agents and mixer begin anew.
         vqvae, centroids, classifier: None without a representation, or without a warm start;
             `vqvae` also for `mean_state`.
         embeddings, codebook: None for a variant without a representation.
@@ -118,8 +118,8 @@ def train(
             None if labels is None else labels.n_classes,
             params.representation is not None and params.representation.class_number is not None,
         )
-        if begun is not None:
-            load_learner(learner, begun, device)
+        if collected_learner is not None:
+            load_learner(learner, collected_learner)
         shift_mixture(env, config.mixture_shift, env_steps=0)
         trainer = Trainer(
             env,
@@ -134,11 +134,12 @@ def train(
         )
         if trajectories is not None:
             slots = insert_collected(trainer.replay, trajectories, env.spec)
-            if begun is None:
+            if collected_learner is None:
                 trainer.unlearnt = count_collected(trajectories)
             if labels is not None:
                 labels.label(trainer.replay, slots, device)
                 trainer.replay.tell_labels(slots)
+        logger.info("start: %s", config.start)
         run = _Run(params, trainer, test_env, seed("test"))
         if saved.load(run):
             logger.info("going on from the checkpoint at %d env steps", trainer.env_steps)
