@@ -130,9 +130,7 @@ def test_unfinished_results_stay_out(copied_study: Path, tmp_path: Path) -> None
     assert not {"collect_problem", "train_with_representation trama"} & planned.keys()
 
 
-def test_a_record_brings_the_runs_back_as_far_as_figures_and_tables_go(
-    copied_study: Path, clone: Path
-) -> None:
+def test_a_record_brings_the_runs_back_as_far_as_tables_go(copied_study: Path, clone: Path) -> None:
     kept = copied_study / "docs/results/tiny"
     (kept / "tables").mkdir(parents=True)
     (kept / "tables/experiment_other.md").write_text("Experiment other: of another machine\n")
@@ -145,9 +143,10 @@ def test_a_record_brings_the_runs_back_as_far_as_figures_and_tables_go(
     done = command(clone, "restore", "--archive", str(kept))
     assert done.returncode == 0, done.stderr
     assert not list((clone / "results").rglob("*.pt"))
-    shown = ("--", "figures", "tables")
-    assert plan(clone, *shown) == {**FIGURES, **TABLES}
-    assert plan(clone, "evaluate={episodes: 5}", *shown) == ALL
+    shown = ("--", "tables")
+    assert plan(clone, *shown) == TABLES
+    trained = {"train_with_representation trama", "evaluate_variant qmix", "collect_problem"}
+    assert trained <= plan(clone, "evaluate={episodes: 5}", *shown).keys()
     ran = run_snakemake(clone, "--cores", "2", "--config", "preset=tiny", *shown)
     assert ran.returncode == 0, ran.stdout
     for table in (copied_study / "results/tiny/tables").glob("*.csv"):

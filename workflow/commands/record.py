@@ -1,7 +1,7 @@
 """Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md.
 
-What is kept is an archive: after `make restore` of it the runs count as done, as far as figures and
-tables go, and a study grows by seeds and problems on machines that know nothing of each other.
+What is kept is an archive: after `make restore` of it the runs count as done, as far as tables go,
+and a study grows by seeds and problems on machines that know nothing of each other.
 """
 
 import json
@@ -31,13 +31,18 @@ SHOWN = (
 ROWS = (
     "*/collect/seed_*/history.parquet",
     "*/collect/seed_*/timing.parquet",
-    "*/train/*/seed_*/*.parquet",
-    "*/evaluate/*/seed_*/*.parquet",
-    "*/representation/*/seed_*/*.parquet",
+    "*/train/*/seed_*/history.parquet",
+    "*/train/*/seed_*/timing.parquet",
+    "*/evaluate/*/seed_*/episodes.parquet",
+    "*/evaluate/*/seed_*/fallback.parquet",
+    "*/evaluate/*/seed_*/given_classes.parquet",
+    "*/representation/*/seed_*/vqvae_history.parquet",
+    "*/representation/*/seed_*/cluster_metrics.parquet",
+    "*/representation/*/seed_*/predictor_accuracy.parquet",
     "benchmarks/*/*/seed_*.tsv",
     "benchmarks/*/*/*/seed_*.tsv",
 )
-"""Files of a study's runs that are kept: all that figures and tables are made from."""
+"""Files of a study's runs that are kept: small ones, from which every table is made."""
 
 PAGE = ROOT / "docs/RESULTS.md"
 RECORDED = ROOT / "docs/results"
@@ -79,8 +84,8 @@ def main() -> None:
             raise TramaError(
                 f"{target.relative_to(ROOT)}: {len(lost)} files of runs are recorded that "
                 f"{source} has not, such as {min(lost)}. Take them along with `make restore "
-                f"ARCHIVE={target.relative_to(ROOT)}` and make figures and tables of all, or "
-                "delete the folder to record without them."
+                f"ARCHIVE={target.relative_to(ROOT)}` and make the tables of all, or delete the "
+                "folder to record without them."
             )
         notes = notes_of(map(str, rows))
         if not notes.records:
