@@ -207,7 +207,7 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         for family in ("spread", "reference", "tag")
     },
     "collect.n_envs": ("collect={n_envs: 4}", ALL),
-    "collect.network": ("collect={network: entities}", ALL),
+    "collect.network": ("collect={network: flat}", ALL),
     "collect.batch_size": ("collect={batch_size: 8}", ALL),
     "collect.buffer_size": ("collect={buffer_size: 32}", ALL),
     "collect.episodes_per_update": ("collect={episodes_per_update: 2}", ALL),

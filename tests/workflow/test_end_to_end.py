@@ -108,7 +108,7 @@ def test_every_policy_is_evaluated_on_every_task(finished_study: Path, variant: 
     assert (episodes.groupby(["policy", "task"]).size() == 4).all()
     tasks = episodes.groupby(["policy", "task_set"])["task"].nunique()
     assert tasks.to_dict() == {(p, s): n for p in ("last", "best") for s, n in n_tasks.items()}
-    assert episodes["episode_return"].between(0, 20).all()
+    assert episodes["episode_return"].between(0, 20 + 1e-5).all()  # float32 rewards
     assert set(episodes["variant"]) == {variant}
     assert read_provenance(path).study == "tiny"
     steps = read_table(path.with_name("predictions.parquet"), "predictions").to_pandas()
