@@ -4,6 +4,7 @@ What is kept is an archive: after `make restore` of it the runs count as done, a
 and a study grows by seeds and problems on machines that know nothing of each other.
 """
 
+import gzip
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from archive import notes_of
 from command import ROOT, chosen_config, one_message, parser, read_config
-from trama.archive import copy
+from trama.archive import COMPRESSED, copy
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.errors import TramaError
@@ -87,10 +88,10 @@ def main() -> None:
                 f"ARCHIVE={target.relative_to(ROOT)}` and make the tables of all, or delete the "
                 "folder to record without them."
             )
-        notes = notes_of(map(str, rows))
+        notes = notes_of(outputs_of_jobs(rows, target))
+        done = [row for row in map(str, rows) if row in notes.records or "/benchmarks/" in row]
         if not notes.records:
             raise TramaError(f"{source}: no finished job's results are there; run `make` first")
-        done = [row for row in map(str, rows) if row in notes.records or "/benchmarks/" in row]
         copy(target, Path(), study, done, notes.model_dump())
         for file in shown:  # of experiments that were recorded elsewhere, what was there stays
             kept = target / file.relative_to(source)
@@ -103,6 +104,20 @@ def main() -> None:
         f"{target.relative_to(ROOT)}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; "
         f"{PAGE.relative_to(ROOT)}"
     )
+
+
+def outputs_of_jobs(rows: list[Path], target: Path) -> set[str]:
+    """All outputs of the jobs that made rows, whether they are here or were when it was recorded.
+
+    Snakemake notices a changed configuration only where it has records of all outputs of a job.
+    """
+    folders = {row.parent for row in rows if "benchmarks" not in row.parts}
+    here = {str(file) for folder in folders for file in folder.iterdir()}
+    manifest = target / COMPRESSED
+    if not manifest.exists():
+        return here
+    before = json.loads(gzip.decompress(manifest.read_bytes()))["notes"]["records"]
+    return here | {name for name in before if Path(name).parent in folders}
 
 
 def page(recorded: Path) -> Iterator[str]:
