@@ -68,6 +68,11 @@ def test_work_is_what_the_configuration_says() -> None:
         "update": {"learned_episodes_qplex": own, "learned_episodes_classes": own},
         "test": {"tested_episodes": (1 + 3.2) * 8},
     }
+    replay = work_of(
+        settings, Job("train_with_representation", where | {"variant": "trama_replay"}), 50
+    )
+    learnt = {"learned_episodes_qplex": trained, "learned_episodes_classes": trained}
+    assert replay == trama | {"update": learnt}  # the episodes of collect, too
     qmix = work_of(settings, Job("train_without_representation", where | {"variant": "qmix"}), 50)
     assert qmix == {
         "rest": {"start": 1},

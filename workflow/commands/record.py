@@ -4,7 +4,6 @@ What is kept is an archive: after `make restore` of it the runs count as done, a
 and a study grows by seeds and problems on machines that know nothing of each other.
 """
 
-import gzip
 import json
 import re
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from archive import notes_of
 from command import ROOT, chosen_config, one_message, parser, read_config
-from trama.archive import COMPRESSED, copy
+from trama.archive import COMPRESSED, copy, manifest_of
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.errors import TramaError
@@ -113,10 +112,9 @@ def outputs_of_jobs(rows: list[Path], target: Path) -> set[str]:
     """
     folders = {row.parent for row in rows if "benchmarks" not in row.parts}
     here = {str(file) for folder in folders for file in folder.iterdir()}
-    manifest = target / COMPRESSED
-    if not manifest.exists():
+    if not (target / COMPRESSED).exists():
         return here
-    before = json.loads(gzip.decompress(manifest.read_bytes()))["notes"]["records"]
+    before = manifest_of(target).notes["records"]
     return here | {name for name in before if Path(name).parent in folders}
 
 

@@ -116,15 +116,32 @@ def unpacked(archive: Path, root: Path) -> Iterator[Unpacked]:
     if not archive.exists():
         raise TramaError(f"{archive}: there is no such archive; name one with ARCHIVE=<file>")
     with tempfile.TemporaryDirectory(prefix=".restore_", dir=root) as name:
-        try:
+        with _blamed(archive):
             take = _copied if archive.is_dir() else _extracted
             manifest = take(archive, Path(name))
-        except (_Damaged, tarfile.TarError, zlib.error, OSError, EOFError) as error:
-            raise TramaError(
-                f"{archive}: cannot be unpacked ({error}); where the archive is to blame, copy it "
-                "again, or make it anew with `make archive` (a folder: `make record`)"
-            ) from error
         yield Unpacked(manifest, Path(name))
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of a folder that `copy` wrote.
+
+    Raises:
+        TramaError: it is missing or damaged.
+    """
+    with _blamed(folder):
+        return _read_compressed(folder)
+
+
+@contextmanager
+def _blamed(archive: Path) -> Iterator[None]:
+    """Say of which archive it is that something cannot be read."""
+    try:
+        yield
+    except (_Damaged, tarfile.TarError, zlib.error, OSError, EOFError) as error:
+        raise TramaError(
+            f"{archive}: cannot be unpacked ({error}); where the archive is to blame, copy it "
+            "again, or make it anew with `make archive` (a folder: `make record`)"
+        ) from error
 
 
 def _extracted(archive: Path, folder: Path) -> Manifest:
@@ -148,9 +165,7 @@ def _extracted(archive: Path, folder: Path) -> Manifest:
 
 def _copied(archive: Path, folder: Path) -> Manifest:
     """Copy what the manifest of a folder names into another folder."""
-    if not (archive / COMPRESSED).exists():
-        raise _Damaged(f"it has no {COMPRESSED}")
-    manifest = _parse_manifest(gzip.decompress((archive / COMPRESSED).read_bytes()))
+    manifest = _read_compressed(archive)
     for name, digest in manifest.files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +221,13 @@ def _read_manifest(tar: tarfile.TarFile) -> Manifest:
     if file is None:
         raise _Damaged("it does not begin with a manifest")
     return _parse_manifest(file.read())
+
+
+def _read_compressed(folder: Path) -> Manifest:
+    """The manifest of a folder."""
+    if not (folder / COMPRESSED).exists():
+        raise _Damaged(f"it has no {COMPRESSED}")
+    return _parse_manifest(gzip.decompress((folder / COMPRESSED).read_bytes()))
 
 
 def _parse_manifest(text: bytes) -> Manifest:

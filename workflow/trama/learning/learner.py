@@ -96,16 +96,11 @@ class Learner:
         """
         self._networks.load_state_dict(begun["networks"])
         if begun["optimiser"] == self.config.optimiser:
+            number = {p: n for n, p in enumerate(self.optimiser.param_groups[0]["params"])}
             parameters = dict(self._networks.named_parameters())
-            for name, moments in begun["moments"].items():
-                own = parameters[name]
-                self.optimiser.state[own] = {
-                    # Adam, which is fused, counts its steps on the device, RMSprop on the CPU.
-                    key: value
-                    if key == "step" and begun["optimiser"] != "adam"
-                    else value.to(own.device)
-                    for key, value in moments.items()
-                }
+            moments = {number[parameters[name]]: own for name, own in begun["moments"].items()}
+            # It knows which of them belong on the device.
+            self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         if self.policy.class_representation is not None:
             self.policy.class_representation.silence()
         self.update_target()

@@ -229,12 +229,11 @@ class ClassRepresentation(nn.Module):
             self.into_scale = nn.Linear(size, agent_hidden_size, bias=False)
             nn.init.zeros_(self.into_scale.weight)
 
-    @torch.no_grad()
     def silence(self) -> None:
         """Tell nothing of any class, until that is learned."""
         for layer in (self.into_agent, self.into_scale, self.into_head):
             if layer is not None:
-                layer.weight.zero_()
+                nn.init.zeros_(layer.weight)
 
     def table(self) -> Tensor:
         """g of each class, [K, size]."""
