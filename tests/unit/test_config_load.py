@@ -720,6 +720,16 @@ def test_every_experiment_of_the_repository_fits_its_presets(preset: str) -> Non
         check_experiment(config, name)
 
 
+def test_every_experiment_fits_half_the_budget() -> None:
+    config = load_config(CONFIG, SHIPPED, [ROOT / "config" / "half_budget.yaml"], None)
+    laptop = _load(overrides={"preset": "laptop"})
+    assert config.train.env_steps * 2 == laptop.train.env_steps
+    assert config.collect == laptop.collect
+    assert config.playable_experiments == laptop.playable_experiments
+    for name in config.playable_experiments:
+        check_experiment(config, name)
+
+
 def test_an_experiment_that_could_be_no_study(tmp_path: Path) -> None:
     own = {"question": "Why?", "problems": ["ThreeUnits"], "variants": ["trama"]}
     change = {"experiments": {"own": {**own, "measures": ["win_rate"]}}}
