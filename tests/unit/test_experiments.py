@@ -156,19 +156,29 @@ def test_findings_tell_apart_what_the_intervals_do() -> None:
     noise = np.linspace(0, 0.02, 4)[:, None]
     by_name = {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}
     names = ["a", "b", "c"]
-    sentence, note = experiments.findings({"P": {"win_rate": by_name}}, names)
-    higher, apart = sentence.split("; ")
-    assert "minus that of ``a``: higher for ``b`` 0.20 [" in higher
-    assert apart.startswith("not told apart for ``c``") and "Welch" in note
+    paragraph, note = experiments.findings({"P": {"win_rate": by_name}}, names)
+    higher, apart = paragraph.split("; ")
+    assert higher.startswith("On ``P``, minus ``a``. Win rate: higher for ``b`` 0.20 [")
+    assert apart.startswith("not told apart for ``c`` 0.00") and "Welch" in note
     assert experiments.findings({"P": {"ari": {"a": noise[:2], "b": noise[:2]}}}, names) == []
     # The first name that has a measure is the base; of a fallback, the first one's plain play.
     without = {name: by_name[name] for name in ("b", "c")}
-    sentence, _ = experiments.findings({"P": {"ari": without}}, names)
-    assert "minus that of ``b``: lower for ``c``" in sentence
-    _, sentence, _ = experiments.findings(
-        {"P": {"win_rate": by_name, "fallback_win_rate": {"b": noise + 0.9}}}, names
+    both = {"P": {"win_rate": by_name, "ari": without, "fallback_win_rate": {"b": noise + 0.9}}}
+    beside_a, beside_b, _ = experiments.findings(both, names)
+    assert beside_a.startswith("On ``P``, minus ``a``. Win rate: ")
+    assert "Win rate, fallback: higher for ``b`` 0.40 [" in beside_a
+    assert beside_b.startswith("On ``P``, minus ``b``. ARI: lower for ``c`` -0.20 [")
+
+
+def test_names_that_are_not_told_apart_share_the_span_of_their_intervals() -> None:
+    noise = np.array([-0.1, 0.0, 0.1])[:, None]
+    by_name = {"a": noise + 0.5, "b": noise + 0.6, "c": noise + 0.4}
+    paragraph, _ = experiments.findings({"P": {"win_rate": by_name}}, [*by_name])
+    half = scipy.stats.t.ppf(0.975, 4) * np.sqrt(2 * 0.01 / 3)
+    assert paragraph.endswith(
+        "Win rate: not told apart for ``b`` and ``c``, "
+        f"within [{-0.1 - half:.2f}, {0.1 + half:.2f}]."
     )
-    assert "minus that of ``a``: higher for ``b`` 0.40" in sentence
 
 
 def test_findings_compare_what_is_gained_on_problems() -> None:
@@ -178,12 +188,12 @@ def test_findings_compare_what_is_gained_on_problems() -> None:
         for bases in ((0.6, 0.7, 0.6), (0.3, 0.7, 0.3))
     )
     scores = {"near": {"win_rate": near, "ari": near}, "hidden": {"win_rate": hidden, "ari": near}}
-    *_, sentence, _ = experiments.findings(scores, ["a", "b", "c"])
-    assert sentence.startswith(
-        "Win rate on ``hidden``, minus that of ``a``, and minus the same on ``near``: "
-        "higher for ``b`` 0.30 ["
+    *_, paragraph, _ = experiments.findings(scores, ["a", "b", "c"])
+    assert paragraph.startswith(
+        "On ``hidden``, minus ``a``, and minus the same on ``near``. "
+        "Win rate: higher for ``b`` 0.30 ["
     )
-    assert "not told apart for ``c``" in sentence
+    assert "not told apart for ``c``" in paragraph and "ARI" not in paragraph
     alone = {problem: {"win_rate": {"a": near["a"]}} for problem in ("near", "hidden")}
     assert experiments.findings(alone, ["a"]) == []
 

@@ -112,6 +112,8 @@ Scores = dict[str, dict[str, np.ndarray]]
 
 _ROUNDING = 1e-12
 """Equal runs differ by no more in their means."""
+_UNTOLD = "not told apart"
+"""Of differences whose intervals have zero in them."""
 _SERIES = ("label_consistency", "label_consistency_chance")
 _CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
@@ -212,12 +214,13 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
         names: what is compared.
 
     Returns:
-        A sentence for each measure and problem in which there is something to compare, and one
-        for each of `_GAINS` and problem but the first on whether the difference is another than
-        on the first problem; none of fewer than `estimates.MIN_SEEDS` seeds.
+        A paragraph for each problem on which there is something to compare, with a sentence for
+        each measure, and one for each problem but the first on whether the differences in `_GAINS`
+        are others than on the first problem; none of fewer than `estimates.MIN_SEEDS` seeds.
     """
-    sentences = []
+    paragraphs = []
     for problem, of_problem in scores.items():
+        told: dict[str, list[str]] = {}
         for measure, by_name in of_problem.items():
             beside = by_name
             if measure in OF_FALLBACKS:
@@ -229,43 +232,51 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
                 continue
             gap = estimates.difference_of_shares if measure in _SHARES else _gap
             gaps = {name: gap(by_name[name], beside[base]) for name in compared}
-            start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{base}``: "
-            sentences.append(f"{start}{_told(gaps)}.")
-    sentences += _between_problems(scores, names)
-    if sentences:
-        sentences.append(
+            told.setdefault(base, []).append(f"{TITLES[measure]}: {_told(gaps)}.")
+        for base, sentences in told.items():
+            paragraphs.append(f"On ``{problem}``, minus ``{base}``. {' '.join(sentences)}")
+    paragraphs += _between_problems(scores, names)
+    if paragraphs:
+        paragraphs.append(
             "Differences of means over runs, with Welch's 95 % intervals (of shares of seeds, "
-            "Newcombe's); one in twenty of those that are none looks like one."
+            "Newcombe's), of several names the span of theirs; one in twenty of those that are "
+            "none looks like one."
         )
-    return sentences
+    return paragraphs
 
 
 def _between_problems(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
-    """Sentences on whether `names` gain more over the first of them than on the first problem."""
+    """Whether `names` gain more over the first of them than on the first problem."""
     (first, of_first), *others = scores.items()
-    base = names[0]
-    sentences = []
+    base, *compared = names
+    paragraphs = []
     for problem, of_problem in others:
+        told = []
         for measure in (m for m in _GAINS if m in of_first and m in of_problem):
             here, there = of_problem[measure], of_first[measure]
-            if len(names) < 2 or len(there[base]) < estimates.MIN_SEEDS:
+            if not compared or len(there[base]) < estimates.MIN_SEEDS:
                 continue
             gaps = {
                 name: _contrast([here[name], there[base]], [here[base], there[name]])
-                for name in names[1:]
+                for name in compared
             }
-            start = f"{TITLES[measure]} on ``{problem}``, minus that of ``{base}``, and minus the "
-            sentences.append(f"{start}same on ``{first}``: {_told(gaps)}.")
-    return sentences
+            told.append(f"{TITLES[measure]}: {_told(gaps)}.")
+        if told:
+            start = f"On ``{problem}``, minus ``{base}``, and minus the same on ``{first}``."
+            paragraphs.append(" ".join([start, *told]))
+    return paragraphs
 
 
 def _told(gaps: Mapping[str, Estimate]) -> str:
     """Differences by name, grouped by what their intervals say."""
-    return "; ".join(
-        f"{word} for {words.listed({n: words.difference(gap) for n, gap in of.items()})}"
-        for word, of in _sides(gaps).items()
-        if of
-    )
+    groups = []
+    for side, of in _sides(gaps).items():
+        if side == _UNTOLD and len(of) > 1:
+            groups.append(f"{side} for {words.literals([*of])}, {words.within([*of.values()])}")
+        elif of:
+            each = {name: words.difference(gap) for name, gap in of.items()}
+            groups.append(f"{side} for {words.listed(each)}")
+    return "; ".join(groups)
 
 
 def _gap(own: np.ndarray, other: np.ndarray) -> Estimate:
@@ -292,10 +303,10 @@ def _contrast(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray]) -> Estima
 
 def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
     """Differences by what their intervals say."""
-    sides: dict[str, dict[str, Estimate]] = {"higher": {}, "lower": {}, "not told apart": {}}
+    sides: dict[str, dict[str, Estimate]] = {"higher": {}, "lower": {}, _UNTOLD: {}}
     for name, gap in gaps.items():
         assert gap.low is not None and gap.high is not None
-        side = "higher" if gap.low > 0 else "lower" if gap.high < 0 else "not told apart"
+        side = "higher" if gap.low > 0 else "lower" if gap.high < 0 else _UNTOLD
         sides[side][name] = gap
     return sides
 

@@ -31,11 +31,20 @@ def estimate(found: Estimate, of_seeds: Sequence[float] | np.ndarray) -> str:
 def difference(found: Estimate) -> str:
     """A difference with its interval, with a third decimal where it is small."""
     ends = [end for end in found[1:3] if end is not None]
-    decimals = 2 if max(map(abs, [found.value, *ends])) >= 0.1 else 3
-    text = f"{found.value:z.{decimals}f}"
-    if not ends:
-        return text
-    return f"{text} [{', '.join(f'{end:z.{decimals}f}' for end in ends)}]"
+    value, *shown = _signed(found.value, *ends)
+    return f"{value} [{', '.join(shown)}]" if shown else value
+
+
+def within(found: Sequence[Estimate]) -> str:
+    """Where the intervals of differences lie, all of which have one; decimals as `difference`."""
+    low = min(each.low for each in found if each.low is not None)
+    high = max(each.high for each in found if each.high is not None)
+    return f"within [{', '.join(_signed(low, high))}]"
+
+
+def _signed(*numbers: float) -> list[str]:
+    decimals = 2 if max(map(abs, numbers)) >= 0.1 else 3
+    return [f"{number:z.{decimals}f}" for number in numbers]
 
 
 def listed(values: Mapping[str, str]) -> str:
