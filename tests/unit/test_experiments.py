@@ -176,9 +176,13 @@ def test_names_that_are_not_told_apart_share_the_span_of_their_intervals() -> No
     paragraph, _ = experiments.findings({"P": {"win_rate": by_name}}, [*by_name])
     half = scipy.stats.t.ppf(0.975, 4) * np.sqrt(2 * 0.01 / 3)
     assert paragraph.endswith(
-        "Win rate: not told apart for ``b`` and ``c``, "
+        "Win rate: not told apart for ``b`` 0.10, ``c`` -0.10, "
         f"within [{-0.1 - half:.2f}, {0.1 + half:.2f}]."
     )
+    # Runs without any spread have no interval, and tell nothing of what others would be.
+    equal = {"a": np.full((3, 1), 0.25), "b": np.full((3, 1), 0.75)}
+    paragraph, _ = experiments.findings({"P": {"win_rate": equal}}, [*equal])
+    assert paragraph.endswith("Win rate: higher for ``b`` 0.50.")
 
 
 def test_findings_compare_what_is_gained_on_problems() -> None:

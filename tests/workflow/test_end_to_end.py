@@ -333,12 +333,13 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
     page = (copied_study / "docs/RESULTS.md").read_text()
     assert "## Study tiny" in page and "fewer than 3 seeds" in page
     assert "Trainings of 4,500 env steps, the 1,500 of stage collect included" in page
-    left = page.split("## Not run")[1]
+    left = page.split("## Not run")[1].split("\n## ")[0]
     assert "- experiment `labels`, 0 of 15 runs: How do labels" in left
     assert "- preset `claims`, 0 of 160 runs" in left and "preset `tiny`" not in left
-    shown = re.findall(r"!\[.*?\]\((.*?)\)", page)
-    assert len(shown) == len(FIGURES) and all((copied_study / "docs" / f).is_file() for f in shown)
     kept = copied_study / "docs/results/tiny"
+    assert "[results/tiny/FIGURES.md](results/tiny/FIGURES.md)" in page
+    shown = re.findall(r"!\[.*?\]\((.*?)\)", (kept / "FIGURES.md").read_text())
+    assert len(shown) == len(FIGURES) and all((kept / file).is_file() for file in shown)
     for file in ("train/trama/seed_0/history", "evaluate/qmix/seed_0/episodes"):
         own = Path(f"SurComb3/{file}.parquet")
         assert (kept / own).read_bytes() == (copied_study / "results/tiny" / own).read_bytes()

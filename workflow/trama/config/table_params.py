@@ -46,6 +46,7 @@ class TableParams(ReportParams):
         baselines: the variant over which each variant with classes has a gain.
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
+        controls: further ones, of the reference's mixer, that go on from stage collect as it does.
         initialisations: how the clusterings of each variant that has some begin, as the key
             train.clustering.initialisation has it.
         reference: the variant that the others are compared with.
@@ -63,6 +64,7 @@ class TableParams(ReportParams):
     baselines: dict[Name, Name] = Field(default={})
     with_predictor: Names = ()
     without_classes: Names = ()
+    controls: Names = ()
     initialisations: dict[Name, str] = Field(default={})
     reference: Name | None = None
     changes: dict[Name, list[str]] = Field(default={})
@@ -170,15 +172,21 @@ def claims_params(config: Config) -> Params:
     """Params of the table of the paper's claims."""
     names, with_predictor = config.study.variants, with_classes(config)
     upstream = of_study(config, train=with_predictor, evaluate=names)
+    without = [name for name in names if name not in with_predictor]
+    reference = config.reference
+    assert reference is not None  # the study has variants with classes
+    # The paper has no controls that go on from stage collect.
+    collected = [name for name in without if config.learns_from_collected(name)]
     more = {
         **_bootstrap(config),
         "task_sets": list(config.evaluate.task_sets),
-        "reference": config.reference,
-        # Without controls that go on from stage collect: the paper has none.
-        "without_classes": [
+        "reference": reference,
+        "without_classes": [name for name in without if name not in collected],
+        "controls": [
             name
-            for name in names
-            if name not in with_predictor and not config.learns_from_collected(name)
+            for name in collected
+            if config.variants[name].mixer == config.variants[reference].mixer
+            and config.start_of(name) == config.start_of(reference)
         ],
         **_initialisations(config),
     }

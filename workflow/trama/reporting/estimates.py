@@ -9,7 +9,8 @@ scores on all tasks: one training plays all of them, and what made it a good one
 
 A bootstrap of few seeds is too narrow, so its percentiles are those of the expanded interval
 (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3): as far out as
-Student's t lies beyond the normal. Of three seeds it reaches from the worst to the best resample.
+Student's t lies beyond the normal. Of three seeds it reaches from the worst to the best resample,
+and no further: `COVERAGE`.
 Equal scores and seeds give equal bytes.
 
 All functions raise `ValueError` for arrays of another form.
@@ -23,6 +24,10 @@ import scipy.stats
 
 MIN_SEEDS = 3
 """With fewer seeds an interval would say nothing: it is None."""
+
+COVERAGE = {3: (75, 90), 4: (88, 95)}
+"""By number of seeds, how many of a hundred 95 % intervals hold what they are to hold: those of a
+value, and those of a difference. Measured on normal scores; of more seeds they are near 95."""
 
 Statistic = Callable[[np.ndarray], Any]
 """From scores [..., seeds, tasks] to values [...]."""

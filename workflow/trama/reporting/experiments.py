@@ -272,7 +272,7 @@ def _told(gaps: Mapping[str, Estimate]) -> str:
     groups = []
     for side, of in _sides(gaps).items():
         if side == _UNTOLD and len(of) > 1:
-            groups.append(f"{side} for {words.literals([*of])}, {words.within([*of.values()])}")
+            groups.append(f"{side} for {words.differences(of)}")
         elif of:
             each = {name: words.difference(gap) for name, gap in of.items()}
             groups.append(f"{side} for {words.listed(each)}")

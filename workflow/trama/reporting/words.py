@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from trama.reporting.estimates import MIN_SEEDS, Estimate
+from trama.reporting.estimates import COVERAGE, MIN_SEEDS, Estimate
 
 MISSING = "n/a"
 """What stands where there is no number."""
@@ -29,17 +29,20 @@ def estimate(found: Estimate, of_seeds: Sequence[float] | np.ndarray) -> str:
 
 
 def difference(found: Estimate) -> str:
-    """A difference with its interval, with a third decimal where it is small."""
+    """A difference with its interval, if that has a width; three decimals where it is small."""
     ends = [end for end in found[1:3] if end is not None]
     value, *shown = _signed(found.value, *ends)
-    return f"{value} [{', '.join(shown)}]" if shown else value
+    # Runs that are all equal tell nothing of what others would be.
+    return value if len(set(ends)) < 2 else f"{value} [{', '.join(shown)}]"
 
 
-def within(found: Sequence[Estimate]) -> str:
-    """Where the intervals of differences lie, all of which have one; decimals as `difference`."""
-    low = min(each.low for each in found if each.low is not None)
-    high = max(each.high for each in found if each.high is not None)
-    return f"within [{', '.join(_signed(low, high))}]"
+def differences(found: Mapping[str, Estimate]) -> str:
+    """Several by name, all with intervals, of which the span is told; decimals as `difference`."""
+    low = min(each.low for each in found.values() if each.low is not None)
+    high = max(each.high for each in found.values() if each.high is not None)
+    shown = _signed(low, high, *(each.value for each in found.values()))
+    values = dict(zip(found, shown[2:], strict=True))
+    return f"{listed(values)}, within [{', '.join(shown[:2])}]"
 
 
 def _signed(*numbers: float) -> list[str]:
@@ -84,7 +87,18 @@ def intervals(n_seeds: int, *, of_seeds: bool = True) -> str:
         return f"{counted(n_seeds, 'seed')}: too few for intervals{each}."
     return (
         f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds (2,000 "
-        "resamples, percentiles)."
+        f"resamples, percentiles){few_seeds(n_seeds)}."
+    )
+
+
+def few_seeds(n_seeds: int) -> str:
+    """What has to be said of the bootstrap intervals of so few seeds."""
+    if n_seeds not in COVERAGE:
+        return ""
+    alone, of_differences = COVERAGE[n_seeds]
+    return (
+        f", too narrow for so few: some {alone} % of such intervals hold what more seeds would "
+        f"give, and {of_differences} % of those of differences"
     )
 
 

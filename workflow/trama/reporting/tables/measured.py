@@ -15,7 +15,7 @@ from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics
 from trama.reporting.estimates import STATISTICS, Estimate, Statistic
 from trama.reporting.tables.table import Bold
-from trama.reporting.words import MISSING
+from trama.reporting.words import MISSING, few_seeds
 
 METRICS = {"win_rate": "Win rate", "return": "Return"}
 """Metrics of test episodes, and what tables call them."""
@@ -158,7 +158,7 @@ def interval_words(n_seeds: int, *, bold: bool = False) -> str:
             f"In brackets: the lowest and the highest seed; {n_seeds} seeds are too few for "
             "intervals."
         )
-    words = f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds."
+    words = f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds{few_seeds(n_seeds)}."
     if bold:
         words += (
             " Bold: the best variant, where the 95 % interval of its difference to each other one "

@@ -1,0 +1,102 @@
+"""docs/RESULTS.md: what it says of recorded studies, found in their files alone."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from made_up_study import study_config
+
+COMMANDS = Path(__file__).parents[2] / "workflow/commands"
+VERDICTS = """\
+claim,metric,verdict,verdict_of_claim
+gain,win_rate_difference,reproduced,partly
+gain,return_difference,not told apart,partly
+labels,label_consistency,reproduced,reproduced
+"""
+
+
+@pytest.fixture
+def results_page(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, which the command imports from its own folder."""
+    monkeypatch.syspath_prepend(COMMANDS)
+    monkeypatch.chdir(COMMANDS.parents[1])
+    import results_page
+
+    return results_page
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A study of the claims on one problem with two seeds and one experiment."""
+    study = tmp_path / "results/kept"
+    config = study_config().model_dump(mode="json")
+    config["collect"]["learning_rate"] = 1e-3
+    config["train"]["no_longer_a_key"] = {"inner": 5}
+    run = {"started": "2026-01-02T03", "code": {"version": "1", "commit": "f" * 40}}
+    _write(study / "provenance/0.json", json.dumps({**run, "config": {}}))
+    _write(study / "provenance/1.json", json.dumps({**run, "config": config}))
+    for seed in range(2):
+        _write(study / f"SurComb3/train/trama/seed_{seed}/history.parquet")
+        _write(study / f"SurComb3/representation/vqvae/seed_{seed}/cluster_metrics.parquet")
+        _write(study / f"SurComb3/representation/vqvae_chosen/seed_{seed}/cluster_metrics.parquet")
+    _write(study / "tables/SurComb3_results.csv")
+    _write(study / "tables/study_claims.csv", VERDICTS)
+    _write(study / "tables/study_claims.md", "<!-- from -->\nStudy claims: the claims.\n\n| a |\n")
+    _write(study / "tables/experiment_own.md", "Experiment own.\n\n| b |\n")
+    _write(study / "tables/experiment_own.caption.rst", "Which of ``a``\nand b?\n\nMore.")
+    for name in ("experiment_own", "other"):
+        _write(study / f"figures/{name}.png")
+        _write(study / f"figures/{name}.caption.rst", f"What ``{name}`` shows.")
+    return tmp_path / "results"
+
+
+def _write(path: Path, text: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
+    results_page: SimpleNamespace, recorded: Path
+) -> None:
+    page = "\n".join(results_page.page(recorded))
+    short, left, study = page.split("\n## ")[1:]
+    assert "| Study | Problems | Seeds | Env steps | gain | labels |" in short
+    steps = f"{study_config().train.env_steps:,}"
+    assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
+    assert "| own | Which of `a` and b? | [kept](#study-kept) |" in short
+    assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
+    # A study is called as its folder is, whatever its configuration said.
+    assert "### Study kept: the claims\n" in study and "<!--" not in study
+    shown = study.count("![experiment own](results/kept/figures/experiment_own.png)")
+    assert shown == 1 and "![other]" not in study
+    assert "All 2 figures, with their captions: [results/kept/FIGURES.md](" in study
+
+
+def test_a_study_says_how_its_settings_differ_from_those_of_now(
+    results_page: SimpleNamespace, recorded: Path
+) -> None:
+    said = results_page.how_it_ran(recorded / "kept")
+    assert "code fffffff" in said and "Last run on 2026-01-02" in said
+    now = study_config().collect.learning_rate
+    assert said.endswith(
+        "Where it differs from preset `laptop` as it is now: "
+        f"`collect.learning_rate` 0.001 (now {now}), "
+        "`train.no_longer_a_key.inner` 5 (now absent).\n"
+    )
+    assert "Number of classes (K): `vqvae` 3, `vqvae_chosen` from the data." in said
+    assert said.startswith("Trainings of ")
+    for seed in range(2):
+        (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
+    assert results_page.how_it_ran(recorded / "kept").startswith("No trainings; trajectories of ")
+
+
+def test_the_page_of_figures_has_each_with_its_caption(
+    results_page: SimpleNamespace, recorded: Path
+) -> None:
+    page = "\n".join(results_page.figures_page(recorded / "kept"))
+    for name in ("experiment own", "other"):
+        file = name.replace(" ", "_")
+        assert f"![{name}](figures/{file}.png)\n\nWhat `{file}` shows." in page

@@ -1,0 +1,254 @@
+"""docs/RESULTS.md, and each study's docs/results/<study>/FIGURES.md, from what is recorded."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from command import ROOT, read_config
+from trama.config.experiments import Experiment
+from trama.config.model import Config, Study
+from trama.reporting.estimates import MIN_SEEDS
+
+ON_PAGE = ("study_claims", "study_ablations", "experiment_*")
+"""Tables that stand on the page, where a study has them."""
+
+FIGURES = "FIGURES.md"
+
+INTRODUCTION = """\
+# Results
+
+`make record` writes this page from finished studies. Nothing on it is written by hand.
+`docs/results/<study>` has all figures and tables of a study, the rows they were made from, and its
+configuration as it ran (`provenance`). What differs from the paper, and why, stands in
+[method.md](method.md): above all the game, which is SMAX and not StarCraft II, and the env steps.
+"""
+
+_SECTIONS = ("env", "collect", "pretrain", "cluster", "predict", "train", "evaluate")
+"""Sections of the configuration that decide on what is measured."""
+
+Row = Sequence[str]
+
+
+def page(recorded: Path) -> Iterator[str]:
+    """Paragraphs of the page on all studies that are recorded.
+
+    Args:
+        recorded: folder of the studies.
+    """
+    studies = sorted(folder for folder in recorded.iterdir() if folder.is_dir())
+    yield INTRODUCTION
+    yield from in_short(studies)
+    yield from not_run(recorded, read_config())
+    for study in studies:
+        yield f"## Study {study.name}\n"
+        yield how_it_ran(study)
+        for table in tables_of(study):
+            title, rest = without_origin(table.read_text(encoding="utf-8")).split("\n", 1)
+            title = re.sub(r"^Study \w+:", f"Study {study.name}:", title)  # as the folder is called
+            yield f"### {title.rstrip('.')}"
+            yield as_markdown(rest)
+            figure = study / "figures" / f"{table.stem}.png"
+            if figure.is_file():  # its numbers are those of the table
+                yield picture(figure, recorded.parent)
+        if figures := figures_of(study):
+            path = study.relative_to(recorded.parent) / FIGURES
+            yield f"All {len(figures)} figures, with their captions: [{path}]({path}).\n"
+
+
+def figures_page(study: Path) -> Iterator[str]:
+    """Paragraphs of the page of a study's figures."""
+    yield f"# Figures of study {study.name}\n"
+    for figure in figures_of(study):
+        yield picture(figure, study)
+        yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+
+
+def tables_of(study: Path) -> list[Path]:
+    """Tables of a study that stand on the page, in their order there."""
+    return [file for name in ON_PAGE for file in sorted(study.glob(f"tables/{name}.md"))]
+
+
+def figures_of(study: Path) -> list[Path]:
+    """All figures of a study."""
+    return sorted((study / "figures").glob("*.png"))
+
+
+def in_short(studies: Sequence[Path]) -> Iterator[str]:
+    """The verdicts of all studies, and which question was asked in which."""
+    yield "## In short\n"
+    verdicts = {study: verdicts_of(study) for study in studies}
+    claims = list(dict.fromkeys(claim for of_study in verdicts.values() for claim in of_study))
+    if claims:
+        yield (
+            "Which of the paper's claims about TRAMA a study reproduced; what each of them says "
+            "stands below, with its numbers.\n"
+        )
+        rows = [
+            [linked(study), *scale(study), *(verdicts[study].get(claim, "") for claim in claims)]
+            for study in studies
+            if verdicts[study]
+        ]
+        yield markdown_table(["Study", "Problems", "Seeds", "Env steps", *claims], rows)
+    asked = [
+        [table.stem.removeprefix("experiment_"), question_of(table), linked(study)]
+        for study in studies
+        for table in tables_of(study)
+        if table.stem.startswith("experiment_")
+    ]
+    if asked:
+        yield "What experiments ask, and which study has the answer:\n"
+        yield markdown_table(["Experiment", "Question", "Study"], asked)
+
+
+def verdicts_of(study: Path) -> dict[str, str]:
+    """The verdict on each claim that a study measured something of."""
+    path = study / "tables/study_claims.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["claim"]: row["verdict_of_claim"] for row in csv.DictReader(file)}
+
+
+def scale(study: Path) -> Row:
+    """Problems, seeds and env steps of what a study's claims were measured on."""
+    problems = [
+        file.stem.removesuffix("_results") for file in sorted(study.glob("tables/*_results.csv"))
+    ]
+    seeds = {
+        file.parent.name
+        for problem in problems
+        for file in study.glob(f"{problem}/train/*/seed_*/history.parquet")
+    }
+    return [
+        ", ".join(problems),
+        str(len(seeds)),
+        f"{run_of(study)['config']['train']['env_steps']:,}",
+    ]
+
+
+def question_of(table: Path) -> str:
+    """What an experiment asks: the first paragraph of its caption."""
+    caption = table.with_suffix(".caption.rst").read_text(encoding="utf-8")
+    return " ".join(as_markdown(caption).split("\n\n")[0].split())
+
+
+def run_of(study: Path) -> Mapping[str, Any]:
+    """What was recorded of the last run of a study: its code and its configuration."""
+    last = max((study / "provenance").glob("*.json"))
+    run: Mapping[str, Any] = json.loads(last.read_text(encoding="utf-8"))
+    return run
+
+
+def how_it_ran(study: Path) -> str:
+    """The scale of a recorded study, the code of its last run, and what differs from its preset."""
+    run = run_of(study)
+    code, config = run["code"], run["config"]
+    version = code["version"] if code["commit"] is None else code["commit"][:7]
+    collected = f"{config['collect']['env_steps']:,}"
+    sentences = [f"No trainings; trajectories of {collected} env steps of stage collect."]
+    if list(study.glob("*/train/*/seed_*/history.parquet")):
+        sentences = [
+            f"Trainings of {config['train']['env_steps']:,} env steps, the {collected} of stage "
+            "collect included where they learn from its trajectories; "
+            f"{config['evaluate']['episodes']} greedy episodes of each policy on each task."
+        ]
+    names = {folder.name for folder in study.glob("*/representation/*")}
+    defined = {n: each for n, each in sorted(config["representations"].items()) if n in names}
+    if defined:
+        numbers = (
+            f"`{name}` {'from the data' if each['class_number'] else each['n_classes']}"
+            for name, each in defined.items()
+        )
+        sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
+    sentences.append(f"Last run on {run['started'][:10]}, code {version}.")
+    now = read_config(config["preset"]).model_dump(mode="json")
+    if changed := list(departures(config, now)):
+        sentences.append(
+            f"Where it differs from preset `{config['preset']}` as it is now: {', '.join(changed)}."
+        )
+    return " ".join(sentences) + "\n"
+
+
+def departures(ran: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Keys of the configuration that decide on what is measured, and their values then and now."""
+    then, today = (
+        dict(entries({name: config[name] for name in _SECTIONS})) for config in (ran, now)
+    )
+    for key in sorted({*then, *today}):
+        old, new = (str(each.get(key, "absent")) for each in (then, today))
+        if old != new:
+            yield f"`{key}` {old} (now {new})"
+
+
+def entries(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a mapping of mappings, each with its dotted key."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from entries(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def not_run(recorded: Path, config: Config) -> Iterator[str]:
+    """A paragraph on what is defined and not recorded, or not all of its runs."""
+    missing = []
+    for preset in sorted(file.stem for file in (ROOT / "config/presets").glob("*.yaml")):
+        study = read_config(preset).study
+        runs = list(files_of_runs(study))
+        found = sum((recorded / study.name / run).is_file() for run in runs)
+        if found < len(runs) and len(study.seeds) >= MIN_SEEDS:  # others support no finding
+            missing.append(f"- preset `{preset}`, {found} of {len(runs)} runs")
+    for name in config.playable_experiments:
+        experiment = config.experiments[name]
+        runs = list(files_of_runs(experiment))
+        tables = recorded.glob(f"*/tables/experiment_{name}.md")
+        studies = [table.parents[1] for table in tables]
+        found = max((sum((each / run).is_file() for run in runs) for each in studies), default=0)
+        if found < len(runs):
+            missing.append(
+                f"- experiment `{name}`, {found} of {len(runs)} runs: {experiment.question}"
+            )
+    if missing:
+        yield "## Not run\n"
+        yield "What is defined, and what this page has of it:\n"
+        yield "\n".join(missing) + "\n"
+
+
+def files_of_runs(compared: Study | Experiment) -> Iterator[str]:
+    """A file of each of the runs that are compared, below the folder of the study."""
+    representations = compared.representations if isinstance(compared, Experiment) else ()
+    for problem in compared.problems:
+        for seed in compared.seeds:
+            for variant in compared.variants:
+                yield f"{problem}/train/{variant}/seed_{seed}/history.parquet"
+            for name in representations:
+                yield f"{problem}/representation/{name}/seed_{seed}/cluster_metrics.parquet"
+
+
+def linked(study: Path) -> str:
+    """The name of a study as a link to its section."""
+    return f"[{study.name}](#study-{study.name})"
+
+
+def markdown_table(header: Row, rows: Sequence[Row]) -> str:
+    """A table in Markdown."""
+    lines = [header, [":--"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def picture(figure: Path, page: Path) -> str:
+    """A figure in Markdown, with a link from the folder of a page."""
+    return f"![{figure.stem.replace('_', ' ')}]({figure.relative_to(page)})\n"
+
+
+def without_origin(table: str) -> str:
+    """A table in Markdown without the comment that says what it was made from."""
+    return re.sub(r"<!--.*?-->\n?", "", table, flags=re.DOTALL)
+
+
+def as_markdown(caption: str) -> str:
+    """A caption of plain reStructuredText, whose names are ``literal``, as Markdown."""
+    return caption.replace("``", "`")
