@@ -154,7 +154,7 @@ def test_captions_explain_what_is_measured_alone() -> None:
 
 def test_findings_tell_apart_what_the_intervals_do() -> None:
     noise = np.linspace(0, 0.02, 4)[:, None]
-    by_name = {"a": noise + 0.5, "b": noise + 0.7, "c": noise + 0.501}
+    by_name = {"a": noise + 0.5, "b": noise[::-1] + 0.7, "c": noise[[1, 3, 0, 2]] + 0.501}
     names = ["a", "b", "c"]
     paragraph, note = experiments.findings({"P": {"win_rate": by_name}}, names)
     higher, apart = paragraph.split("; ")
@@ -173,10 +173,10 @@ def test_findings_tell_apart_what_the_intervals_do() -> None:
 def test_names_that_are_not_told_apart_share_the_span_of_their_intervals() -> None:
     noise = np.array([-0.1, 0.0, 0.1])[:, None]
     by_name = {"a": noise + 0.5, "b": noise + 0.6, "c": noise + 0.4}
-    paragraph, _ = experiments.findings({"P": {"win_rate": by_name}}, [*by_name])
+    paragraph, _ = experiments.findings({"P": {"silhouette": by_name}}, [*by_name])
     half = scipy.stats.t.ppf(0.975, 4) * np.sqrt(2 * 0.01 / 3)
     assert paragraph.endswith(
-        "Win rate: not told apart for ``b`` 0.10, ``c`` -0.10, "
+        "Silhouette: not told apart for ``b`` 0.10, ``c`` -0.10, "
         f"within [{-0.1 - half:.2f}, {0.1 + half:.2f}]."
     )
     # Runs without any spread have no interval, and tell nothing of what others would be.
@@ -210,14 +210,39 @@ def test_a_contrast_of_four_sets_has_welchs_interval() -> None:
     assert found[:3] == pytest.approx((0.5, 0.5 - half, 0.5 + half))
 
 
-def test_runs_that_do_not_differ_are_seldom_told_apart() -> None:
-    """Neither are those whose tasks go together, as the tasks of a run do."""
+def test_two_names_in_blocks_have_the_interval_of_paired_runs() -> None:
+    rng = np.random.default_rng(2)
+    own, other = rng.normal(size=(2, 4, 3))
+    found = experiments._in_blocks({"own": own}, other)["own"]
+    paired = scipy.stats.ttest_rel(own.mean(1), other.mean(1)).confidence_interval(0.95)
+    assert found[1:3] == pytest.approx((paired.low, paired.high))
+
+
+def test_what_seeds_have_in_common_tells_no_names_apart_and_hides_no_difference() -> None:
+    of_seeds = np.array([0.3, 0.5, 0.7])[:, None]
+    small = np.array([[0.01, -0.01, 0.0], [-0.01, 0.0, 0.01], [0.0, 0.01, -0.01]])
+    by_name = {
+        name: of_seeds + more + own[:, None]
+        for name, more, own in zip("abc", (0.0, 0.1, 0.0), small, strict=True)
+    }
+    paragraph, _ = experiments.findings({"P": {"win_rate": by_name, "ari": by_name}}, [*by_name])
+    of_wins, of_ari = paragraph.split("ARI: ")
+    assert "higher for ``b`` 0.10 [" in of_wins and "not told apart for ``c``" in of_wins
+    assert of_ari.startswith("not told apart for ``b`` 0.10, ``c`` 0.00, within [")
+
+
+@pytest.mark.parametrize("names", ["ab", "abcde"])
+@pytest.mark.parametrize("of_seed", [0.0, 3.0])
+def test_runs_that_do_not_differ_are_seldom_told_apart(names: str, of_seed: float) -> None:
+    """Neither are those whose tasks go together, as the tasks of a run do, nor whose seeds do."""
     rng = np.random.default_rng(0)
     told = 0
     for _ in range(200):
-        of_runs = rng.normal(size=(2, 3, 1)) + 0.5 * rng.normal(size=(2, 3, 10))
-        scores = {"P": {"win_rate": dict(zip("ab", of_runs, strict=True))}}
-        told += "not told apart" not in experiments.findings(scores, ["a", "b"])[0]
+        of_runs = of_seed * rng.normal(size=(3, 1)) + rng.normal(size=(len(names), 3, 1))
+        scores = of_runs + 0.5 * rng.normal(size=(len(names), 3, 10))
+        by_name = dict(zip(names, scores, strict=True))
+        paragraph = experiments.findings({"P": {"win_rate": by_name}}, [*names])[0]
+        told += "``b``" not in paragraph.split("not told apart")[-1] or "apart" not in paragraph
     assert told <= 20
 
 
