@@ -110,6 +110,23 @@ def test_interval_of_few_runs_of_many_tasks_covers_the_truth(n_seeds: int) -> No
     assert covered / 300 >= 0.87
 
 
+@pytest.mark.parametrize("n_seeds", [3, 4])
+def test_intervals_of_few_runs_cover_as_little_as_captions_say(n_seeds: int) -> None:
+    rng = np.random.default_rng(17)
+    covered = np.zeros(2)
+    for seed in range(300):
+        x, y = rng.normal(size=(2, n_seeds, 1)) + 0.3 * rng.normal(size=(2, n_seeds, 6))
+        found = (
+            estimates.estimate(x, estimates.iqm, seed, resamples=500),
+            estimates.difference(x, y, estimates.iqm, seed, resamples=500),
+        )
+        for number, each in enumerate(found):
+            assert each.low is not None and each.high is not None
+            covered[number] += each.low <= 0 <= each.high
+    # Three standard errors at 75 %.
+    assert covered / 3 == pytest.approx(estimates.COVERAGE[n_seeds], abs=7.5)
+
+
 def test_tasks_are_kept() -> None:
     # Runs agree on each task, and the tasks differ: other seeds would give the same again.
     scores = np.repeat([[0.1, 0.5, 0.9]], 5, axis=0)

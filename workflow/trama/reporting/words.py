@@ -91,14 +91,18 @@ def intervals(n_seeds: int, *, of_seeds: bool = True) -> str:
     )
 
 
-def few_seeds(n_seeds: int) -> str:
-    """What has to be said of the bootstrap intervals of so few seeds."""
+def few_seeds(n_seeds: int, *, differences: bool = False) -> str:
+    """What has to be said of the bootstrap intervals of so few seeds.
+
+    `differences`: where some of them are of differences.
+    """
     if n_seeds not in COVERAGE:
         return ""
     alone, of_differences = COVERAGE[n_seeds]
+    more = f", and {of_differences} % of those of differences" if differences else ""
     return (
         f", too narrow for so few: some {alone} % of such intervals hold what more seeds would "
-        f"give, and {of_differences} % of those of differences"
+        f"give{more}"
     )
 
 

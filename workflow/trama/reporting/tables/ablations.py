@@ -69,7 +69,7 @@ def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:
             "tasks; its difference (Δ) to that of "
             f"``{reference}``, and that of the return; and the probability that a run of the "
             f"variant wins more than one of ``{reference}`` on a task (0.5: none is better). "
-            f"{interval_words(len(params.seeds))}"
+            f"{interval_words(len(params.seeds), differences=True)}"
         ],
         header=[
             "Variant",

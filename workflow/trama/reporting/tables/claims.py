@@ -113,7 +113,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             "where its whole 95 % interval does as the paper says: it lies above the lowest end of "
             "the paper's range, or, for a difference, above zero; where the interval has both in "
             "it, the row is not told apart. "
-            f"{interval_words(len(params.seeds))}",
+            f"{interval_words(len(params.seeds), differences=True)}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
         align="lwlrl",

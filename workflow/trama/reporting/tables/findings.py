@@ -109,7 +109,7 @@ def _introduction(params: TableParams, study: str) -> list[str]:
             f"Study ``{study}``: variants {names}; {words.counted(len(params.seeds), 'seed')} "
             f"({seeds}). Win rates are of greedy episodes of the {params.tables.policy} policies, "
             "as interquartile means (IQM) over seeds and tasks; other values are means over seeds. "
-            f"{interval_words(len(params.seeds))}"
+            f"{interval_words(len(params.seeds), differences=True)}"
         ),
         _paragraph(
             f"Difference: the win rate of a variant minus that of the reference, "

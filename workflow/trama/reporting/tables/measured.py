@@ -149,8 +149,11 @@ def tidy(rows: Sequence[Mapping[str, Any]], **same: Any) -> pd.DataFrame:
     return frame
 
 
-def interval_words(n_seeds: int, *, bold: bool = False) -> str:
-    """Say what the brackets of `Measured.cell` are, and what is in bold."""
+def interval_words(n_seeds: int, *, bold: bool = False, differences: bool = False) -> str:
+    """Say what brackets are, and what is in bold.
+
+    `differences`: where some brackets are those of `Measured.gain`.
+    """
     if n_seeds == 1:
         return "There is one seed, so there are no intervals."
     if n_seeds < estimates.MIN_SEEDS:
@@ -158,7 +161,8 @@ def interval_words(n_seeds: int, *, bold: bool = False) -> str:
             f"In brackets: the lowest and the highest seed; {n_seeds} seeds are too few for "
             "intervals."
         )
-    words = f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds{few_seeds(n_seeds)}."
+    few = few_seeds(n_seeds, differences=differences or bold)
+    words = f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds{few}."
     if bold:
         words += (
             " Bold: the best variant, where the 95 % interval of its difference to each other one "

@@ -95,8 +95,8 @@ def numbers(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"The headline numbers of the study ({params.tables.policy} policies) as macros: with "
             r"``\input`` of ``numbers.tex`` a text cites them by name. Win rates and returns are "
             "interquartile means (IQM) over seeds and tasks, means where the name says so; others "
-            f"are means over seeds. {interval_words(len(params.seeds))} Their ends have macros of "
-            "their own."
+            f"are means over seeds. {interval_words(len(params.seeds), differences=True)} Their "
+            "ends have macros of their own."
         ],
         header=["Macro", "Value", "What it is"],
         align="lrw",
