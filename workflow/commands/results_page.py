@@ -10,6 +10,7 @@ from typing import Any
 from command import ROOT, read_config
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
+from trama.config.trees import leaves
 from trama.reporting.estimates import MIN_SEEDS
 
 ON_PAGE = ("study_claims", "study_ablations", "experiment_*")
@@ -175,21 +176,12 @@ def how_it_ran(study: Path) -> str:
 def departures(ran: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Keys of the configuration that decide on what is measured, and their values then and now."""
     then, today = (
-        dict(entries({name: config[name] for name in _SECTIONS})) for config in (ran, now)
+        dict(leaves({name: config[name] for name in _SECTIONS})) for config in (ran, now)
     )
     for key in sorted({*then, *today}):
         old, new = (str(each.get(key, "absent")) for each in (then, today))
         if old != new:
             yield f"`{key}` {old} (now {new})"
-
-
-def entries(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a mapping of mappings, each with its dotted key."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from entries(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
 
 
 def not_run(recorded: Path, config: Config) -> Iterator[str]:

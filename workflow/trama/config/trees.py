@@ -1,6 +1,6 @@
 """Nested mappings and lists as YAML gives them: key paths, looking up, merging."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
@@ -50,3 +50,12 @@ def value_at(tree: Any, path: Iterable[str | int]) -> Any:
     for key in path:
         tree = tree[key]
     return tree
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a mapping of mappings that are no mapping themselves, by dotted key."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

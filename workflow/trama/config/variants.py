@@ -1,6 +1,5 @@
 """What the study's variants are made of, for tables: hyperparameters, and what they change."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,6 +23,7 @@ from trama.config.params import (
     pretrain_params,
     train_params,
 )
+from trama.config.trees import leaves
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "env": Env,
@@ -125,7 +125,7 @@ def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
     return {
         (section, key): value
         for section, keys in sections.items()
-        for key, value in _leaves(keys or {})
+        for key, value in leaves(keys or {})
     }
 
 
@@ -133,7 +133,7 @@ def _used_env(config: Config) -> Params:
     """Values of keys of section env; in words, with their problems, where these differ."""
     seed = config.study.seeds[0]
     by_problem = {
-        name: dict(_leaves(collect_params(config, name, seed)["env"]))
+        name: dict(leaves(collect_params(config, name, seed)["env"]))
         for name in config.study.problems
     }
     found: Params = {}
@@ -146,14 +146,6 @@ def _used_env(config: Config) -> Params:
         on_all = list(by_problem) in problems.values()
         found[key] = next(iter(problems)) if on_all else "; ".join(words)
     return found
-
-
-def _leaves(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in keys.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _words(value: Any) -> str:
