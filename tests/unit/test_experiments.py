@@ -225,10 +225,15 @@ def test_what_seeds_have_in_common_tells_no_names_apart_and_hides_no_difference(
         name: of_seeds + more + own[:, None]
         for name, more, own in zip("abc", (0.0, 0.1, 0.0), small, strict=True)
     }
-    paragraph, _ = experiments.findings({"P": {"win_rate": by_name, "ari": by_name}}, [*by_name])
+    scores = {"P": {"win_rate": by_name, "ari": by_name}}
+    paragraph, _ = experiments.findings(scores, [*by_name], start_alike=[*by_name])
     of_wins, of_ari = paragraph.split("ARI: ")
     assert "higher for ``b`` 0.10 [" in of_wins and "not told apart for ``c``" in of_wins
     assert of_ari.startswith("not told apart for ``b`` 0.10, ``c`` 0.00, within [")
+    # Where the runs of a seed have nothing in common, or too few names have.
+    for alike in ((), "ab", "bc"):
+        paragraph, _ = experiments.findings(scores, [*by_name], start_alike=[*alike])
+        assert "Win rate: not told apart for ``b`` 0.10, ``c`` 0.00" in paragraph
 
 
 @pytest.mark.parametrize("names", ["ab", "abcde"])
@@ -241,7 +246,7 @@ def test_runs_that_do_not_differ_are_seldom_told_apart(names: str, of_seed: floa
         of_runs = of_seed * rng.normal(size=(3, 1)) + rng.normal(size=(len(names), 3, 1))
         scores = of_runs + 0.5 * rng.normal(size=(len(names), 3, 10))
         by_name = dict(zip(names, scores, strict=True))
-        paragraph = experiments.findings({"P": {"win_rate": by_name}}, [*names])[0]
+        paragraph = experiments.findings({"P": {"win_rate": by_name}}, [*names], [*names])[0]
         told += "``b``" not in paragraph.split("not told apart")[-1] or "apart" not in paragraph
     assert told <= 20
 

@@ -11,10 +11,10 @@ from made_up_study import study_config
 
 COMMANDS = Path(__file__).parents[2] / "workflow/commands"
 VERDICTS = """\
-claim,metric,verdict,verdict_of_claim
-gain,win_rate_difference,reproduced,partly
-gain,return_difference,not told apart,partly
-labels,label_consistency,reproduced,reproduced
+claim,metric,verdict,n_seeds
+gain,win_rate_difference,reproduced,2
+gain,return_difference,not told apart,2
+labels,label_consistency,reproduced,2
 """
 
 
@@ -35,6 +35,8 @@ def recorded(tmp_path: Path) -> Path:
     config = study_config().model_dump(mode="json")
     config["collect"]["learning_rate"] = 1e-3
     config["train"]["no_longer_a_key"] = {"inner": 5}
+    config["representations"]["vqvae"]["n_codes"] = 7
+    config["representations"]["mean_state"]["n_classes"] = 7  # of which no run is recorded
     run = {"started": "2026-01-02T03", "code": {"version": "1", "commit": "f" * 40}}
     _write(study / "provenance/0.json", json.dumps({**run, "config": {}}))
     _write(study / "provenance/1.json", json.dumps({**run, "config": config}))
@@ -66,7 +68,7 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "| Study | Problems | Seeds | Env steps | gain | labels |" in short
     steps = f"{study_config().train.env_steps:,}"
     assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
-    assert "| own | Which of `a` and b? | [kept](#study-kept) |" in short
+    assert f"| own | Which of `a` and b? | [kept](#study-kept) | {steps} |" in short
     assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
     # A study is called as its folder is, whatever its configuration said.
     assert "### Study kept: the claims\n" in study and "<!--" not in study
@@ -84,13 +86,15 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
     assert said.endswith(
         "Where it differs from preset `laptop` as it is now: "
         f"`collect.learning_rate` 0.001 (now {now}), "
+        "`representations.vqvae.n_codes` 7 (now 256), "
         "`train.no_longer_a_key.inner` 5 (now absent).\n"
     )
     assert "Number of classes (K): `vqvae` 3, `vqvae_chosen` from the data." in said
     assert said.startswith("Trainings of ")
     for seed in range(2):
         (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
-    assert results_page.how_it_ran(recorded / "kept").startswith("No trainings; trajectories of ")
+    said = results_page.how_it_ran(recorded / "kept")
+    assert said.startswith("No trainings; trajectories of ") and "no_longer_a_key" not in said
 
 
 def test_the_page_of_figures_has_each_with_its_caption(

@@ -809,7 +809,7 @@ def test_a_control_that_starts_as_trama_does_shows_what_classes_alone_are_worth(
     params = TableParams.model_validate(claims_params(config))
     assert (params.without_classes, params.controls) == (("qplex",), ("qplex_collected",))
     table = table_of("claims", write_study(tmp_path, config), config)
-    alone = [row[1] for row in table.rows if row[0] == "classes"]
+    alone = [row[1] for row in table.rows if row[0] == "control"]
     assert alone == [
         f"{metric} minus that of qplex_collected, which starts as trama does"
         for metric in ("win rate", "return")
@@ -817,7 +817,16 @@ def test_a_control_that_starts_as_trama_does_shows_what_classes_alone_are_worth(
     frame = _csv(table)
     others = {claim: set(rows["over"]) for claim, rows in frame.groupby("claim")}
     assert others["gain"] == others["transfer"] == {"qplex"}
-    assert others["classes"] == {"qplex_collected"}
+    assert others["control"] == {"qplex_collected"}
+    # Of another mixer, however it starts.
+    of_qmix = {
+        "qmix_replay": {"mixer": "qmix", "train": {"start": "replay"}},
+        "trama_replay": {"mixer": "qplex", "representation": "vqvae", "train": {"start": "replay"}},
+        "qplex_replay": variants["qplex_replay"],
+    }
+    study = {"variants": [*of_qmix, "qplex"], "reference": "trama_replay"}
+    params = TableParams.model_validate(claims_params(study_config(study=study, variants=of_qmix)))
+    assert params.controls == ("qplex_replay",)
 
 
 def test_two_seeds_support_no_verdict(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.config.trees import leaves
 from trama.reporting.estimates import MIN_SEEDS
+from trama.reporting.tables.claims import together
 
 ON_PAGE = ("study_claims", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
@@ -27,7 +28,8 @@ configuration as it ran (`provenance`). What differs from the paper, and why, st
 [method.md](method.md): above all the game, which is SMAX and not StarCraft II, and the env steps.
 """
 
-_SECTIONS = ("env", "collect", "pretrain", "cluster", "predict", "train", "evaluate")
+_OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
+_SECTIONS = (*_OF_CLUSTERS, "train", "evaluate")
 """Sections of the configuration that decide on what is measured."""
 
 Row = Sequence[str]
@@ -88,46 +90,62 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
             "stands below, with its numbers.\n"
         )
         rows = [
-            [linked(study), *scale(study), *(verdicts[study].get(claim, "") for claim in claims)]
+            [
+                *(linked(study), *scale(study), env_steps(study)),
+                *(verdicts[study].get(claim, "") for claim in claims),
+            ]
             for study in studies
             if verdicts[study]
         ]
         yield markdown_table(["Study", "Problems", "Seeds", "Env steps", *claims], rows)
     asked = [
-        [table.stem.removeprefix("experiment_"), question_of(table), linked(study)]
+        [
+            *(table.stem.removeprefix("experiment_"), question_of(table)),
+            *(linked(study), env_steps(study)),
+        ]
         for study in studies
         for table in tables_of(study)
         if table.stem.startswith("experiment_")
     ]
     if asked:
-        yield "What experiments ask, and which study has the answer:\n"
-        yield markdown_table(["Experiment", "Question", "Study"], asked)
+        yield "What experiments ask, and which study asked it:\n"
+        yield markdown_table(["Experiment", "Question", "Study", "Env steps"], asked)
 
 
 def verdicts_of(study: Path) -> dict[str, str]:
     """The verdict on each claim that a study measured something of."""
+    of_claims: dict[str, set[str]] = {}
+    for row in rows_of_claims(study):
+        of_claims.setdefault(row["claim"], set()).add(row["verdict"])
+    return {claim: together(verdicts) for claim, verdicts in of_claims.items()}
+
+
+def rows_of_claims(study: Path) -> list[dict[str, str]]:
+    """The CSV of a study's claims; none without."""
     path = study / "tables/study_claims.csv"
     if not path.is_file():
-        return {}
+        return []
     with path.open(encoding="utf-8", newline="") as file:
-        return {row["claim"]: row["verdict_of_claim"] for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
 
 
 def scale(study: Path) -> Row:
-    """Problems, seeds and env steps of what a study's claims were measured on."""
+    """Problems and seeds of what a study's claims were measured on."""
     problems = [
         file.stem.removesuffix("_results") for file in sorted(study.glob("tables/*_results.csv"))
     ]
-    seeds = {
-        file.parent.name
-        for problem in problems
-        for file in study.glob(f"{problem}/train/*/seed_*/history.parquet")
-    }
-    return [
-        ", ".join(problems),
-        str(len(seeds)),
-        f"{run_of(study)['config']['train']['env_steps']:,}",
-    ]
+    return [", ".join(problems), rows_of_claims(study)[0]["n_seeds"]]
+
+
+def env_steps(study: Path) -> str:
+    """How long the trainings of a study were; of collect where it has none."""
+    section = "train" if trained(study) else "collect"
+    return f"{run_of(study)['config'][section]['env_steps']:,}"
+
+
+def trained(study: Path) -> bool:
+    """Whether trainings of a study are recorded."""
+    return any(study.glob("*/train/*/seed_*/history.parquet"))
 
 
 def question_of(table: Path) -> str:
@@ -150,7 +168,7 @@ def how_it_ran(study: Path) -> str:
     version = code["version"] if code["commit"] is None else code["commit"][:7]
     collected = f"{config['collect']['env_steps']:,}"
     sentences = [f"No trainings; trajectories of {collected} env steps of stage collect."]
-    if list(study.glob("*/train/*/seed_*/history.parquet")):
+    if trained(study):
         sentences = [
             f"Trainings of {config['train']['env_steps']:,} env steps, the {collected} of stage "
             "collect included where they learn from its trajectories; "
@@ -166,20 +184,35 @@ def how_it_ran(study: Path) -> str:
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
     sentences.append(f"Last run on {run['started'][:10]}, code {version}.")
     now = read_config(config["preset"]).model_dump(mode="json")
-    if changed := list(departures(config, now)):
+    used = {"representations": names, "variants": {f.name for f in study.glob("*/train/*")}}
+    sections = _SECTIONS if trained(study) else _OF_CLUSTERS
+    if changed := list(departures(*(decisive(each, sections, used) for each in (config, now)))):
         sentences.append(
             f"Where it differs from preset `{config['preset']}` as it is now: {', '.join(changed)}."
         )
     return " ".join(sentences) + "\n"
 
 
+def decisive(
+    config: Mapping[str, Any], sections: Sequence[str], used: Mapping[str, set[str]]
+) -> dict[str, Any]:
+    """The keys of a configuration that decide on what is measured, by dotted key.
+
+    Args:
+        config: all of it.
+        sections: those that do.
+        used: names of definitions that do, by section.
+    """
+    tree = {name: config[name] for name in sections}
+    for name, definitions in used.items():
+        tree[name] = {key: each for key, each in config[name].items() if key in definitions}
+    return dict(leaves(tree))
+
+
 def departures(ran: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Keys of the configuration that decide on what is measured, and their values then and now."""
-    then, today = (
-        dict(leaves({name: config[name] for name in _SECTIONS})) for config in (ran, now)
-    )
-    for key in sorted({*then, *today}):
-        old, new = (str(each.get(key, "absent")) for each in (then, today))
+    """Keys by which two configurations differ, and their values then and now."""
+    for key in sorted({*ran, *now}):
+        old, new = (str(each.get(key, "absent")) for each in (ran, now))
         if old != new:
             yield f"`{key}` {old} (now {new})"
 
@@ -231,9 +264,9 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def picture(figure: Path, page: Path) -> str:
+def picture(figure: Path, folder: Path) -> str:
     """A figure in Markdown, with a link from the folder of a page."""
-    return f"![{figure.stem.replace('_', ' ')}]({figure.relative_to(page)})\n"
+    return f"![{figure.stem.replace('_', ' ')}]({figure.relative_to(folder)})\n"
 
 
 def without_origin(table: str) -> str:

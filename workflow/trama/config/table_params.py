@@ -54,6 +54,7 @@ class TableParams(ReportParams):
         hyperparameters: keys of the configuration with their values.
         problems: of an experiment, in the order in which they are shown.
         question, measures, n_combinations: of an experiment; the last one of each problem's units.
+        start_alike: of an experiment, the variants whose runs of a seed go on from one learner.
     """
 
     tables: Tables
@@ -73,6 +74,7 @@ class TableParams(ReportParams):
     question: str = ""
     measures: Names = ()
     n_combinations: dict[Name, int | None] = Field(default={})
+    start_alike: Names = ()
 
 
 def results_params(config: Config, problem: str) -> Params:
@@ -174,7 +176,6 @@ def claims_params(config: Config) -> Params:
     upstream = of_study(config, train=with_predictor, evaluate=names)
     without = [name for name in names if name not in with_predictor]
     reference = config.reference
-    assert reference is not None  # the study has variants with classes
     # The paper has no controls that go on from stage collect.
     collected = [name for name in without if config.learns_from_collected(name)]
     more = {
@@ -242,6 +243,8 @@ def experiment_params(config: Config, experiment: str) -> Params:
     study = config.with_study_of(experiment)
     upstream, more = compared(config, experiment)
     keys = {"decimals", "policy"}
+    variants = config.experiments[experiment].variants
+    more["start_alike"] = [name for name in variants if config.start_of(name) == "collect"]
     return _table("experiment", study, upstream, names, keys, **_bootstrap(config), **more)
 
 

@@ -172,7 +172,8 @@ def difference(
     """Return the statistic of x minus that of y with its bootstrap interval.
 
     x and y are resampled independently: runs of one seed in two variants share their first weights
-    and battles, which soon no longer matters. The other way round the interval is the mirrored one.
+    and battles, which soon no longer matters; what experiments compare in blocks shares more. The
+    other way round the interval is the mirrored one.
 
     Args:
         x: scores [seeds, tasks].

@@ -112,8 +112,6 @@ Scores = dict[str, dict[str, np.ndarray]]
 
 _ROUNDING = 1e-12
 """Equal runs differ by no more in their means."""
-_UNTOLD = "not told apart"
-"""Of differences whose intervals have zero in them."""
 _SERIES = ("label_consistency", "label_consistency_chance")
 _CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
@@ -125,7 +123,7 @@ _IN_BLOCKS = (
     *OF_FALLBACKS,
     *OF_GIVEN,
 )
-"""Measures whose runs differ by seed, and as much with one name as with another."""
+"""Measures of what a policy wins, whose runs differ by where they went on from."""
 _SHARES = ("right_number", "tasks_found")
 """Measures that are 0 or 1 in each run, so that only their mean says anything."""
 
@@ -209,7 +207,9 @@ def explained(measures: Sequence[str]) -> str:
     return "".join(told)
 
 
-def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
+def findings(
+    scores: Mapping[str, Scores], names: Sequence[str], start_alike: Sequence[str] = ()
+) -> list[str]:
     """Say which names differ from the first one that has a measure.
 
     A run counts as the mean over its tasks. Differences are judged by intervals that assume normal
@@ -219,6 +219,7 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
     Args:
         scores: by problem, as `measured` returns them.
         names: what is compared.
+        start_alike: those whose runs of a seed go on from the same learner.
 
     Returns:
         A paragraph for each problem on which there is something to compare, with a sentence for
@@ -238,7 +239,8 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
             if base is None or not compared or len(beside[base]) < estimates.MIN_SEEDS:
                 continue
             own = {name: by_name[name] for name in compared}
-            gaps = _gaps(measure, own, beside[base])
+            alike = [name for name in compared if base in start_alike and name in start_alike]
+            gaps = _gaps(measure, own, beside[base], alike)
             told.setdefault(base, []).append(f"{TITLES[measure]}: {_told(gaps)}.")
         for base, sentences in told.items():
             paragraphs.append(f"On ``{problem}``, minus ``{base}``. {' '.join(sentences)}")
@@ -246,10 +248,10 @@ def findings(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
     if paragraphs:
         paragraphs.append(
             "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; "
-            "of win rates and returns of three names or more those of an analysis of variance by "
-            "name and seed, as runs of one seed begin alike, with one error for all names; else "
-            "Welch's. Of several names the span of theirs is told. One in twenty of those that are "
-            "none looks like one."
+            "of win rates and returns on one problem, of three names or more that go on from the "
+            "same learners, those of an analysis of variance by name and seed, which takes their "
+            "errors to be of one size; else Welch's. Of several names the span of theirs is told. "
+            "One in twenty of those that are none looks like one."
         )
     return paragraphs
 
@@ -280,7 +282,7 @@ def _told(gaps: Mapping[str, Estimate]) -> str:
     """Differences by name, grouped by what their intervals say."""
     groups = []
     for side, of in _sides(gaps).items():
-        if side == _UNTOLD and len(of) > 1:
+        if side == words.NOT_TOLD_APART and len(of) > 1:
             groups.append(f"{side} for {words.differences(of)}")
         elif of:
             each = {name: words.difference(gap) for name, gap in of.items()}
@@ -288,21 +290,23 @@ def _told(gaps: Mapping[str, Estimate]) -> str:
     return "; ".join(groups)
 
 
-def _gaps(measure: str, own: Mapping[str, np.ndarray], other: np.ndarray) -> dict[str, Estimate]:
-    """What each name has more than another one, whose scores are the last argument."""
+def _gaps(
+    measure: str, own: Mapping[str, np.ndarray], other: np.ndarray, alike: Sequence[str]
+) -> dict[str, Estimate]:
+    """What each name has more than the other scores; those of `alike` start as these did."""
     if measure in _SHARES:
         return {name: estimates.difference_of_shares(own[name], other) for name in own}
-    if measure in _IN_BLOCKS and len(own) > 1:
-        return _in_blocks(own, other)
-    return {name: _gap(own[name], other) for name in own}
+    blocks: dict[str, Estimate] = {}
+    if measure in _IN_BLOCKS and len(alike) > 1:
+        blocks = _in_blocks({name: own[name] for name in alike}, other)
+    return {name: blocks.get(name) or _gap(own[name], other) for name in own}
 
 
 def _in_blocks(own: Mapping[str, np.ndarray], other: np.ndarray) -> dict[str, Estimate]:
     """Differences of means of runs in blocks of a seed, with the error pooled over all names.
 
     A randomised block design: what is left of a run after the means of its name and of its seed is
-    its error. Runs of a seed go on from the same stage collect, or begin with the same weights; of
-    three seeds of preset laptop half of the variance of win rates was between these.
+    its error. It is for runs of a seed that go on from the same learner.
     """
     runs = np.array([other.mean(1), *(scores.mean(1) for scores in own.values())])
     n_names, n_seeds = runs.shape
@@ -341,10 +345,10 @@ def _contrast(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray]) -> Estima
 
 def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
     """Differences by what their intervals say."""
-    sides: dict[str, dict[str, Estimate]] = {"higher": {}, "lower": {}, _UNTOLD: {}}
+    sides: dict[str, dict[str, Estimate]] = {"higher": {}, "lower": {}, words.NOT_TOLD_APART: {}}
     for name, gap in gaps.items():
         assert gap.low is not None and gap.high is not None
-        side = "higher" if gap.low > 0 else "lower" if gap.high < 0 else _UNTOLD
+        side = "higher" if gap.low > 0 else "lower" if gap.high < 0 else words.NOT_TOLD_APART
         sides[side][name] = gap
     return sides
 

@@ -10,6 +10,9 @@ from trama.reporting.estimates import COVERAGE, MIN_SEEDS, Estimate
 MISSING = "n/a"
 """What stands where there is no number."""
 
+NOT_TOLD_APART = "not told apart"
+"""Of an interval that has both sides of a bound in it."""
+
 STARTS = {"centroids": "from old centroids", "random": "anew", "matched": "anew, matched"}
 """How clusterings during training start, by the value of `train.clustering.initialisation`."""
 

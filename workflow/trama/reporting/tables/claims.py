@@ -19,7 +19,7 @@ from trama.reporting.tables.measured import (
     tidy,
 )
 from trama.reporting.tables.table import Table
-from trama.reporting.words import MISSING
+from trama.reporting.words import MISSING, NOT_TOLD_APART
 
 ACCURACY, CONSISTENCY = 0.80, 0.70
 """Lowest ends of the paper's ranges: right predictions, labels that are kept."""
@@ -27,15 +27,14 @@ ACCURACY, CONSISTENCY = 0.80, 0.70
 CLAIMS = {
     "predictor": "agents know their class from what they see",
     "labels": "labels keep their meaning from clustering to clustering",
-    "gain": "it wins more than the baselines on the trained tasks",
-    "classes": "so it does beside a control that starts as it does, and has no classes",
-    "transfer": "it wins more on tasks that are like them, too",
+    "gain": "TRAMA wins more than the baselines on the trained tasks",
+    "control": "TRAMA wins more than a control that starts as it does and has no classes, which "
+    "the paper does not have",
+    "transfer": "TRAMA wins more than the baselines on tasks that are like the trained ones",
 }
-"""The claims, by the name that stands for each, in words. The paper has no such control."""
+"""The claims, by the name that stands for each, in words."""
 
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
-NOT_TOLD_APART = "not told apart"
-"""Of a measurement whose interval has both sides of the bound in it."""
 UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
 
@@ -153,10 +152,11 @@ def verdicts_of(found: list[Measurement]) -> dict[str, str]:
     of_claims: dict[str, set[str]] = {}
     for each in found:
         of_claims.setdefault(each.claim, set()).add(each.verdict)
-    return {claim: _together(verdicts) for claim, verdicts in of_claims.items()}
+    return {claim: together(verdicts) for claim, verdicts in of_claims.items()}
 
 
-def _together(verdicts: set[str]) -> str:
+def together(verdicts: set[str]) -> str:
+    """Verdict on a claim by those of all its rows."""
     if len(verdicts) == 1:
         return next(iter(verdicts))
     if REPRODUCED in verdicts:
@@ -279,7 +279,7 @@ def _gain(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
     yield from _differences("gain", over, episodes, TRAINED, tuple(METRICS), "", params)
     control = f", which starts as {params.reference} does"
     yield from _differences(
-        "classes", params.controls, episodes, TRAINED, tuple(METRICS), control, params
+        "control", params.controls, episodes, TRAINED, tuple(METRICS), control, params
     )
 
 
@@ -291,7 +291,7 @@ def _transfer(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measureme
     played = [name for name in sets if name in set(chosen["task_set"])]
     if played:
         n_tasks = chosen.drop_duplicates(["problem", "task_set", "task"]).shape[0]
-        where = f", on all {n_tasks} tasks with one unit changed"
+        where = f", on the {n_tasks} tasks with one unit changed and a trained start"
         over = params.without_classes
         yield from _differences("transfer", over, chosen, played, ("win_rate",), where, params)
 
@@ -321,6 +321,6 @@ def _differences(
                 reference,
                 over,
                 f"{METRICS[metric].lower()} minus that of {over}{where}",
-                "above 0",
+                MISSING if claim == "control" else "above 0",
                 gain,
             )

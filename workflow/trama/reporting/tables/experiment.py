@@ -51,9 +51,9 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         caption=[
             params.question,
             "Interquartile mean over seeds (of episodes: over seeds and tasks, the "
-            f"{policy} policies); of shares of seeds, the share."
+            f"{policy} policies); of shares of seeds, the share, with its exact interval."
             f"{experiments.explained(params.measures)} {interval_words(len(params.seeds))}",
-            *experiments.findings(scores, params.names),
+            *experiments.findings(scores, params.names, params.start_alike),
         ],
         header=["Problem", "Name", *(experiments.TITLES[measure] for measure in params.measures)],
         align="ll" + "r" * len(params.measures),
