@@ -47,8 +47,8 @@ def recorded(tmp_path: Path) -> Path:
     _write(study / "tables/SurComb3_results.csv")
     _write(study / "tables/study_claims.csv", VERDICTS)
     _write(study / "tables/study_claims.md", "<!-- from -->\nStudy claims: the claims.\n\n| a |\n")
-    _write(study / "tables/experiment_own.md", "Experiment own.\n\n| b |\n")
-    _write(study / "tables/experiment_own.caption.rst", "Which of ``a``\nand b?\n\nMore.")
+    own = "Experiment own.\n\n| b |\n\nWhich of ``a``\nand b?\n\nMore.\n"
+    _write(study / "tables/experiment_own.md", own)
     for name in ("experiment_own", "other"):
         _write(study / f"figures/{name}.png")
         _write(study / f"figures/{name}.caption.rst", f"What ``{name}`` shows.")

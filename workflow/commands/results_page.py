@@ -149,9 +149,10 @@ def trained(study: Path) -> bool:
 
 
 def question_of(table: Path) -> str:
-    """What an experiment asks: the first paragraph of its caption."""
-    caption = table.with_suffix(".caption.rst").read_text(encoding="utf-8")
-    return " ".join(as_markdown(caption).split("\n\n")[0].split())
+    """What an experiment asks: the first paragraph after its title and its cells."""
+    _, *parts = without_origin(table.read_text(encoding="utf-8")).split("\n\n")
+    paragraphs = (part for part in parts if not part.startswith("|"))
+    return " ".join(as_markdown(next(paragraphs, "")).split())
 
 
 def run_of(study: Path) -> Mapping[str, Any]:
