@@ -12,7 +12,7 @@ from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.config.trees import leaves
 from trama.reporting.estimates import MIN_SEEDS
-from trama.reporting.tables.claims import together
+from trama.reporting.tables.claims import verdicts_of
 
 ON_PAGE = ("study_claims", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
@@ -82,7 +82,11 @@ def figures_of(study: Path) -> list[Path]:
 def in_short(studies: Sequence[Path]) -> Iterator[str]:
     """The verdicts of all studies, and which question was asked in which."""
     yield "## In short\n"
-    verdicts = {study: verdicts_of(study) for study in studies}
+    verdicts = {
+        study: verdicts_of((row["claim"], row["verdict"]) for row in rows_of_claims(study))
+        for study in studies
+    }
+    steps = {study: env_steps(study) for study in studies}
     claims = list(dict.fromkeys(claim for of_study in verdicts.values() for claim in of_study))
     if claims:
         yield (
@@ -91,7 +95,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         )
         rows = [
             [
-                *(linked(study), *scale(study), env_steps(study)),
+                *(linked(study), *scale(study), steps[study]),
                 *(verdicts[study].get(claim, "") for claim in claims),
             ]
             for study in studies
@@ -101,7 +105,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
     asked = [
         [
             *(table.stem.removeprefix("experiment_"), question_of(table)),
-            *(linked(study), env_steps(study)),
+            *(linked(study), steps[study]),
         ]
         for study in studies
         for table in tables_of(study)
@@ -110,14 +114,6 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
     if asked:
         yield "What experiments ask, and which study asked it:\n"
         yield markdown_table(["Experiment", "Question", "Study", "Env steps"], asked)
-
-
-def verdicts_of(study: Path) -> dict[str, str]:
-    """The verdict on each claim that a study measured something of."""
-    of_claims: dict[str, set[str]] = {}
-    for row in rows_of_claims(study):
-        of_claims.setdefault(row["claim"], set()).add(row["verdict"])
-    return {claim: together(verdicts) for claim, verdicts in of_claims.items()}
 
 
 def rows_of_claims(study: Path) -> list[dict[str, str]]:

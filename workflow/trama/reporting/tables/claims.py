@@ -1,6 +1,6 @@
 """The claims of the paper, each beside what the study measured of it, with a verdict."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -95,7 +95,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         *_gain(episodes, params),
         *_transfer(episodes, params),
     ]
-    verdicts = verdicts_of(found)
+    verdicts = verdicts_of((each.claim, each.verdict) for each in found)
     problems = " and ".join(dict.fromkeys(episodes["problem"]))
     policy = params.tables.policy
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
@@ -147,16 +147,15 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
     )
 
 
-def verdicts_of(found: list[Measurement]) -> dict[str, str]:
-    """Verdict on each claim that something was measured of."""
+def verdicts_of(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Verdict on each claim that something was measured of, from claim and verdict of each row."""
     of_claims: dict[str, set[str]] = {}
-    for each in found:
-        of_claims.setdefault(each.claim, set()).add(each.verdict)
-    return {claim: together(verdicts) for claim, verdicts in of_claims.items()}
+    for claim, verdict in rows:
+        of_claims.setdefault(claim, set()).add(verdict)
+    return {claim: _together(verdicts) for claim, verdicts in of_claims.items()}
 
 
-def together(verdicts: set[str]) -> str:
-    """Verdict on a claim by those of all its rows."""
+def _together(verdicts: set[str]) -> str:
     if len(verdicts) == 1:
         return next(iter(verdicts))
     if REPRODUCED in verdicts:
