@@ -702,6 +702,12 @@ def test_a_missing_key_belongs_where_its_definition_is(tmp_path: Path) -> None:
         ),
         ("variants: [trama], problems: [SurComb]", "there is no problem of this name"),
         ("variants: [trama], seeds: [0, 0]", "seeds[1] = 0: stands in the list twice"),
+        ("variants: [trama], baselines: {trama: trama}", '= "trama": is set beside itself'),
+        ("variants: [trama], baselines: {trama: tram}", "there is no variant of this name"),
+        (
+            "representations: [vqvae], baselines: {trama: vqvae}",
+            "there is no representation of this name",
+        ),
     ],
 )
 def test_experiments_are_checked(change: str, message: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What experiments measure, and say, of made-up runs."""
+"""What experiments measure, of made-up runs."""
 
 import io
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 
 from made_up import PROVENANCE, write_cluster_metrics, write_history
 from made_up_study import study_config, write_study
@@ -96,9 +95,38 @@ def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
         won = given[(given["policy"] == "last") & (given["given"] == kind)]["won"]
         assert means["SurComb3", "trama", f"{kind}_win_rate"] == pytest.approx(won.mean())
     assert ("SurComb3", "qmix", "true_class_win_rate") not in means.index
+    keys = ["measure", "name", "over", "problem", "than_on"]
+    tidy[keys] = tidy[keys].fillna("")
+    differences = tidy[tidy["statistic"] == "difference"].set_index(keys)["value"]
+    gain = means["SurComb4", "trama", "win_rate"] - means["SurComb4", "qmix", "win_rate"]
+    assert differences["win_rate", "trama", "qmix", "SurComb4", ""] == pytest.approx(gain)
+    gain -= means["SurComb3", "trama", "win_rate"] - means["SurComb3", "qmix", "win_rate"]
+    assert differences["win_rate", "trama", "qmix", "SurComb4", "SurComb3"] == pytest.approx(gain)
+    more = means["SurComb4", "qmix", "train_minutes"] - means["SurComb3", "qmix", "train_minutes"]
+    assert differences["train_minutes", "qmix", "", "SurComb4", "SurComb3"] == pytest.approx(more)
+    assert "On ``SurComb4``, minus the same on ``SurComb3``. " in "\n".join(table.caption)
     # A baseline has no predictor.
     accuracy = 2 + MEASURES.index("predictor_accuracy")
     assert [row[accuracy] == "n/a" for row in table.rows] == [True, False, False] * 2
+
+
+def test_the_csv_has_the_numbers_of_the_cells(tmp_path: Path) -> None:
+    paths = []
+    for seed in (0, 1, 2):
+        path = tmp_path / f"SurComb3/representation/vqvae/seed_{seed}/cluster_metrics.parquet"
+        write_cluster_metrics(path, quantised=True)
+        paths.append(path)
+    measures = ["ari", "right_number"]
+    own = {"question": "?", "problems": ["SurComb3"], "representations": ["vqvae"]}
+    config = study_config(experiments={"own": {**own, "measures": measures}})
+    params = TableParams.model_validate(table_params.experiment_params(config, "own"))
+    table = table_experiment({"cluster_metrics": paths}, params, "own")
+    rows = pd.read_csv(io.StringIO(table.csv(""))).set_index(["measure", "statistic"])
+    for measure, statistic, cell in zip(measures, ("iqm", "share"), table.rows[0][2:], strict=True):
+        value, low, high = rows.loc[(measure, statistic), ["value", "low", "high"]].to_numpy().T
+        assert f"{value.item():.2f} [{low.item():.2f}, {high.item():.2f}]" == cell
+    assert ("right_number", "iqm") not in rows.index
+    assert len(rows.loc[[("right_number", "seed")]]) == 3
 
 
 def test_of_a_history_a_series_counts_as_its_mean_and_the_rest_as_it_ended(tmp_path: Path) -> None:
@@ -150,105 +178,6 @@ def test_captions_explain_what_is_measured_alone() -> None:
     )
     assert "ARI; NMI: agreement" in experiments.explained(["nmi", "ari"])
     assert experiments.explained(["silhouette"]) == ""
-
-
-def test_findings_tell_apart_what_the_intervals_do() -> None:
-    noise = np.linspace(0, 0.02, 4)[:, None]
-    by_name = {"a": noise + 0.5, "b": noise[::-1] + 0.7, "c": noise[[1, 3, 0, 2]] + 0.501}
-    names = ["a", "b", "c"]
-    paragraph, note = experiments.findings({"P": {"win_rate": by_name}}, names)
-    higher, apart = paragraph.split("; ")
-    assert higher.startswith("On ``P``, minus ``a``. Win rate: higher for ``b`` 0.20 [")
-    assert apart.startswith("not told apart for ``c`` 0.00") and "Welch" in note
-    assert experiments.findings({"P": {"ari": {"a": noise[:2], "b": noise[:2]}}}, names) == []
-    # The first name that has a measure is the base; of a fallback, the first one's plain play.
-    without = {name: by_name[name] for name in ("b", "c")}
-    both = {"P": {"win_rate": by_name, "ari": without, "fallback_win_rate": {"b": noise + 0.9}}}
-    beside_a, beside_b, _ = experiments.findings(both, names)
-    assert beside_a.startswith("On ``P``, minus ``a``. Win rate: ")
-    assert "Win rate, fallback: higher for ``b`` 0.40 [" in beside_a
-    assert beside_b.startswith("On ``P``, minus ``b``. ARI: lower for ``c`` -0.20 [")
-
-
-def test_names_that_are_not_told_apart_share_the_span_of_their_intervals() -> None:
-    noise = np.array([-0.1, 0.0, 0.1])[:, None]
-    by_name = {"a": noise + 0.5, "b": noise + 0.6, "c": noise + 0.4}
-    paragraph, _ = experiments.findings({"P": {"silhouette": by_name}}, [*by_name])
-    half = scipy.stats.t.ppf(0.975, 4) * np.sqrt(2 * 0.01 / 3)
-    assert paragraph.endswith(
-        "Silhouette: not told apart for ``b`` 0.10, ``c`` -0.10, "
-        f"within [{-0.1 - half:.2f}, {0.1 + half:.2f}]."
-    )
-    # Runs without any spread have no interval, and tell nothing of what others would be.
-    equal = {"a": np.full((3, 1), 0.25), "b": np.full((3, 1), 0.75)}
-    paragraph, _ = experiments.findings({"P": {"win_rate": equal}}, [*equal])
-    assert paragraph.endswith("Win rate: higher for ``b`` 0.50.")
-
-
-def test_findings_compare_what_is_gained_on_problems() -> None:
-    noise = np.linspace(0, 0.02, 4)[:, None]
-    near, hidden = (
-        {name: base + noise for name, base in zip("abc", bases, strict=True)}
-        for bases in ((0.6, 0.7, 0.6), (0.3, 0.7, 0.3))
-    )
-    scores = {"near": {"win_rate": near, "ari": near}, "hidden": {"win_rate": hidden, "ari": near}}
-    *_, paragraph, _ = experiments.findings(scores, ["a", "b", "c"])
-    assert paragraph.startswith(
-        "On ``hidden``, minus ``a``, and minus the same on ``near``. "
-        "Win rate: higher for ``b`` 0.30 ["
-    )
-    assert "not told apart for ``c``" in paragraph and "ARI" not in paragraph
-    alone = {problem: {"win_rate": {"a": near["a"]}} for problem in ("near", "hidden")}
-    assert experiments.findings(alone, ["a"]) == []
-
-
-def test_a_contrast_of_four_sets_has_welchs_interval() -> None:
-    """Of sets of one size and variance: Student's with all their degrees of freedom."""
-    noise = np.array([-0.1, 0.0, 0.1])[:, None]
-    found = experiments._contrast([noise + 0.9, noise + 0.1], [noise + 0.2, noise + 0.3])
-    half = scipy.stats.t.ppf(0.975, 4 * 2) * np.sqrt(4 * 0.01 / 3)
-    assert found[:3] == pytest.approx((0.5, 0.5 - half, 0.5 + half))
-
-
-def test_two_names_in_blocks_have_the_interval_of_paired_runs() -> None:
-    rng = np.random.default_rng(2)
-    own, other = rng.normal(size=(2, 4, 3))
-    found = experiments._in_blocks({"own": own}, other)["own"]
-    paired = scipy.stats.ttest_rel(own.mean(1), other.mean(1)).confidence_interval(0.95)
-    assert found[1:3] == pytest.approx((paired.low, paired.high))
-
-
-def test_what_seeds_have_in_common_tells_no_names_apart_and_hides_no_difference() -> None:
-    of_seeds = np.array([0.3, 0.5, 0.7])[:, None]
-    small = np.array([[0.01, -0.01, 0.0], [-0.01, 0.0, 0.01], [0.0, 0.01, -0.01]])
-    by_name = {
-        name: of_seeds + more + own[:, None]
-        for name, more, own in zip("abc", (0.0, 0.1, 0.0), small, strict=True)
-    }
-    scores = {"P": {"win_rate": by_name, "ari": by_name}}
-    paragraph, _ = experiments.findings(scores, [*by_name], start_alike=[*by_name])
-    of_wins, of_ari = paragraph.split("ARI: ")
-    assert "higher for ``b`` 0.10 [" in of_wins and "not told apart for ``c``" in of_wins
-    assert of_ari.startswith("not told apart for ``b`` 0.10, ``c`` 0.00, within [")
-    # Where the runs of a seed have nothing in common, or too few names have.
-    for alike in ((), "ab", "bc"):
-        paragraph, _ = experiments.findings(scores, [*by_name], start_alike=[*alike])
-        assert "Win rate: not told apart for ``b`` 0.10, ``c`` 0.00" in paragraph
-
-
-@pytest.mark.parametrize("names", ["ab", "abcde"])
-@pytest.mark.parametrize("of_seed", [0.0, 3.0])
-def test_runs_that_do_not_differ_are_seldom_told_apart(names: str, of_seed: float) -> None:
-    """Neither are those whose tasks go together, as the tasks of a run do, nor whose seeds do."""
-    rng = np.random.default_rng(0)
-    told = 0
-    for _ in range(200):
-        of_runs = of_seed * rng.normal(size=(3, 1)) + rng.normal(size=(len(names), 3, 1))
-        scores = of_runs + 0.5 * rng.normal(size=(len(names), 3, 10))
-        by_name = dict(zip(names, scores, strict=True))
-        paragraph = experiments.findings({"P": {"win_rate": by_name}}, [*names], [*names])[0]
-        told += "``b``" not in paragraph.split("not told apart")[-1] or "apart" not in paragraph
-    assert told <= 20
 
 
 @pytest.mark.parametrize(("n_problems", "n_measures"), [(1, 4), (2, 5), (2, 6)])

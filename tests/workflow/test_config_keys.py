@@ -349,6 +349,10 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         NOTHING,
     ),
     "experiments.<name>.variants": ("experiments={labels: {variants: [trama]}}", NOTHING),
+    "experiments.<name>.baselines": (
+        "experiments={labels: {baselines: {trama_4_random: trama_4_matched}}}",
+        NOTHING,
+    ),
     "experiments.<name>.measures": ("experiments={labels: {measures: [ari]}}", NOTHING),
     "evaluate.fallback.score": (
         ["evaluate={fallback: {score: energy}}", "train={class_representation: {dropout: 0.1}}"],

@@ -116,6 +116,11 @@ class Experiment(Section):
     variants: tuple[Name, ...] = listed(
         (), "Variants that are compared, in place of representations.", min_length=0
     )
+    baselines: dict[Name, Name] = Field(
+        default={},
+        description="By name, the one that it is set beside in findings, where that is not the "
+        "first one; what the experiment does not compare has no effect.",
+    )
     measures: tuple[Measure, ...] = listed(
         ...,
         "What is measured: of the last policies' greedy episodes win rate, return, win rate on the "
@@ -137,6 +142,12 @@ class Experiment(Section):
             broken
             for key in ("problems", "seeds", "representations", "variants", "measures")
             for broken in duplicates((key,), getattr(self, key))
+        ]
+        itself = "is set beside itself: name another one"
+        problems += [
+            Broken(("baselines", name), itself, over)
+            for name, over in self.baselines.items()
+            if name == over
         ]
         if bool(self.representations) == bool(self.variants):
             problems.append(

@@ -68,8 +68,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
         *(f"figures/{module}" for module in ("clusterings", "drawing", "parts")),
     ),
     "tables": (
-        *("captions", "detection", "estimates", "experiments", "outputs"),
-        *("statistics", "words"),
+        *("captions", "comparisons", "detection", "differences", "estimates"),
+        *("experiments", "outputs", "statistics", "words"),
         *("tables/measured", "tables/table"),
     ),
 }

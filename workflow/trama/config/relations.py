@@ -379,13 +379,22 @@ def _experiment_rules(config: "Config") -> list[Broken]:
         "representation": config.representations,
         "variant": config.variants,
     }
-    return [
+    undefined = [
         unknown(("experiments", name, f"{kind}s", i), kind, used, known)
         for name, experiment in config.experiments.items()
         for kind, known in definitions.items()
         for i, used in enumerate(getattr(experiment, f"{kind}s"))
         if used not in known
     ]
+    for name, experiment in config.experiments.items():
+        kind = "variant" if experiment.variants else "representation"
+        undefined += [
+            unknown(("experiments", name, "baselines", each), kind, used, definitions[kind])
+            for each, over in experiment.baselines.items()
+            for used in (each, over)
+            if used not in definitions[kind]
+        ]
+    return undefined
 
 
 def unmeasured(config: "Config", name: str) -> list[Broken]:

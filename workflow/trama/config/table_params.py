@@ -43,7 +43,8 @@ class TableParams(ReportParams):
         given_classes: kinds of classes that agents are given, in the order in which they are shown.
         fallback: when agents use no class.
         task_sets: sets of tasks beside the trained one, in the order in which they are shown.
-        baselines: the variant over which each variant with classes has a gain.
+        baselines: the variant over which each variant with classes has a gain; of an experiment,
+            what a name is set beside, where that is not the first one.
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
         controls: further ones, of the reference's mixer, that go on from stage collect as it does.
@@ -244,6 +245,7 @@ def experiment_params(config: Config, experiment: str) -> Params:
     upstream, more = compared(config, experiment)
     keys = {"decimals", "policy"}
     variants = config.experiments[experiment].variants
+    more["baselines"] = config.experiments[experiment].baselines
     more["start_alike"] = [name for name in variants if config.start_of(name) == "collect"]
     return _table("experiment", study, upstream, names, keys, **_bootstrap(config), **more)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from trama.config.experiments import (
     OF_CLUSTERS,
@@ -18,7 +17,7 @@ from trama.config.experiments import (
 )
 from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
-from trama.reporting import detection, estimates, statistics, words
+from trama.reporting import detection, estimates, statistics
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files, Inputs
 
@@ -107,25 +106,15 @@ EXPLANATIONS = {
 }
 """What captions say of groups of measures after their titles."""
 
+SHARES = ("right_number", "tasks_found")
+"""Measures that are 0 or 1 in each run, so that only their mean says anything."""
+
 Scores = dict[str, dict[str, np.ndarray]]
 """Scores [seeds, tasks] by measure and name, without the names that do not have the measure."""
 
-_ROUNDING = 1e-12
-"""Equal runs differ by no more in their means."""
 _SERIES = ("label_consistency", "label_consistency_chance")
 _CLASSES = ("predictor", "label", "cluster", "vqvae")
 """Phases of a training that only trajectory classes have."""
-_GAINS = ("win_rate", "learning_win_rate", "return")
-"""Measures of which problems are compared in what names gain."""
-_IN_BLOCKS = (
-    *_GAINS,
-    "unseen_win_rate",
-    *OF_FALLBACKS,
-    *OF_GIVEN,
-)
-"""Measures of what a policy wins, whose runs differ by where they went on from."""
-_SHARES = ("right_number", "tasks_found")
-"""Measures that are 0 or 1 in each run, so that only their mean says anything."""
 
 
 def measured(
@@ -135,7 +124,7 @@ def measured(
     task_sets: Sequence[str],
     n_combinations: Mapping[str, int | None],
 ) -> dict[str, Scores]:
-    """Return the scores of an experiment by problem.
+    """Return the scores of an experiment by problem, and by measure in the order of `measures`.
 
     Args:
         inputs: of each problem, seed and variant `episodes`, `fallback`, `given_classes`, `history`
@@ -178,7 +167,10 @@ def measured(
                 chosen = [measure for measure in measures if measure in known]
                 played = read_given(_paths(again[problem]))
                 of_problem.update(_of_given(episodes, played, chosen, policy, unseen))
-    return found
+    return {
+        problem: {measure: of[measure] for measure in measures if measure in of}
+        for problem, of in found.items()
+    }
 
 
 def _paths(files: Files) -> list[Path]:
@@ -193,7 +185,7 @@ def estimate(measure: str, scores: np.ndarray, seed: int) -> Estimate:
         scores: [seeds, tasks].
         seed: of the bootstrap.
     """
-    if measure in _SHARES:
+    if measure in SHARES:
         return estimates.share(scores)
     return estimates.estimate(scores, estimates.iqm, seed)
 
@@ -205,152 +197,6 @@ def explained(measures: Sequence[str]) -> str:
         if titles := [TITLES[measure] for measure in group if measure in measures]:
             told.append(f" {'; '.join(titles)}: {text}.")
     return "".join(told)
-
-
-def findings(
-    scores: Mapping[str, Scores], names: Sequence[str], start_alike: Sequence[str] = ()
-) -> list[str]:
-    """Say which names differ from the first one that has a measure.
-
-    A run counts as the mean over its tasks. Differences are judged by intervals that assume normal
-    runs: a bootstrap of three finds four times as many as there are. With the fallback, names are
-    compared with the first one's play without it.
-
-    Args:
-        scores: by problem, as `measured` returns them.
-        names: what is compared.
-        start_alike: those whose runs of a seed go on from the same learner.
-
-    Returns:
-        A paragraph for each problem on which there is something to compare, with a sentence for
-        each measure, and one for each problem but the first on whether the differences in `_GAINS`
-        are others than on the first problem; none of fewer than `estimates.MIN_SEEDS` seeds.
-    """
-    paragraphs = []
-    for problem, of_problem in scores.items():
-        told: dict[str, list[str]] = {}
-        for measure, by_name in of_problem.items():
-            beside = by_name
-            if measure in OF_FALLBACKS:
-                plain = of_problem.get(measure.removeprefix("fallback_"), {})
-                beside = plain if names[0] in plain else by_name
-            base = next((name for name in names if name in beside), None)
-            compared = [name for name in names if name in by_name and name != base]
-            if base is None or not compared or len(beside[base]) < estimates.MIN_SEEDS:
-                continue
-            own = {name: by_name[name] for name in compared}
-            alike = [name for name in compared if base in start_alike and name in start_alike]
-            gaps = _gaps(measure, own, beside[base], alike)
-            told.setdefault(base, []).append(f"{TITLES[measure]}: {_told(gaps)}.")
-        for base, sentences in told.items():
-            paragraphs.append(f"On ``{problem}``, minus ``{base}``. {' '.join(sentences)}")
-    paragraphs += _between_problems(scores, names)
-    if paragraphs:
-        paragraphs.append(
-            "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; "
-            "of win rates and returns on one problem, of three names or more that go on from the "
-            "same learners, those of an analysis of variance by name and seed, which takes their "
-            "errors to be of one size; else Welch's. Of several names the span of theirs is told. "
-            "One in twenty of those that are none looks like one."
-        )
-    return paragraphs
-
-
-def _between_problems(scores: Mapping[str, Scores], names: Sequence[str]) -> list[str]:
-    """Whether `names` gain more over the first of them than on the first problem."""
-    (first, of_first), *others = scores.items()
-    base, *compared = names
-    paragraphs = []
-    for problem, of_problem in others:
-        told = []
-        for measure in (m for m in _GAINS if m in of_first and m in of_problem):
-            here, there = of_problem[measure], of_first[measure]
-            if not compared or len(there[base]) < estimates.MIN_SEEDS:
-                continue
-            gaps = {
-                name: _contrast([here[name], there[base]], [here[base], there[name]])
-                for name in compared
-            }
-            told.append(f"{TITLES[measure]}: {_told(gaps)}.")
-        if told:
-            start = f"On ``{problem}``, minus ``{base}``, and minus the same on ``{first}``."
-            paragraphs.append(" ".join([start, *told]))
-    return paragraphs
-
-
-def _told(gaps: Mapping[str, Estimate]) -> str:
-    """Differences by name, grouped by what their intervals say."""
-    groups = []
-    for side, of in _sides(gaps).items():
-        if side == words.NOT_TOLD_APART and len(of) > 1:
-            groups.append(f"{side} for {words.differences(of)}")
-        elif of:
-            each = {name: words.difference(gap) for name, gap in of.items()}
-            groups.append(f"{side} for {words.listed(each)}")
-    return "; ".join(groups)
-
-
-def _gaps(
-    measure: str, own: Mapping[str, np.ndarray], other: np.ndarray, alike: Sequence[str]
-) -> dict[str, Estimate]:
-    """What each name has more than the other scores; those of `alike` start as these did."""
-    if measure in _SHARES:
-        return {name: estimates.difference_of_shares(own[name], other) for name in own}
-    blocks: dict[str, Estimate] = {}
-    if measure in _IN_BLOCKS and len(alike) > 1:
-        blocks = _in_blocks({name: own[name] for name in alike}, other)
-    return {name: blocks.get(name) or _gap(own[name], other) for name in own}
-
-
-def _in_blocks(own: Mapping[str, np.ndarray], other: np.ndarray) -> dict[str, Estimate]:
-    """Differences of means of runs in blocks of a seed, with the error pooled over all names.
-
-    A randomised block design: what is left of a run after the means of its name and of its seed is
-    its error. It is for runs of a seed that go on from the same learner.
-    """
-    runs = np.array([other.mean(1), *(scores.mean(1) for scores in own.values())])
-    n_names, n_seeds = runs.shape
-    error = runs - runs.mean(1, keepdims=True) - runs.mean(0) + runs.mean()
-    degrees = (n_names - 1) * (n_seeds - 1)
-    width = np.sqrt((error**2).sum() / degrees * 2 / n_seeds)
-    half = float(scipy.stats.t.ppf(0.975, degrees) * width) if width >= _ROUNDING else 0.0
-    gaps = (runs[1:] - runs[0]).mean(1)
-    return {
-        name: Estimate(value, value - half, value + half, n_seeds)
-        for name, value in zip(own, map(float, gaps), strict=True)
-    }
-
-
-def _gap(own: np.ndarray, other: np.ndarray) -> Estimate:
-    """Difference of the means of two sets of runs [seeds, tasks], with Welch's interval."""
-    return _contrast([own], [other])
-
-
-def _contrast(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray]) -> Estimate:
-    """Sum of the means of sets of runs [seeds, tasks] minus that of others, with Welch's interval.
-
-    The degrees of freedom are Satterthwaite's.
-    """
-    added, taken = ([scores.mean(1) for scores in of] for of in (plus, minus))
-    value = float(sum(runs.mean() for runs in added) - sum(runs.mean() for runs in taken))
-    sizes = np.array([len(runs) for runs in (*added, *taken)])
-    variances = np.array([runs.var(ddof=1) for runs in (*added, *taken)]) / sizes
-    error = np.sqrt(variances.sum())
-    if error < _ROUNDING:
-        return Estimate(value, value, value, len(added[0]))
-    degrees = variances.sum() ** 2 / (variances**2 / (sizes - 1)).sum()
-    low, high = scipy.stats.t.interval(0.95, degrees, loc=value, scale=error)
-    return Estimate(value, float(low), float(high), len(added[0]))
-
-
-def _sides(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
-    """Differences by what their intervals say."""
-    sides: dict[str, dict[str, Estimate]] = {"higher": {}, "lower": {}, words.NOT_TOLD_APART: {}}
-    for name, gap in gaps.items():
-        assert gap.low is not None and gap.high is not None
-        side = "higher" if gap.low > 0 else "lower" if gap.high < 0 else words.NOT_TOLD_APART
-        sides[side][name] = gap
-    return sides
 
 
 def _of_runs(

@@ -13,6 +13,9 @@ MISSING = "n/a"
 NOT_TOLD_APART = "not told apart"
 """Of an interval that has both sides of a bound in it."""
 
+SIDES = ("higher", "lower", NOT_TOLD_APART)
+"""What the interval of a difference may say."""
+
 STARTS = {"centroids": "from old centroids", "random": "anew", "matched": "anew, matched"}
 """How clusterings during training start, by the value of `train.clustering.initialisation`."""
 
@@ -37,6 +40,12 @@ def difference(found: Estimate) -> str:
     value, *shown = _signed(found.value, *ends)
     # Runs that are all equal tell nothing of what others would be.
     return value if len(set(ends)) < 2 else f"{value} [{', '.join(shown)}]"
+
+
+def side(found: Estimate) -> str:
+    """Which of `SIDES` the interval of a difference says."""
+    assert found.low is not None and found.high is not None
+    return "higher" if found.low > 0 else "lower" if found.high < 0 else NOT_TOLD_APART
 
 
 def differences(found: Mapping[str, Estimate]) -> str:

@@ -1,7 +1,7 @@
 """What an experiment compares, by its measures."""
 
 from trama.config.table_params import TableParams
-from trama.reporting import experiments, statistics
+from trama.reporting import comparisons, experiments, statistics
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, estimate_text, interval_words, tidy
 from trama.reporting.tables.table import Table
@@ -36,16 +36,21 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         for compared in params.names:
             row = [problem, compared]
             for measure in params.measures:
-                found = measured.get((problem, measure))
-                if found is None or compared not in found.scores:
+                of_measure = measured.get((problem, measure))
+                if of_measure is None or compared not in of_measure.scores:
                     row.append(MISSING)
                     continue
-                of_compared = found.scores[compared]
+                of_compared = of_measure.scores[compared]
                 estimate = experiments.estimate(measure, of_compared, seed)
                 row.append(estimate_text(estimate, of_compared, params.tables.decimals))
                 keys = {"problem": problem, "name": compared, "measure": measure}
-                records += found.rows(compared, **keys)
+                rows = of_measure.rows(compared, **keys)
+                if measure in experiments.SHARES:
+                    records.append({**keys, "statistic": "share", **estimate._asdict()})
+                    rows = [row for row in rows if row["statistic"] == "seed"]
+                records += rows
             cells.append(row)
+    found = comparisons.comparisons(scores, params.names, params.baselines, params.start_alike)
     return Table(
         title=f"Experiment {name}",
         caption=[
@@ -53,12 +58,12 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
             "Interquartile mean over seeds (of episodes: over seeds and tasks, the "
             f"{policy} policies); of shares of seeds, the share, with its exact interval."
             f"{experiments.explained(params.measures)} {interval_words(len(params.seeds))}",
-            *experiments.findings(scores, params.names, params.start_alike),
+            *comparisons.told(found),
         ],
         header=["Problem", "Name", *(experiments.TITLES[measure] for measure in params.measures)],
         align="ll" + "r" * len(params.measures),
         rows=cells,
-        tidy=tidy(records, experiment=name),
+        tidy=tidy([*records, *comparisons.rows(found)], experiment=name),
         shown=f"measures {', '.join(params.measures)}; of episodes those of policy {policy}",
         at_once=_AT_ONCE,
     )
