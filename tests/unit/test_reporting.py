@@ -168,7 +168,9 @@ def test_scores_of_a_metric_that_some_variants_lack(tmp_path: Path) -> None:
     episodes = _read(write_evaluations(tmp_path))
     episodes["entropy"] = np.where(episodes["variant"] == "trama", 0.25, np.nan)
     assert list(statistics.scores(episodes, "last", "entropy").values) == ["trama"]
-    episodes.loc[episodes["seed"] == 0, "entropy"] = np.nan
+    of_a_run = episodes.assign(entropy=episodes["entropy"].where(episodes["seed"] > 0))
+    assert statistics.scores(of_a_run, "last", "entropy").values == {}
+    episodes.loc[episodes["episode"] == 0, "entropy"] = np.nan
     with pytest.raises(TramaError, match="no `entropy` in some episodes of task `task_a`"):
         statistics.scores(episodes, "last", "entropy")
 

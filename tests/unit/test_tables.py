@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from made_up import PROVENANCE, timing_columns, write_episodes, write_evaluations, write_history
-from made_up_study import study_config, table_of, write_study
+from made_up_study import STUDY_TABLES, TABLES, study_config, table_of, write_study
 from trama.config.model import Config, Tables
 from trama.config.table_params import TableParams, claims_params
 from trama.data.parquet import read_table, write_table
@@ -1024,3 +1025,32 @@ def test_macros_of_one_name_are_an_error(tmp_path: Path) -> None:
 def test_intervals_have_the_same_bytes_each_time(study: Path, config: Config) -> None:
     one, other = (table_of("results", study, config, "SurComb3") for _ in range(2))
     assert (one.latex(""), one.csv("")) == (other.latex(""), other.csv(""))
+
+
+def test_a_run_that_never_had_classes_costs_no_table(
+    study: Path, config: Config, tmp_path: Path
+) -> None:
+    """As one whose first clusterings all collapsed."""
+    changed = Path(shutil.copytree(study, tmp_path / "made_up"))
+    run = "SurComb3/{}/trama/seed_2"
+    history = changed / run.format("train") / "history.parquet"
+    write_history(history, [(240_000, "test_win_rate", None, None, 0.5)])
+    episodes = changed / run.format("evaluate") / "episodes.parquet"
+    columns = read_table(episodes, "episodes").to_pydict()
+    columns["centroid_distance"] = [None] * len(columns["centroid_distance"])
+    write_table(episodes, "episodes", columns, PROVENANCE)
+    for name in TABLES:
+        if name not in ("novelty", "fallback", "predictor_alone"):
+            table = table_of(name, changed, config, "SurComb3")
+            assert table.rows
+            if name == "predictor":
+                assert [row[1] == "n/a" for row in table.rows] == [True, False]
+                assert "Left out: ``trama``" in table.caption[-1]
+            if name == "ood":
+                assert {row[3] for row in table.rows if row[1] == "trama"} == {"n/a"}
+    for name in STUDY_TABLES:
+        table = table_of(name, changed, config)
+        assert table.rows
+        if name == "claims":
+            claims = {row[0] for row in table.rows}
+            assert "gain" in claims and not claims & {"predictor", "labels"}

@@ -88,12 +88,21 @@ def final_value(history: Path, metric: str) -> float:
 def final_scores(histories: Files, metric: str) -> dict[str, np.ndarray]:
     """Return scores [seeds, 1] of each variant: the last value of a metric.
 
-    Errors as `learning_curve`.
+    Variants of which a run has none are left out: it never had classes, where that is of them.
+
+    Raises:
+        TramaError: a history is missing or broken.
     """
     return {
         variant: np.array([[final_value(files[seed], metric)] for seed in sorted(files)])
         for variant, files in histories.items()
+        if all(_has(history, metric) for history in files.values())
     }
+
+
+def _has(history: Path, metric: str) -> bool:
+    table = read_table(history, "history")
+    return metric in set(table["metric"].to_pylist())
 
 
 def clusterings(histories: Files, metrics: Sequence[str]) -> pd.DataFrame:
@@ -353,8 +362,8 @@ def scores(
     Args:
         episodes: of one problem or several, as `read_episodes` returns them.
         policy: `last` or `best`.
-        metric: win_rate, return, or a column of numbers by its name. Variants without it (null
-            in every episode, as the entropy where there are no classes) are left out.
+        metric: win_rate, return, or a column of numbers by its name. Variants of which a run has
+            none (null in every episode, as the entropy where there are no classes) are left out.
         task_set: set of tasks, or several.
 
     Returns:
@@ -366,8 +375,9 @@ def scores(
     """
     rows = of_sets(episodes, policy, task_set)
     column = _SCORES.get(metric, metric)
-    known = rows.groupby("variant", sort=False)[column].count()
-    rows = rows[rows["variant"].isin(known.index[known > 0])]
+    known = rows.groupby(["variant", "seed", "problem"], sort=False)[column].count()
+    without = {variant for variant, *_ in known.index[known == 0]}
+    rows = rows[~rows["variant"].isin(without)]
     lacking = rows[rows[column].isna()]
     if not lacking.empty:
         raise TramaError(

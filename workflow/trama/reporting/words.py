@@ -73,6 +73,13 @@ def literals(names: Sequence[str]) -> str:
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
+def left_out(names: Sequence[str]) -> list[str]:
+    """What has to be said of variants with runs that ended without classes; nothing of none."""
+    if not names:
+        return []
+    return [f"Left out: {literals(names)}, of which at least one run never had trajectory classes."]
+
+
 def counted(number: int, noun: str) -> str:
     """A number of things: "1 seed", "2 seeds"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -193,4 +193,4 @@ def _similarity_words(with_distance: Sequence[bool], *, some_without: bool) -> s
         return f"Horizontal: {distance}."
     if not any(with_distance):
         return f"Horizontal: {changed}."
-    return f"Horizontal: {distance}; of a variant without a representation: {changed}."
+    return f"Horizontal: {distance}; of a variant of which a run has none: {changed}."

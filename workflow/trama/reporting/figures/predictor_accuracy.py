@@ -26,15 +26,17 @@ def predictor_accuracy(inputs: Inputs, params: FigureParams, problem: str) -> Dr
         problem: its name.
 
     Raises:
-        TramaError: a history is missing, broken or holds no accuracy by time step.
+        TramaError: a history is missing or broken.
     """
-    histories = statistics.by_name_and_seed(inputs["histories"])
+    given = statistics.by_name_and_seed(inputs["histories"])
+    finals = {metric: statistics.final_scores(given, metric) for metric in _FINAL}
+    known = finals["predictor_accuracy"]
+    histories = {variant: files for variant, files in given.items() if variant in known}
     seed, n_seeds = statistics.bootstrap_seed(params.study_seed), len(params.seeds)
     figure = Figure(figsize=(style.ONE_COLUMN, 2.6))
     axes = figure.subplots()
     looks = style.looks(params.names)
     numbers = {}
-    finals = {metric: statistics.final_scores(histories, metric) for metric in _FINAL}
     for variant, by_seed in histories.items():
         files = [by_seed[s] for s in sorted(by_seed)]
         curves = [statistics.final_curve_within_episode(f, "predictor_accuracy") for f in files]
@@ -77,6 +79,7 @@ def predictor_accuracy(inputs: Inputs, params: FigureParams, problem: str) -> Dr
             "rate), mean over the seeds. Labels differ between variants, so that their accuracies "
             "do not compare.",
             *(f"``{variant}``, mean over seeds: {text}." for variant, text in numbers.items()),
+            *words.left_out([variant for variant in given if variant not in known]),
             words.intervals(n_seeds),
         ],
         shown="metrics predictor_accuracy by time step and overall, predictor_balanced_accuracy "

@@ -186,14 +186,14 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
     """Accuracy over steps and agents at the last test, and what it is better than guessing by."""
     reference = _reference(params)
 
-    def final(metric: str) -> np.ndarray:
-        found = _over_problems(
+    def final(metric: str) -> np.ndarray | None:
+        return _over_problems(
             histories, reference, lambda files: statistics.final_scores(files, metric)
         )
-        assert found is not None  # `final_scores` has all or raises
-        return found
 
-    accuracy = final("predictor_accuracy")
+    accuracy, majority = final("predictor_accuracy"), final("majority_rate")
+    if accuracy is None or majority is None:  # a run never had classes
+        return
     yield Measurement(
         "predictor",
         "predictor_accuracy",
@@ -211,7 +211,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "",
         "right predictions, minus those of guessing the largest class",
         "above 0",
-        _mean(accuracy - final("majority_rate"), params),
+        _mean(accuracy - majority, params),
     )
 
 

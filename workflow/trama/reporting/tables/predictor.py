@@ -1,7 +1,7 @@
 """Accuracy of the class predictors at the end of training."""
 
 from trama.config.table_params import TableParams
-from trama.reporting import statistics
+from trama.reporting import statistics, words
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
@@ -22,7 +22,7 @@ def predictor(inputs: Inputs, params: TableParams, problem: str) -> Table:
         problem: its name.
 
     Raises:
-        TramaError: a history is missing, broken or holds no accuracy.
+        TramaError: a history is missing or broken.
     """
     histories = statistics.by_name_and_seed(inputs["histories"])
     measured = {
@@ -36,7 +36,8 @@ def predictor(inputs: Inputs, params: TableParams, problem: str) -> Table:
             "the end of training; the mean of this share over the classes (balanced); and the "
             "share that naming the most frequent class alone would have (majority). Mean over "
             f"seeds. {interval_words(len(params.seeds))} Labels differ between variants, so that "
-            "their accuracies are not compared."
+            "their accuracies are not compared.",
+            *words.left_out([v for v in histories if v not in measured["majority_rate"].scores]),
         ],
         header=["Variant", *_METRICS.values()],
         align="l" + "r" * len(_METRICS),
