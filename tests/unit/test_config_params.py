@@ -273,7 +273,7 @@ NARROW: list[tuple[dict[str, Any], set[str]]] = [
     ({"train": {"qplex": {"heads": 2}}}, QPLEX),
     ({"train": {"qmix": {"mixing_size": 8}}}, {"train qmix"}),
     ({"train": {"predictor": {"loss_weight": 1}}}, WITH_CLASSES),
-    ({"train": {"mixer_states": "raw"}}, TRAIN),
+    ({"train": {"mixer_states": "raw"}}, TRAIN - {"train vdn"}),
     ({"train": {"start": "collect"}}, TRAIN - WITH_CLASSES),
     ({"train": {"start": "scratch"}}, WITH_CLASSES),
     ({"train": {"warm_start": False}}, WITH_CLUSTERS),
@@ -335,6 +335,27 @@ def test_a_key_changes_the_stages_that_read_it(change: dict[str, Any], expected:
         if INPUTS[name] & rerun:
             rerun.add(name)
     assert {name for name in before if before[name] != after[name]} == rerun
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"parallel_games": 3}, TRAIN | EVALUATE),  # games at a time, of tests alone
+        ({"patience": {"attempts": 7}}, set()),
+        ({"num_fov_actions": 8}, set()),
+        ({"min_attack_range": 1.0}, set()),
+        ({"reward_scale_rate": 10.0}, {"collect", *PREDICT, *TRAIN, *EVALUATE}),
+    ],
+)
+def test_a_key_of_starcraft_changes_the_stages_that_read_it(
+    change: dict[str, Any], expected: set[str]
+) -> None:
+    game = {"use_unit_ranges": False, "conic_fov": False}
+    before, after = (
+        _all_params(_config({"env": {"backend": "smacv2", "smacv2": game | more}}))
+        for more in ({}, change)
+    )
+    assert {name for name in before if _own(before[name]) != _own(after[name])} == expected
 
 
 def _own(params: dict[str, Any]) -> dict[str, Any]:

@@ -169,6 +169,22 @@ def test_rates_are_found_again(tmp_path: Path) -> None:
         assert seconds_of(settings, job, found) == pytest.approx(expected, rel=0.02), job
 
 
+def test_rates_of_work_that_was_not_measured_stay(tmp_path: Path) -> None:
+    """A study without VDN tells nothing of it, and studies with it are estimated still."""
+    settings, known = config(study={"variants": ["qmix"], "seeds": [0, 1]}), committed_rates()
+    slow = known.model_copy(
+        update={"seconds": {unit: 2 * took for unit, took in known.seconds.items()}}
+    )
+    made_up_study(tmp_path, settings, slow)
+    found = measured_rates(settings, tmp_path, jobs_of(settings), "a machine")
+    unit = "learned_episodes_vdn"
+    assert found.seconds[unit] == known.seconds[unit]
+    unit = "learned_episodes_qmix"
+    assert found.seconds[unit] == pytest.approx(slow.seconds[unit], rel=0.02)
+    for job in jobs_of(config()):
+        assert seconds_of(config(), job, found) > 0
+
+
 def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
     settings = config()
     made_up_study(tmp_path, settings, committed_rates())

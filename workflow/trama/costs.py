@@ -16,6 +16,7 @@ from scipy.optimize import nnls
 from trama.config.model import RL, Config
 from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
+from trama.data.schemas import PHASES
 from trama.tasks import evaluation_tasks
 
 RATES = Path(__file__).with_name("costs.json")
@@ -160,11 +161,7 @@ def _size_of(config: Config, job: Job) -> dict[str, Work]:
     return sizes
 
 
-_PHASES = {
-    **{"environment": "play", "play": "play", "label": "play", "cluster": "play"},
-    **{"update": "update", "predictor": "update", "vqvae": "update", "checkpoint": "update"},
-    **{"test": "test"},
-}
+_PHASES = {**dict.fromkeys(PHASES, "update"), "environment": "play", "play": "play", "test": "test"}
 """Phase of work, by the phase that a `timing` file names."""
 
 _SEED = "{problem}/%s/seed_{seed}/%s"
@@ -206,6 +203,8 @@ def benchmark_seconds(folder: Path, job: Job) -> float | None:
 def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: str) -> Rates:
     """Rates that explain best what finished jobs took (relative least squares, none negative).
 
+    Of work that none of them did, the rates that come with this package stay.
+
     Args:
         config: the configuration that the jobs ran with.
         folder: folder of their study.
@@ -219,6 +218,7 @@ def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: s
     steps, episodes = (
         sum(float(history[key].max()) for history in histories) for key in ("env_steps", "episode")
     )
+    known = committed_rates()
     times: list[tuple[Work, float]] = []
     sizes: list[tuple[Work, float]] = []
     for job in jobs:
@@ -236,8 +236,8 @@ def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: s
     return Rates(
         machine=machine,
         episode_steps=steps / episodes,
-        seconds=_fit(times),
-        bytes=_fit(sizes),
+        seconds={**known.seconds, **_fit(times)},
+        bytes={**known.bytes, **_fit(sizes)},
     )
 
 

@@ -92,10 +92,12 @@ class Backend(Section):
     Attributes:
         plays: the kinds of tasks that it has.
         on_jax: whether JAX steps it.
+        test_keys: keys that tests and evaluations alone read.
     """
 
     plays: ClassVar[tuple[type[Tasks], ...]]
     on_jax: ClassVar[bool] = True
+    test_keys: ClassVar[tuple[str, ...]] = ()
 
     @property
     def most_envs(self) -> int | None:
@@ -230,6 +232,7 @@ class Smacv2(Backend):
 
     plays = (UnitTasks, RandomTeams)
     on_jax = False
+    test_keys = ("parallel_games",)
 
     max_steps: int = Field(
         default=200,
@@ -379,9 +382,19 @@ class Smacv2(Backend):
         """See `Backend`."""
         return self.parallel_games
 
+    @property
+    def idle_keys(self) -> set[tuple[str, ...]]:
+        """See `Backend`."""
+        switches = {
+            "num_fov_actions": self.conic_fov,
+            "min_attack_range": self.use_unit_ranges,
+            "reward_scale_rate": self.reward_scale,
+        }
+        return {(key,) for key, on in switches.items() if not on}
+
     def unused_keys(self, problem: Tasks) -> set[tuple[str, ...]]:
         """See `Backend`."""
-        unused: set[tuple[str, ...]] = {("patience",)}
+        unused = self.idle_keys | {("patience",)}
         return unused | ({("dist_ratio",)} if isinstance(problem, RandomTeams) else set())
 
     def refuses(self, tasks: Tasks) -> tuple[KeyPath, str] | None:

@@ -229,7 +229,7 @@ def collect_params(config: Config, problem: str, seed: int) -> Params:
     unused |= {(key,) for key, _ in unused_optimiser_keys(collect)}
     return {
         **_job("collect", config, problem, seed),
-        **_environment(config, problem),
+        **_environment(config, problem, tests=False),
         "collect": _dump(collect, unused),
     }
 
@@ -285,7 +285,7 @@ def predict_params(config: Config, problem: str, representation: str, seed: int)
     return {
         **_job("predict", config, problem, seed),
         "upstream": upstream,
-        **_environment(config, problem),
+        **_environment(config, problem, tests=False),
         "representation_name": representation,
         "n_classes": config.representations[representation].most_classes,
         "network": config.train.network,
@@ -502,13 +502,16 @@ def report_params(
     }
 
 
-def _environment(config: Config, problem: str) -> Params:
-    """The problem, and of section env, its overrides merged in, what its environments depend on."""
+def _environment(config: Config, problem: str, *, tests: bool = True) -> Params:
+    """The problem, and of section env, its overrides merged in, what its environments depend on.
+
+    `tests`: whether there are tests or evaluations.
+    """
     definition, env = config.problems[problem], config.env_for(problem)
-    return {
-        "problem": _dump(definition, {("env",)}),
-        "env": _dump(env, env.unused_keys(definition)),
-    }
+    unused = env.unused_keys(definition)
+    if not tests:
+        unused |= {(env.backend, key) for key in env.settings.test_keys}
+    return {"problem": _dump(definition, {("env",)}), "env": _dump(env, unused)}
 
 
 def _dump(section: Section, unused: Collection[tuple[str, ...]] = ()) -> Params:

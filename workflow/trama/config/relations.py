@@ -108,6 +108,8 @@ def unused_train_keys(
         if other != variant.mixer
     ]
     unused += [((key,), reason) for key, reason in unused_optimiser_keys(train)]
+    if variant.mixer == "vdn":
+        unused.append((("mixer_states",), "mixer vdn"))
     if not variant.has_classes:
         of_classes = ("predictor", "class_representation", *_OF_CLUSTERS)
         return unused + [((key,), "no trajectory classes") for key in of_classes]

@@ -206,6 +206,10 @@ PHASES: dict[str, str] = {
     "checkpoint": "writing checkpoints",
 }
 """Values of `phase` in a timing, each explained; together they are nearly all of the time."""
+
+PHASES_OF_CLASSES = ("predictor", "label", "vqvae", "cluster")
+"""Those of `PHASES` that only trajectory classes have."""
+
 _NOVELTY: dict[str, str] = {
     "confidence": (
         "1 - the largest class probability, of logits over a temperature that was fitted on "
@@ -281,7 +285,11 @@ KINDS: dict[str, FileKind] = {
                     "units, in whose names the unit's number is left out",
                 ),
                 _column("mean", pa.float32(), "mean over all steps, in the feature's own unit"),
-                _column("std", pa.float32(), "standard deviation over all steps, at least 0.01"),
+                _column(
+                    "std",
+                    pa.float32(),
+                    "standard deviation over all steps, at least collect.std_floor",
+                ),
                 _column(
                     "correlation_ratio",
                     pa.float32(),

@@ -17,6 +17,7 @@ from trama.config.experiments import (
 )
 from trama.config.relations import TRAINED
 from trama.data.parquet import read_table
+from trama.data.schemas import PHASES_OF_CLASSES
 from trama.reporting import detection, estimates, statistics
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files, Inputs
@@ -113,8 +114,6 @@ Scores = dict[str, dict[str, np.ndarray]]
 """Scores [seeds, tasks] by measure and name, without the names that do not have the measure."""
 
 _SERIES = ("label_consistency", "label_consistency_chance")
-_CLASSES = ("predictor", "label", "cluster", "vqvae")
-"""Phases of a training that only trajectory classes have."""
 
 
 def measured(
@@ -266,7 +265,7 @@ def _of_predictor(path: Path) -> dict[str, float]:
 def _of_timing(path: Path) -> dict[str, float]:
     timing: pd.DataFrame = read_table(path, "timing").to_pandas().set_index("phase")
     seconds = timing["seconds"]
-    of_classes = timing[timing.index.isin(_CLASSES)]
+    of_classes = timing[timing.index.isin(PHASES_OF_CLASSES)]
     memory = (of_classes["memory_mb"] + of_classes["gpu_memory_mb"].fillna(0)).dropna()
     return {
         "train_minutes": float(seconds.sum()) / 60,

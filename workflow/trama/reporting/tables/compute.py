@@ -7,6 +7,7 @@ import pandas as pd
 
 from trama.config.table_params import TableParams
 from trama.data.parquet import read_table
+from trama.data.schemas import PHASES, PHASES_OF_CLASSES
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING
@@ -17,9 +18,9 @@ _STAGES = {"vqvae_histories": "pretrain", "cluster_metrics": "cluster", "episode
 _ORDER = ("collect", "pretrain", "cluster", "train", "evaluate")
 
 _PHASES = {
-    **{"environment": "play", "play": "play", "update": "update", "predictor": "update"},
-    **{"test": "test", "checkpoint": "checkpoint"},
-    **{"label": "classes", "cluster": "classes", "vqvae": "classes"},
+    **{phase: phase for phase in PHASES},
+    "environment": "play",
+    **dict.fromkeys(PHASES_OF_CLASSES, "classes"),
 }
 """What the table calls the phases of a `timing` file."""
 
@@ -88,11 +89,11 @@ def compute(inputs: Inputs, params: TableParams, study: str) -> Table:
             "What a job took, mean over seeds: minutes of wall time, env steps per second, learner "
             "updates, and the largest memory of any seed. Wall time of collect and train as they "
             "measured it, without their start, over all parts of a training that was "
-            "interrupted; its shares are those of playing, of the learner with the predictor, of "
-            "labels, clusters and VQ-VAE, and of tests. Memory, and the time of the other stages, "
-            "from Snakemake's benchmark files (n/a without one). All of these jobs together took "
-            f"{hours:.1f} hours. These numbers differ from run to run; the machines stand in "
-            f"``results/{study}/provenance`` and in the logs."
+            "interrupted; its shares are those of playing, of the learner, of what only classes "
+            "have (predictor, labels, clusters, VQ-VAE), and of tests. Memory, and the time of the "
+            "other stages, from Snakemake's benchmark files (n/a without one). All of these jobs "
+            f"together took {hours:.1f} hours. These numbers differ from run to run; the machines "
+            f"stand in ``results/{study}/provenance`` and in the logs."
         ],
         header=["Problem", "Stage", "Name", *(column.title for column in _COLUMNS.values())],
         align="lll" + "r" * len(_COLUMNS),
