@@ -1,4 +1,4 @@
-"""Figures 2 and 9: env steps per second with the policy in the loop, on SurComb3."""
+"""Env steps per second with the policy in the loop, on SurComb3."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Figure 8: dry run of the paper preset, where nothing has been run."""
+"""Dry run of the paper preset, where nothing has been run."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Figures 1 and 9: learner updates per second beside a learner that loops over time steps."""
+"""Learner updates per second beside a learner that loops over time steps."""
 
 from dataclasses import replace
 

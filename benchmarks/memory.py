@@ -1,4 +1,4 @@
-"""Figure 4: replay memory, and peak memory of a training process, with 5,000 full episodes."""
+"""Replay memory, and peak memory of a training process, with 5,000 full episodes."""
 
 from benchmarks.harness import THREADS, Effort, Figure, figure, fresh
 

@@ -1,4 +1,4 @@
-"""Figure 7: VQ-VAE pretraining and K-means, by the number of trajectories."""
+"""VQ-VAE pretraining and K-means, by the number of trajectories."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Figure 5: seconds from process start to the first env step of a training."""
+"""Seconds from process start to the first env step of a training."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Figures 3 and 9: env steps per second of a whole training: playing, learning, labelling."""
+"""Env steps per second of a whole training: playing, learning, labelling."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figure 6: SMAX trajectories as Parquet, written and read, larger than the memory bound."""
+"""SMAX trajectories as Parquet, written and read, larger than the memory bound."""
 
 import tempfile
 from pathlib import Path

@@ -110,7 +110,7 @@ def test_interval_of_few_runs_of_many_tasks_covers_the_truth(n_seeds: int) -> No
     assert covered / 300 >= 0.87
 
 
-@pytest.mark.parametrize("n_seeds", [3, 4])
+@pytest.mark.parametrize("n_seeds", [*estimates.COVERAGE])
 def test_intervals_of_few_runs_cover_as_little_as_captions_say(n_seeds: int) -> None:
     rng = np.random.default_rng(17)
     covered = np.zeros(2)
@@ -123,8 +123,19 @@ def test_intervals_of_few_runs_cover_as_little_as_captions_say(n_seeds: int) -> 
         for number, each in enumerate(found):
             assert each.low is not None and each.high is not None
             covered[number] += each.low <= 0 <= each.high
-    # Three standard errors at 75 %.
-    assert covered / 3 == pytest.approx(estimates.COVERAGE[n_seeds], abs=7.5)
+    for found_share, share in zip(covered / 300, estimates.COVERAGE[n_seeds], strict=True):
+        p = share / 100
+        assert found_share == pytest.approx(p, abs=3 * np.sqrt(p * (1 - p) / 300))
+
+
+def test_seeds_in_pairs_are_drawn_together() -> None:
+    of_seeds = np.array([0.1, 0.4, 0.6, 0.9])[:, None]
+    x, y = of_seeds + 0.1, of_seeds
+    for own, other, gap in ((x, y, 0.1), (y, x, -0.1)):
+        paired = estimates.difference(own, other, estimates.mean, 0, paired=True)
+        assert paired[:3] == pytest.approx((gap, gap, gap))
+        apart = estimates.difference(own, other, estimates.mean, 0)
+        assert apart.low is not None and apart.low < gap - 0.2
 
 
 def test_tasks_are_kept() -> None:

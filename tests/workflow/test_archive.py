@@ -1,5 +1,6 @@
 """A finished study that is archived, and restored in a fresh clone."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,8 @@ def test_a_record_brings_the_runs_back_as_far_as_tables_go(copied_study: Path, c
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"of no job")
     assert command(copied_study, "record").returncode == 0
+    runs = [json.loads(file.read_text()) for file in (kept / "provenance").glob("*.json")]
+    assert runs and not any("host" in run["machine"] for run in runs)
     assert (kept / "tables/experiment_other.md").exists()
     assert not (kept / "SurComb3/train/own").exists()
     done = command(clone, "restore", "--archive", str(kept))

@@ -1,9 +1,12 @@
 """Keep what a finished study shows, and the rows behind it: docs/results, and docs/RESULTS.md.
 
+What ran it is kept too, but for the name of the machine.
+
 What is kept is an archive: after `make restore` of it the runs count as done, as far as tables go,
 and a study grows by seeds and problems on machines that know nothing of each other.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -82,6 +85,8 @@ def main() -> None:
             kept = target / file.relative_to(source)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)
+            if file.parent.name == "provenance":
+                forget_host(kept)
     for each in sorted(folder for folder in RECORDED.iterdir() if folder.is_dir()):
         (each / FIGURES).write_text("\n".join(figures_page(each)), encoding="utf-8")
     PAGE.write_text("\n".join(page(RECORDED)), encoding="utf-8")
@@ -90,6 +95,13 @@ def main() -> None:
         f"{target.relative_to(ROOT)}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; "
         f"{PAGE.relative_to(ROOT)}"
     )
+
+
+def forget_host(provenance: Path) -> None:
+    """Leave out of a provenance file what nobody else can make use of."""
+    run = json.loads(provenance.read_text(encoding="utf-8"))
+    del run["machine"]["host"]
+    provenance.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
 
 def outputs_of_jobs(rows: list[Path], target: Path) -> set[str]:

@@ -34,7 +34,7 @@ def record_run(folder: Path, config: Config, command: Sequence[str], root: Path)
         "code": {"version": trama.__version__, **_commit(root)},
         "machine": {
             "host": platform.node(),
-            "system": platform.platform(),
+            "system": f"{platform.system()} {platform.machine()}",
             "processor": _processor(),
             "cores": os.cpu_count(),
             "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,

@@ -52,7 +52,7 @@ class TaskTeams:
 
 
 class TaskStarts:
-    """Start positions of a task (METHOD section 7), on the part of the map that `dist_ratio` names.
+    """Start positions of a task, on the part of the map that `dist_ratio` names.
 
     With a `dist_ratio` of 1 `surrounded` and `reflected` are SMACv2's own.
     """

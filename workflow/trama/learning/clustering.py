@@ -1,4 +1,4 @@
-"""K-means over trajectory embeddings, and what is measured of it (METHOD section 4).
+"""K-means over trajectory embeddings, and what is measured of it.
 
 scikit-learn takes 1.5 s to import and is imported where it is used: most jobs never cluster. So is
 SciPy.
@@ -43,7 +43,7 @@ class Clusters:
         return distance
 
     def accepted(self, min_clusters: int) -> bool:
-        """At least min(min_clusters, K) clusters are used (METHOD section 4)."""
+        """At least min(min_clusters, K) clusters are used, as in the released code."""
         return self.n_used >= min(min_clusters, len(self.centroids))
 
     def renamed(self, names: np.ndarray) -> "Clusters":

@@ -213,7 +213,8 @@ def _sums_over_agents(policy: Policy, novelty: Novelty | None, batch: Batch) -> 
     probability = logs.exp()
     if policy.in_use is not None:
         logs = logs.masked_fill(~policy.in_use, 0.0)  # 0 log 0
-    entropy = -(probability * logs).sum(2, keepdim=True) / math.log(len(policy.classes))
+    largest = math.log(max(len(policy.classes), 2))  # of a single class it is 0
+    entropy = -(probability * logs).sum(2, keepdim=True) / largest
     chosen = one_hot(batch.classes[batch.packing.current], n_classes)
     parts = torch.cat([living, entropy * living, chosen * living, probability * living], 2).sum(1)
     agreement = parts[:, 2 : 2 + n_classes].amax(1) / parts[:, 0]

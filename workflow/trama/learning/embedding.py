@@ -1,4 +1,4 @@
-"""Trajectory embeddings: what a whole episode looks like to the clustering (METHOD section 4)."""
+"""Trajectory embeddings: what a whole episode looks like to the clustering."""
 
 from dataclasses import dataclass
 

@@ -219,7 +219,7 @@ class ClusterLabels(Labels):
     def learn(self, batch: Batch, episodes: int) -> dict[str, Tensor]:
         """Update the VQ-VAE.
 
-        Episodes without a class have a random one in J(t,k) (METHOD section 3).
+        Episodes without a class have a random one in J(t,k).
         """
         vqvae = self.embedding.vqvae
         assert vqvae is not None and self._optimiser is not None
@@ -252,7 +252,7 @@ class ClusterLabels(Labels):
     def recluster(
         self, replay: ReplayBuffer, env_steps: int, episodes: int, device: torch.device
     ) -> Clustering | None:
-        """Cluster the newest episodes of the buffer (METHOD 4).
+        """Cluster the newest episodes of the buffer.
 
         From the previous centroids, or afresh, then with or without the names of the labels that
         the episodes had.

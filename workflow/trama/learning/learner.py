@@ -23,7 +23,7 @@ from trama.networks.packing import Packing
 
 
 class Learner:
-    """Double Q-learning on packed episodes (METHOD section 6).
+    """Double Q-learning on packed episodes.
 
     Args:
         policy: the networks of the agents, already on their device.
@@ -228,7 +228,7 @@ def td_lambda_returns(
     """Targets of Q(lambda): G_t = r_t + gamma ((1 - lambda) V_{t+1} + lambda G_{t+1}).
 
     A truncated episode bootstraps from the value of its last observation, a terminated one does
-    not (METHOD section 6). All inputs and the result are rows of `packing.current`, [R - B].
+    not. All inputs and the result are rows of `packing.current`, [R - B].
     """
     bootstrap = reward + gamma * next_value * ~terminated
     if td_lambda == 0.0:

@@ -74,7 +74,7 @@ def make_predictor(sizes: PolicySizes) -> RecurrentNetwork:
 
 
 class Policy(nn.Module):
-    """Action values of each agent, conditioned on the class that it predicts (METHOD section 5).
+    """Action values of each agent, conditioned on the class that it predicts.
 
     Args:
         sizes: of its networks.

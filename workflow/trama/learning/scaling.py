@@ -1,4 +1,4 @@
-"""Standardised states (METHOD section 2): the statistics travel with the networks that use them."""
+"""Standardised states: the statistics travel with the networks that use them."""
 
 import re
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ class Told(NamedTuple):
 
 
 class RecurrentNetwork(nn.Module):
-    """fc, ReLU, GRU, linear: shared by the agents (METHOD: policy and class predictor, section 5).
+    """fc, ReLU, GRU, linear, shared by the agents: the policy, and the class predictor.
 
     The first layer reads an agent's observation, its last action and its number, both one-hot, in
     that order. With a grouping, like entities of the observation share their weights, in the first
@@ -181,7 +181,7 @@ class RecurrentNetwork(nn.Module):
 
 
 class ClassRepresentation(nn.Module):
-    """f_g: what the policy is told about the trajectory class (paper section 4, METHOD section 5).
+    """f_g: what the policy is told about the trajectory class (the paper's representation model).
 
     `learned` is one-hot -> hidden -> size with ReLU, trained by the TD loss alone; `one_hot` is the
     class itself.

@@ -1,4 +1,4 @@
-"""f_psi: trajectory embedding to trajectory class (METHOD section 4)."""
+"""f_psi: trajectory embedding to trajectory class (the paper's classifier)."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Mixers: the joint action value from the agents' action values (METHOD section 6).
+"""Mixers: the joint action value from the agents' action values.
 
 All mixers take packed rows and satisfy individual-global-max: the joint greedy action is the tuple
 of each agent's greedy action among its available ones.

@@ -1,4 +1,4 @@
-"""VQ-VAE over states with a coverage loss (paper section 3.1, METHOD section 3)."""
+"""VQ-VAE over states with a coverage loss (the paper's quantised latent space)."""
 
 from dataclasses import dataclass
 

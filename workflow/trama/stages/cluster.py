@@ -1,4 +1,4 @@
-"""Stage cluster: trajectory embeddings, K-means, and the classifier (METHOD section 4)."""
+"""Stage cluster: trajectory embeddings, K-means, and the classifier."""
 
 import logging
 from functools import partial

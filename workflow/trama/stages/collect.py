@@ -38,7 +38,7 @@ def collect(
     run_settings: RunSettings,
     threads: int,
 ) -> None:
-    """Write every finished episode, and the statistics of the states (METHOD sections 2 and 4).
+    """Write every finished episode, and the statistics of the states.
 
     A training may go on from the learner as it is at the end (`train.start`).
     The warm-up's random episodes are part of the data and of the replay, and their steps count.

@@ -1,4 +1,4 @@
-"""Stage pretrain: the VQ-VAE on the collected states (paper section 3.1, METHOD section 3)."""
+"""Stage pretrain: the VQ-VAE on the collected states (the paper's quantised latent space)."""
 
 from dataclasses import fields
 from pathlib import Path

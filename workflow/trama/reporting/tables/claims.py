@@ -112,7 +112,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             "where its whole 95 % interval does as the paper says: it lies above the lowest end of "
             "the paper's range, or, for a difference, above zero; where the interval has both in "
             "it, the row is not told apart. "
-            f"{interval_words(len(params.seeds), differences=True)}",
+            f"{interval_words(len(params.seeds), differences=True)}{_paired_words(params)}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
         align="lwlrl",
@@ -145,6 +145,13 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         ),
         shown=f"policy {policy}; predictors at the last test; every clustering",
     )
+
+
+def _paired_words(params: TableParams) -> str:
+    """What has to be said of the intervals of differences to controls, where there are any."""
+    if not params.controls:
+        return ""
+    return " Beside a control, seeds are drawn in pairs, as its runs start alike."
 
 
 def verdicts_of(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -312,7 +319,7 @@ def _differences(
     }
     for over in others:
         for metric, of_metric in measured.items():
-            gain = of_metric.gain(reference, over, "iqm")
+            gain = of_metric.gain(reference, over, "iqm", paired=claim == "control")
             assert gain is not None  # there is another one
             yield Measurement(
                 claim,

@@ -114,12 +114,18 @@ class Measured:
             )
         return self._estimates[key]
 
-    def gain(self, variant: str, over: str | None, statistic: str) -> Estimate | None:
-        """A statistic minus that of another variant; None where there is no other one."""
+    def gain(
+        self, variant: str, over: str | None, statistic: str, *, paired: bool = False
+    ) -> Estimate | None:
+        """A statistic minus that of another variant; None where there is no other one.
+
+        `paired`: as `estimates.difference` has it.
+        """
         if over is None:
             return None
         own, other = self.scores[variant], self.scores[over]
-        return estimates.difference(own, other, STATISTICS[statistic], self._bootstrap)
+        function = STATISTICS[statistic]
+        return estimates.difference(own, other, function, self._bootstrap, paired=paired)
 
 
 def supported_best(scores: Mapping[str, np.ndarray], statistic: Statistic, seed: int) -> str | None:
