@@ -726,10 +726,12 @@ def test_every_experiment_of_the_repository_fits_its_presets(preset: str) -> Non
         check_experiment(config, name)
 
 
-def test_every_experiment_fits_half_the_budget() -> None:
-    config = load_config(CONFIG, SHIPPED, [ROOT / "config" / "half_budget.yaml"], None)
+@pytest.mark.parametrize(("budget", "share"), [("half", 2), ("full", 1)])
+def test_every_experiment_fits_the_budgets(budget: str, share: int) -> None:
+    config = load_config(CONFIG, SHIPPED, [ROOT / f"config/{budget}_budget.yaml"], None)
     laptop = _load(overrides={"preset": "laptop"})
-    assert config.train.env_steps * 2 == laptop.train.env_steps
+    assert config.study.name == f"{budget}_budget"
+    assert config.train.env_steps * share == laptop.train.env_steps
     assert config.collect == laptop.collect
     assert config.playable_experiments == laptop.playable_experiments
     for name in config.playable_experiments:

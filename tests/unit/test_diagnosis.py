@@ -174,6 +174,15 @@ def test_class_predictions_are_those_of_the_living_agents(
         assert found.step_agreement[t] == pytest.approx(np.mean(agreement))
 
 
+def test_agents_are_sure_of_a_single_class() -> None:
+    """As those of an oracle on a problem with one task."""
+    replay = played_replay(random_env(4), 6, seed=0, n_classes=1)
+    policy = Policy(PolicySizes(4, 3, 4, 8, 1, 7, "learned", 6, 5))
+    found = class_predictions(policy, None, replay, replay.finished, CPU)
+    assert not found.entropy.any() and not found.step_entropy.any()
+    assert (found.agreement == 1).all()
+
+
 # --- warnings ------------------------------------------------------------------------------------
 
 GOOD = {

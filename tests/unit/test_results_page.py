@@ -16,6 +16,16 @@ gain,win_rate_difference,reproduced,2
 gain,return_difference,not told apart,2
 labels,label_consistency,reproduced,2
 """
+DIFFERENCES = """\
+problem,name,measure,over,than_on,statistic,seed,value,low,high,n_seeds
+P,b,return,,,iqm,,9,8,10,3
+P,b,return,a,,difference,,2,1,3,3
+P,c,return,a,,difference,,-0.5,-1,1,3
+P,d,return,a,,difference,,0.25,-1,1,3
+Q,b,return,a,P,difference,,0.25,-1,1,3
+Q,a,return,,P,difference,,-5,-6,-4,3
+P,b,length,a,,difference,,2,1,3,3
+"""
 
 
 @pytest.fixture
@@ -49,6 +59,7 @@ def recorded(tmp_path: Path) -> Path:
     _write(study / "tables/study_claims.md", "<!-- from -->\nStudy claims: the claims.\n\n| a |\n")
     own = "Experiment own.\n\n| b |\n\nWhich of ``a``\nand b?\n\nMore.\n"
     _write(study / "tables/experiment_own.md", own)
+    _write(study / "tables/experiment_own.csv", DIFFERENCES)
     for name in ("experiment_own", "other"):
         _write(study / f"figures/{name}.png")
         _write(study / f"figures/{name}.caption.rst", f"What ``{name}`` shows.")
@@ -68,7 +79,12 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "| Study | Problems | Seeds | Env steps | gain | labels |" in short
     steps = f"{study_config().train.env_steps:,}"
     assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
-    assert f"| own | Which of `a` and b? | [kept](#study-kept) | {steps} |" in short
+    assert (
+        f"- **own** ([kept](#study-kept), {steps} env steps): Which of `a` and b? *Return:* "
+        "P minus `a`: higher for `b` 2.00, 2 not told apart (-0.50 to 0.25); "
+        "Q minus `a`, minus the same on `P`: 1 not told apart (0.25); "
+        "Q minus the same on `P`: lower for `a` -5.00." in short
+    )
     assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
     # A study is called as its folder is, whatever its configuration said.
     assert "### Study kept: the claims\n" in study and "<!--" not in study

@@ -11,10 +11,13 @@ from command import ROOT, read_config
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.config.trees import leaves
-from trama.reporting.estimates import MIN_SEEDS
+from trama.reporting import words
+from trama.reporting.comparisons import STATISTIC
+from trama.reporting.estimates import MIN_SEEDS, Estimate
+from trama.reporting.experiments import TITLES
 from trama.reporting.tables.claims import verdicts_of
 
-ON_PAGE = ("study_claims", "study_ablations", "experiment_*")
+ON_PAGE = ("study_claims", "*_class_use", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
 
 FIGURES = "FIGURES.md"
@@ -23,9 +26,10 @@ INTRODUCTION = """\
 # Results
 
 `make record` writes this page from finished studies. Nothing on it is written by hand.
-`docs/results/<study>` has all figures and tables of a study, the rows they were made from, and its
-configuration as it ran (`provenance`). What differs from the paper, and why, stands in
-[method.md](method.md): above all the game, which is SMAX and not StarCraft II, and the env steps.
+`docs/results/<study>` has all figures and tables of a study, the rows that its tables were made
+from, and its configuration as it ran (`provenance`). What differs from the paper, and why, stands
+in [method.md](method.md): above all the game, which is SMAX and not StarCraft II, and the env
+steps. How values are compared stands there, too.
 """
 
 _OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
@@ -103,17 +107,18 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         ]
         yield markdown_table(["Study", "Problems", "Seeds", "Env steps", *claims], rows)
     asked = [
-        [
-            *(table.stem.removeprefix("experiment_"), question_of(table)),
-            *(linked(study), steps[study]),
-        ]
+        f"- **{table.stem.removeprefix('experiment_')}** ({linked(study)}, {steps[study]} env "
+        f"steps): {question_of(table)} {found_in(table)}".rstrip()
         for study in studies
         for table in tables_of(study)
         if table.stem.startswith("experiment_")
     ]
     if asked:
-        yield "What experiments ask, and which study asked it:\n"
-        yield markdown_table(["Experiment", "Question", "Study", "Env steps"], asked)
+        yield (
+            "What experiments ask, which study asked it, and what it found of the first thing that "
+            "it measures; higher and lower are those names whose 95 % intervals are.\n"
+        )
+        yield "\n".join(asked) + "\n"
 
 
 def rows_of_claims(study: Path) -> list[dict[str, str]]:
@@ -149,6 +154,44 @@ def question_of(table: Path) -> str:
     _, *parts = without_origin(table.read_text(encoding="utf-8")).split("\n\n")
     paragraphs = (part for part in parts if not part.startswith("|"))
     return " ".join(as_markdown(next(paragraphs, "")).split())
+
+
+def found_in(table: Path) -> str:
+    """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
+    with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["statistic"] == STATISTIC]
+    of_first = [row for row in rows if row["measure"] == rows[0]["measure"]]
+    groups: dict[tuple[str, str, str], dict[str, Estimate]] = {}
+    for row in of_first:
+        value, low, high = (float(row[key]) for key in ("value", "low", "high"))
+        of_group = groups.setdefault((row["problem"], row["over"], row["than_on"]), {})
+        of_group[row["name"]] = Estimate(value, low, high, int(row["n_seeds"]))
+    sentences = []
+    for (problem, over, than_on), gaps in groups.items():
+        beside = [f"minus `{over}`"] if over else []
+        beside += [f"minus the same on `{than_on}`"] if than_on else []
+        sentences.append(f"{problem} {', '.join(beside)}: {as_markdown(in_brief(gaps))}")
+    if not sentences:
+        return ""
+    return f"*{TITLES[of_first[0]['measure']]}:* {'; '.join(sentences)}."
+
+
+def in_brief(gaps: Mapping[str, Estimate]) -> str:
+    """Differences by name: those that are told apart, and the range of those that are not."""
+    by_side = {
+        side: {name: gap for name, gap in gaps.items() if words.side(gap) == side}
+        for side in words.SIDES
+    }
+    told = [
+        f"{side} for {words.listed({name: words.value(gap.value) for name, gap in of.items()})}"
+        for side, of in by_side.items()
+        if of and side != words.NOT_TOLD_APART
+    ]
+    if apart := by_side[words.NOT_TOLD_APART]:
+        values = [gap.value for gap in apart.values()]
+        ends = dict.fromkeys(map(words.value, (min(values), max(values))))
+        told.append(f"{len(apart)} not told apart ({' to '.join(ends)})")
+    return ", ".join(told)
 
 
 def run_of(study: Path) -> Mapping[str, Any]:
