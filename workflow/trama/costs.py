@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import nnls
 
 from trama.config.model import RL, Config
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.data.parquet import read_table
 from trama.data.schemas import PHASES
 from trama.tasks import evaluation_tasks

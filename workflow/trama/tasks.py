@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from trama.config.describe import place_at, plain
 from trama.config.particles import Scenario, parse_scenario
 from trama.config.problems import (
+    TRAINED,
     Problem,
     RandomTeams,
     ScenarioTasks,
@@ -19,7 +20,6 @@ from trama.config.problems import (
     UnitTaskSet,
     unit_counts,
 )
-from trama.config.relations import TRAINED
 from trama.errors import TramaError
 
 RANDOM = "random"

@@ -27,6 +27,10 @@ ScenarioName = Annotated[
         "number from 1 to 9"
     ),
 ]
+TRAINED = "trained"
+"""What the tasks of a problem itself are called beside the names of task sets."""
+UNSEEN = "unseen"
+"""What all tasks of the task sets together are called."""
 MOST_UNITS = 20
 """Units of the largest team."""
 

@@ -19,6 +19,7 @@ from trama.config.experiments import (
     OF_VQVAE_PARTS,
 )
 from trama.config.macros import clashing_names, letters
+from trama.config.problems import TRAINED, UNSEEN
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
 from trama.config.validation import Broken, is_rule, nested, unknown
 
@@ -27,17 +28,11 @@ if TYPE_CHECKING:
     from trama.config.model import RL, Config, Representation, Train, Variant
     from trama.config.problems import Problem, Tasks
 
-TRAINED = "trained"
-"""What the tasks of a problem itself are called beside the names of task sets."""
-
 _OF_ALL_PROBLEMS: tuple[KeyPath, ...] = (("backend",), ("device",), ("smacv2", "patience"))
 """Keys of section env that no problem can override."""
 
 _OF_CLUSTERS = ("warm_start", "vqvae_updates", "clustering")
 """Keys of section train that only variants with a representation read."""
-
-UNSEEN = "unseen"
-"""What all tasks of the task sets together are called."""
 
 
 def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDetails]]:

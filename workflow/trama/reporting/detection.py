@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.reporting import statistics
 
 SCORES = {

@@ -15,7 +15,7 @@ from trama.config.experiments import (
     OF_PREDICTORS,
     OF_TIMINGS,
 )
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.data.parquet import read_table
 from trama.data.schemas import PHASES_OF_CLASSES
 from trama.reporting import detection, estimates, statistics

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.data.parquet import read_table
 from trama.errors import TramaError
 from trama.reporting import estimates

@@ -14,7 +14,7 @@ from trama.config.backends import Env
 from trama.config.model import Fallback as FallbackConfig
 from trama.config.model import GivenClass
 from trama.config.params import EvaluateParams, RunSettings
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.data.parquet import Provenance, TableWriter
 from trama.environments import EnvSpec, make_env
 from trama.learning.diagnosis import ClassPredictions, ClassSwap, class_predictions, class_swap

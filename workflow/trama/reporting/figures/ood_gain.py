@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from trama.config.figure_params import FigureParams
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.reporting import estimates, statistics, style, words
 from trama.reporting.estimates import Estimate
 from trama.reporting.figures.drawing import Drawing

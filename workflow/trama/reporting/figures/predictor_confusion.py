@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from scipy.optimize import linear_sum_assignment
 
 from trama.config.figure_params import FigureParams
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.data.parquet import read_table
 from trama.errors import TramaError
 from trama.reporting import estimates, statistics, style, words

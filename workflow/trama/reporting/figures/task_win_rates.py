@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from trama.config.figure_params import FigureParams
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.reporting import estimates, statistics, style, words
 from trama.reporting.figures.drawing import Drawing
 from trama.reporting.figures.parts import draw_estimate, label_figure, point_handles, task_label

@@ -1,6 +1,6 @@
 """Every variant beside the reference variant of the study, over all problems."""
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics, words
 from trama.reporting.statistics import Inputs

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics, words
 from trama.reporting.estimates import Estimate

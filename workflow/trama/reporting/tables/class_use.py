@@ -4,7 +4,7 @@ If the true class wins more than the predicted one, predictor or clusters lose s
 class wins as much as the predicted one, the policy does not use its class.
 """
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
 from trama.reporting.statistics import OVERALL, PREDICTED, Inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.data.parquet import Provenance, read_provenance, read_table
 from trama.data.sources import write_sources

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trama.config.relations import TRAINED, UNSEEN
+from trama.config.problems import TRAINED, UNSEEN
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
 from trama.reporting.detection import SCORES, detection

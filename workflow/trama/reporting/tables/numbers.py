@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from trama.config.macros import letters
-from trama.config.relations import TRAINED, UNSEEN
+from trama.config.problems import TRAINED, UNSEEN
 from trama.config.table_params import TableParams
 from trama.errors import TramaError
 from trama.reporting import estimates, statistics

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trama.config.relations import TRAINED, UNSEEN
+from trama.config.problems import TRAINED, UNSEEN
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
 from trama.reporting.statistics import OVERALL, Inputs

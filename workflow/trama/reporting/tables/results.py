@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from trama.config.relations import TRAINED
+from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
 from trama.reporting.estimates import STATISTICS
