@@ -394,6 +394,12 @@ rule table_claims:
             variant=CLASS_VARIANTS,
             seed=SEEDS,
         ),
+        given_classes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/given_classes.parquet",
+            problem=PROBLEMS,
+            variant=CLASS_VARIANTS,
+            seed=SEEDS,
+        ),
     output:
         files=table_files("claims", of="study"),
         caption=caption_file("table", "claims", of="study"),

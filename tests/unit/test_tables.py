@@ -20,9 +20,11 @@ from trama.data.schemas import KINDS
 from trama.errors import TramaError
 from trama.reporting import estimates
 from trama.reporting.statistics import OVERALL
+from trama.reporting.tables.class_gain import class_gain, conclusion
 from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.label_consistency import label_consistency
 from trama.reporting.tables.measured import supported_best
+from trama.reporting.tables.measurement import differences
 from trama.reporting.tables.results import results
 from trama.reporting.tables.table import Bold, Table
 
@@ -722,7 +724,7 @@ def _verdict(low: float, high: float, bound: float) -> str:
 def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
     table = table_of("claims", study, config)
     frame = _csv(table)
-    assert set(frame["variant"]) == {"trama"}
+    assert set(frame[frame["claim"] != "use"]["variant"]) == {"trama"}
     assert table.latex("").count(r"\\") == len(table.rows) + 1 == len(frame) + 1
     accuracy, over_majority, kept = (
         _where(frame, metric=metric).iloc[0]
@@ -767,6 +769,74 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
             found = expected.pop()
         assert set(of_claim["verdict_of_claim"]) == {found}
     assert "reproduced" in set(frame["verdict_of_claim"])  # trama has more skill than qmix
+
+
+def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: Config) -> None:
+    frame = _csv(table_of("claims", study, config))
+    rows = _where(frame, claim="use").set_index("variant")
+    assert set(rows.index) == {"trama", "trama_oracle"}
+    files = [*study.glob("*/evaluate/*/*/given_classes.parquet")]
+    given = pd.concat([read_table(file, "given_classes").to_pandas() for file in files])
+    given = given[(given["given"] == "wrong_class") & (given["policy"] == "last")]
+    episodes = pd.concat([_episodes(study, problem) for problem in config.study.problems])
+    trained = episodes[episodes["task_set"] == "trained"]
+    for variant, row in rows.iterrows():
+        won = trained[trained["variant"] == variant]["win_rate"].mean()
+        wrong = given[given["variant"] == variant]["won"].mean()
+        assert row["value"] == pytest.approx(won - wrong)
+        assert row["verdict"] == _verdict(row["low"], row["high"], 0)
+
+
+_CONCLUSIONS = [
+    # What each makes of: the gain over the control, the oracle's, what a wrong class costs it, what
+    # a true class gives, how often its predictor is right at the first step.
+    ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain"),
+    ((0.0, 0.2, 0.0, 0.3, 0.9), "An oracle (``oracle``) gains where ``own`` does not, whose pred"),
+    ((0.0, 0.2, 0.0, 0.0, 0.9), "An oracle (``oracle``) gains where ``own`` does not, whose clus"),
+    ((-0.2, 0.0, 0.2, 0.0, 0.9), "though a wrong class costs the oracle wins"),
+    ((0.0, -0.2, 0.0, 0.0, 0.9), "is right on 0.90 of the agents at the first step: agents see"),
+    ((0.0, 0.0, 0.0, 0.0, 0.4), "is right on 0.40 of the agents at the first step, so that there"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "expected"), _CONCLUSIONS)
+def test_why_classes_bring_a_gain_or_none(
+    sizes: tuple[float, ...], expected: str, tmp_path: Path
+) -> None:
+    gain, of_oracle, lost, truth, right = sizes
+    noise = np.array([[0.0, 0.02, 0.04], [0.02, 0.0, 0.04], [0.04, 0.02, 0.0]])
+    levels = {"control": 0.5, "own": 0.5 + gain, "oracle": 0.5 + of_oracle}
+    wins = {n: level + more for (n, level), more in zip(levels.items(), noise, strict=True)}
+    given = {
+        ("own", "wrong_class"): wins["own"] - lost,
+        ("own", "true_class"): wins["own"] + truth,
+        ("oracle", "wrong_class"): wins["oracle"] - lost,
+        ("oracle", "true_class"): wins["oracle"],
+    }
+    same = {"problem": "P", "policy": "last", "task": "t", "seed": [0, 1, 2], "file": "f"}
+    episodes = pd.concat(
+        pd.DataFrame({**same, "task_set": "trained", "variant": name, "won": won})
+        for name, won in wins.items()
+    )
+    again = pd.concat(
+        pd.DataFrame({**same, "variant": name, "given": kind, "won": won})
+        for (name, kind), won in given.items()
+    )
+    path = tmp_path / "history.parquet"
+    write_history(path, [(9, "predictor_accuracy", None, step, right) for step in (0, 1)])
+    histories = {"P": {"oracle": {seed: path for seed in range(3)}}}
+    roles = {"reference": "own", "controls": ("control",), "oracles": ("oracle",)}
+    given_kinds = ("true_class", "wrong_class")
+    params = TWO_SEEDS.model_copy(
+        update={**roles, "names": (*wins,), "seeds": (0, 1, 2), "given_classes": given_kinds}
+    )
+    of_control = ("control", "own", ("control",), episodes, "trained", ("win_rate",), params)
+    found = [*differences(*of_control, paired=True), *class_gain(episodes, again, params)]
+    assert expected in conclusion(found, episodes, again, histories, params)
+    # Without an oracle nobody knows.
+    without = params.model_copy(update={"oracles": ()})
+    found = [*differences(*of_control, paired=True), *class_gain(episodes, again, without)]
+    assert conclusion(found, episodes, again, histories, without) == ""
 
 
 def test_claims_of_labels_need_a_random_start_beside_them(tmp_path: Path) -> None:

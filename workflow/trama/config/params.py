@@ -70,7 +70,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "tables": (
         *("captions", "comparisons", "detection", "differences", "estimates"),
         *("experiments", "outputs", "statistics", "words"),
-        *("tables/measured", "tables/table"),
+        *("tables/class_gain", "tables/measured", "tables/measurement", "tables/table"),
     ),
 }
 """Modules of trama.reporting that figures, and tables, are made with, beside the module of its own

@@ -48,6 +48,7 @@ class TableParams(ReportParams):
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
         controls: further ones, of the reference's mixer, that go on from stage collect as it does.
+        oracles: variants that learn true tasks, else as the reference does.
         initialisations: how the clusterings of each variant that has some begin, as the key
             train.clustering.initialisation has it.
         reference: the variant that the others are compared with.
@@ -67,6 +68,7 @@ class TableParams(ReportParams):
     with_predictor: Names = ()
     without_classes: Names = ()
     controls: Names = ()
+    oracles: Names = ()
     initialisations: dict[Name, str] = Field(default={})
     reference: Name | None = None
     changes: dict[Name, list[str]] = Field(default={})
@@ -190,7 +192,16 @@ def claims_params(config: Config) -> Params:
             if config.variants[name].mixer == config.variants[reference].mixer
             and config.start_of(name) == config.start_of(reference)
         ],
+        "oracles": [
+            name
+            for name in with_predictor
+            if config.variants[name].labels == "true_task"
+            and config.variants[name].mixer == config.variants[reference].mixer
+            and config.start_of(name) == config.start_of(reference)
+            and name != reference
+        ],
         **_initialisations(config),
+        **_given_classes(config),
     }
     return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)
 

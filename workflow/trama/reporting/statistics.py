@@ -442,8 +442,8 @@ def known(scores: Mapping[str, np.ndarray], tasks: Sequence[int]) -> dict[str, n
 
 
 def minus(x: Mapping[str, np.ndarray], y: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the differences of runs, by variant, of those that x has."""
-    return {variant: values - y[variant] for variant, values in x.items()}
+    """Return the differences of runs, by variant, of those that both have."""
+    return {variant: values - y[variant] for variant, values in x.items() if variant in y}
 
 
 def results(

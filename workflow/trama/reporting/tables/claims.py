@@ -1,22 +1,29 @@
 """The claims of the paper, each beside what the study measured of it, with a verdict."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
-from trama.reporting import estimates, statistics, words
+from trama.reporting import statistics, words
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files, Inputs
+from trama.reporting.tables.class_gain import class_gain, conclusion
 from trama.reporting.tables.measured import (
     METRICS,
     Measured,
     interval_text,
     interval_words,
     tidy,
+)
+from trama.reporting.tables.measurement import (
+    NOT_REPRODUCED,
+    PARTLY,
+    REPRODUCED,
+    Measurement,
+    differences,
 )
 from trama.reporting.tables.table import Table
 from trama.reporting.words import MISSING, NOT_TOLD_APART
@@ -31,69 +38,34 @@ CLAIMS = {
     "control": "TRAMA wins more than a control that starts as it does and has no classes, which "
     "the paper does not have",
     "transfer": "TRAMA wins more than the baselines on tasks that are like the trained ones",
+    "use": "policies win by the class that they are told, which the paper does not test",
+    "oracle": "an oracle wins more than that control, which the paper does not test",
 }
 """The claims, by the name that stands for each, in words."""
-
-REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
-UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
-
-
-class Measurement(NamedTuple):
-    """Something that a claim says, and what was found.
-
-    Attributes:
-        claim: name of the claim.
-        metric: what is measured, as a name; the CSV's.
-        variant: of which variant.
-        over: beside which other one; empty if none.
-        words: what is measured, in words.
-        paper: what the paper says of it.
-        found: the estimate.
-        bound: on which side of it the whole interval has to lie to support the paper.
-        above: which side that is.
-    """
-
-    claim: str
-    metric: str
-    variant: str
-    over: str
-    words: str
-    paper: str
-    found: Estimate
-    bound: float = 0.0
-    above: bool = True
-
-    @property
-    def verdict(self) -> str:
-        """Whether this alone was reproduced."""
-        _, low, high, _ = self.found
-        if low is None or high is None:
-            return UNDECIDED
-        if low <= self.bound <= high:
-            return NOT_TOLD_APART
-        return REPRODUCED if (low > self.bound) == self.above else NOT_REPRODUCED
 
 
 def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
     """Return the table of the paper's claims.
 
     Args:
-        inputs: `episodes` of each problem, variant and seed; `histories` of those of the variants
-            with classes.
+        inputs: `episodes` of each problem, variant and seed; `histories` and `given_classes` of
+            those of the variants with classes.
         params: of the table, with `reference`, which the claims are about, `without_classes`,
-            `controls`, `initialisations` and `task_sets`.
+            `controls`, `oracles`, `initialisations`, `given_classes` and `task_sets`.
         study: its name.
 
     Raises:
         TramaError: a file is missing, broken or lacks what is shown.
     """
     episodes = statistics.read_episodes(inputs["episodes"])
+    given = statistics.read_given_classes(inputs["given_classes"])
     histories = statistics.by_problem(inputs["histories"])
     found = [
         *_predictor(histories, params),
         *_labels(histories, params),
         *_gain(episodes, params),
         *_transfer(episodes, params),
+        *class_gain(episodes, given, params),
     ]
     verdicts = verdicts_of((each.claim, each.verdict) for each in found)
     problems = " and ".join(dict.fromkeys(episodes["problem"]))
@@ -106,12 +78,13 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"The paper's claims about TRAMA, as ``{params.reference}`` on {problems} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
             "are, and partly where some are; it is not told apart where none is and one may be.",
+            *filter(None, [conclusion(found, episodes, given, histories, params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
-            "win rates and returns are interquartile means (IQM) over seeds and tasks, and what is "
-            "measured in training are means over seeds and problems. A row counts as reproduced "
-            "where its whole 95 % interval does as the paper says: it lies above the lowest end of "
-            "the paper's range, or, for a difference, above zero; where the interval has both in "
-            "it, the row is not told apart. "
+            "win rates and returns are interquartile means (IQM) over seeds and tasks; what is "
+            "measured in training, and what a wrong class costs, are means. A row counts as "
+            "reproduced where its whole 95 % interval does as the paper says: it lies above the "
+            "lowest end of the paper's range, or, for a difference, above zero; where the interval "
+            "has both in it, the row is not told apart. "
             f"{interval_words(len(params.seeds), differences=True)}{_paired_words(params)}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
@@ -135,7 +108,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
                     "over": each.over or MISSING,
                     "verdict": each.verdict,
                     "verdict_of_claim": verdicts[each.claim],
-                    "statistic": "mean" if each.claim in ("predictor", "labels") else "iqm",
+                    "statistic": each.statistic,
                     **each.found._asdict(),
                 }
                 for each in found
@@ -209,6 +182,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "right predictions of the class, over all steps and agents, fallen ones too",
         f"{ACCURACY:.2f} to 0.95",
         _mean(accuracy, params),
+        "mean",
         bound=ACCURACY,
     )
     yield Measurement(
@@ -219,6 +193,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "right predictions, minus those of guessing the largest class",
         "above 0",
         _mean(accuracy - majority, params),
+        "mean",
     )
 
 
@@ -248,6 +223,7 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
         f"{words.STARTS[params.initialisations[reference]]}",
         f"{CONSISTENCY:.2f} to 0.90",
         _mean(own, params),
+        "mean",
         bound=CONSISTENCY,
     )
     for variant, initialisation in params.initialisations.items():
@@ -266,6 +242,7 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
                 f"labels kept by {start}",
                 f"below {CONSISTENCY:.2f}",
                 _mean(other, params),
+                "mean",
                 bound=CONSISTENCY,
                 above=False,
             )
@@ -277,15 +254,20 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
                 f"labels kept, minus those of {start}",
                 "above 0",
                 gain,
+                "mean",
             )
 
 
 def _gain(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
-    over = params.without_classes
-    yield from _differences("gain", over, episodes, TRAINED, tuple(METRICS), "", params)
-    control = f", which starts as {params.reference} does"
-    yield from _differences(
-        "control", params.controls, episodes, TRAINED, tuple(METRICS), control, params
+    reference, metrics = _reference(params), tuple(METRICS)
+    others = params.without_classes
+    yield from differences(
+        "gain", reference, others, episodes, TRAINED, metrics, params, paper="above 0"
+    )
+    yield from differences(
+        *("control", reference, params.controls, episodes, TRAINED, metrics, params),
+        where=f", which starts as {reference} does",
+        paired=True,
     )
 
 
@@ -298,35 +280,9 @@ def _transfer(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measureme
     if played:
         n_tasks = chosen.drop_duplicates(["problem", "task_set", "task"]).shape[0]
         where = f", on the {n_tasks} tasks with one unit changed and a trained start"
-        over = params.without_classes
-        yield from _differences("transfer", over, chosen, played, ("win_rate",), where, params)
-
-
-def _differences(
-    claim: str,
-    others: Sequence[str],
-    episodes: pd.DataFrame,
-    task_set: str | list[str],
-    metrics: Sequence[str],
-    where: str,
-    params: TableParams,
-) -> Iterator[Measurement]:
-    """What the reference has more than each of the others, of each metric."""
-    reference, policy = _reference(params), params.tables.policy
-    measured = {
-        metric: Measured(statistics.scores(episodes, policy, metric, task_set).values, params)
-        for metric in metrics
-    }
-    for over in others:
-        for metric, of_metric in measured.items():
-            gain = of_metric.gain(reference, over, "iqm", paired=claim == "control")
-            assert gain is not None  # there is another one
-            yield Measurement(
-                claim,
-                f"{metric}_difference",
-                reference,
-                over,
-                f"{METRICS[metric].lower()} minus that of {over}{where}",
-                MISSING if claim == "control" else "above 0",
-                gain,
-            )
+        yield from differences(
+            *("transfer", _reference(params), params.without_classes, chosen, played),
+            *(("win_rate",), params),
+            where=where,
+            paper="above 0",
+        )

@@ -1,0 +1,95 @@
+"""Something that a claim says, what was found of it, and the verdict."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from trama.config.table_params import TableParams
+from trama.reporting import estimates, statistics
+from trama.reporting.estimates import Estimate
+from trama.reporting.tables.measured import METRICS, Measured
+from trama.reporting.words import MISSING, NOT_TOLD_APART
+
+REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
+UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
+
+
+class Measurement(NamedTuple):
+    """Something that a claim says, and what was found.
+
+    Attributes:
+        claim: name of the claim.
+        metric: what is measured, as a name; the CSV's.
+        variant: of which variant.
+        over: beside which other one; empty if none.
+        words: what is measured, in words.
+        paper: what the paper says of it.
+        found: the estimate.
+        statistic: what the estimate is of.
+        bound: on which side of it the whole interval has to lie to support the paper.
+        above: which side that is.
+    """
+
+    claim: str
+    metric: str
+    variant: str
+    over: str
+    words: str
+    paper: str
+    found: Estimate
+    statistic: str
+    bound: float = 0.0
+    above: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Whether this alone was reproduced."""
+        _, low, high, _ = self.found
+        if low is None or high is None:
+            return UNDECIDED
+        if low <= self.bound <= high:
+            return NOT_TOLD_APART
+        return REPRODUCED if (low > self.bound) == self.above else NOT_REPRODUCED
+
+
+def differences(
+    claim: str,
+    variant: str,
+    others: Sequence[str],
+    episodes: pd.DataFrame,
+    task_set: str | list[str],
+    metrics: Sequence[str],
+    params: TableParams,
+    *,
+    where: str = "",
+    paper: str = MISSING,
+    paired: bool = False,
+) -> Iterator[Measurement]:
+    """What a variant has more than each of the others, of each metric.
+
+    Args:
+        claim: that says so.
+        variant: of which.
+        others: beside which.
+        episodes: of all of them, as `statistics.read_episodes` returns them.
+        task_set: set of tasks, or several.
+        metrics: win_rate, return.
+        params: of the table.
+        where: what has to be added in words.
+        paper: what the paper says of it.
+        paired: as `estimates.difference` has it.
+    """
+    policy = params.tables.policy
+    measured = {
+        metric: Measured(statistics.scores(episodes, policy, metric, task_set).values, params)
+        for metric in metrics
+    }
+    for over in others:
+        for metric, of_metric in measured.items():
+            gain = of_metric.gain(variant, over, "iqm", paired=paired)
+            assert gain is not None  # there is another one
+            what = f"{METRICS[metric].lower()} minus that of {over}{where}"
+            yield Measurement(
+                claim, f"{metric}_difference", variant, over, what, paper, gain, "iqm"
+            )
