@@ -94,12 +94,12 @@ def conclusion(
     right = f"is right on {words.value(float(np.mean(at_first)))} of the agents at the first step"
     if np.mean(at_first) >= _SURE:
         return (
-            f"{start}, and no cost of a wrong class. The oracle's predictor {right}: agents see "
-            "which task it is, and the class tells them nothing new."
+            f"{start}, nor that a wrong class costs the oracle wins. Its predictor {right}: agents "
+            "see which task it is, and the class tells them nothing new."
         )
     return (
-        f"{start}, and no cost of a wrong class. The oracle's predictor {right}, so that there is "
-        "something to be told: another conditioning may do it."
+        f"{start}, nor that a wrong class costs the oracle wins. Its predictor {right}, so that "
+        "there is something to be told: another conditioning may do it."
     )
 
 
