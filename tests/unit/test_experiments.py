@@ -95,15 +95,17 @@ def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
         won = given[(given["policy"] == "last") & (given["given"] == kind)]["won"]
         assert means["SurComb3", "trama", f"{kind}_win_rate"] == pytest.approx(won.mean())
     assert ("SurComb3", "qmix", "true_class_win_rate") not in means.index
-    keys = ["measure", "name", "over", "problem", "than_on"]
+    keys = ["problem", "name", "measure", "over", "than_on"]
+    assert [*tidy.columns][:7] == ["experiment", *keys, "statistic"]
+    assert "gap" not in tidy.columns
     tidy[keys] = tidy[keys].fillna("")
     differences = tidy[tidy["statistic"] == "difference"].set_index(keys)["value"]
     gain = means["SurComb4", "trama", "win_rate"] - means["SurComb4", "qmix", "win_rate"]
-    assert differences["win_rate", "trama", "qmix", "SurComb4", ""] == pytest.approx(gain)
+    assert differences["SurComb4", "trama", "win_rate", "qmix", ""] == pytest.approx(gain)
     gain -= means["SurComb3", "trama", "win_rate"] - means["SurComb3", "qmix", "win_rate"]
-    assert differences["win_rate", "trama", "qmix", "SurComb4", "SurComb3"] == pytest.approx(gain)
+    assert differences["SurComb4", "trama", "win_rate", "qmix", "SurComb3"] == pytest.approx(gain)
     more = means["SurComb4", "qmix", "train_minutes"] - means["SurComb3", "qmix", "train_minutes"]
-    assert differences["train_minutes", "qmix", "", "SurComb4", "SurComb3"] == pytest.approx(more)
+    assert differences["SurComb4", "qmix", "train_minutes", "", "SurComb3"] == pytest.approx(more)
     assert "On ``SurComb4``, minus the same on ``SurComb3``. " in "\n".join(table.caption)
     # A baseline has no predictor.
     accuracy = 2 + MEASURES.index("predictor_accuracy")

@@ -32,6 +32,9 @@ _WON = (*_GAINS, "unseen_win_rate", *OF_FALLBACKS, *OF_GIVEN)
 """Measures of what a policy wins: their errors are of one size, whatever is compared."""
 _WITHOUT = "without the fallback"
 
+Runs = Mapping[str, np.ndarray]
+"""Runs [seeds] by name."""
+
 
 class Comparison(NamedTuple):
     """How much more a measure is.
@@ -110,11 +113,18 @@ def told(found: Iterable[Comparison]) -> list[str]:
 
 def rows(found: Iterable[Comparison]) -> list[dict[str, Any]]:
     """Rows of the experiment's CSV, of statistic `difference`."""
-    return [{**each._asdict(), "statistic": STATISTIC, **each.gap._asdict()} for each in found]
-
-
-Runs = Mapping[str, np.ndarray]
-"""Runs [seeds] by name."""
+    return [
+        {
+            "problem": problem,
+            "name": name,
+            "measure": measure,
+            "over": over,
+            "than_on": than_on,
+            "statistic": STATISTIC,
+            **gap._asdict(),
+        }
+        for problem, measure, name, over, than_on, gap in found
+    ]
 
 
 class _Compare:
