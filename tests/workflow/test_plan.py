@@ -120,8 +120,8 @@ def test_an_experiment_that_does_not_fit_is_told_of_before_anything_runs(clone: 
 
 def test_experiments_on_what_the_backend_does_not_play_are_no_targets(clone: Path) -> None:
     given = ("-n", "--configfile", "config/mpe.yaml", "--", "experiments")
-    planned = re.findall(r"^(?:local)?rule (\w+):", run_snakemake(clone, *given).stdout, re.M)
-    assert set(planned) <= {"experiments"}
+    planned = run_snakemake(clone, *given).stdout
+    assert "experiment_particles" in planned and "SurComb" not in planned
 
 
 def test_sources_of_the_configuration_in_their_order(clone: Path) -> None:
