@@ -101,7 +101,7 @@ def test_an_experiment_plans_its_own_runs_of_the_chain(clone: Path) -> None:
         "table_experiment": 1,
     }
     planned = planned_jobs(clone, "--config", "preset=tiny", "--", "experiment_cost")
-    assert planned["train_with_representation"] + planned["train_without_representation"] == 3 * 8
+    assert planned["train_with_representation"] + planned["train_without_representation"] == 3 * 7
     assert "evaluate_variant" not in planned
 
 
