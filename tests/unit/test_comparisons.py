@@ -30,6 +30,25 @@ def test_names_are_told_apart_where_the_intervals_do() -> None:
     assert beside_b.startswith("On ``P``, minus ``b``. ARI: lower for ``c`` -0.20 [")
 
 
+def test_a_name_that_starts_otherwise_shares_no_error_with_those_that_start_alike() -> None:
+    """What seeds have in common is no error of theirs, and would hide in the pooled one."""
+    of_seeds = np.array([0.3, 0.5, 0.7])[:, None]
+    by_name = {name: of_seeds + 0.02 * i for i, name in enumerate("bcde")}
+    by_name = {"a": np.array([[0.2], [0.25], [0.3]]), **by_name}
+    found = comparisons.comparisons({"P": {"win_rate": by_name}}, [*by_name], start_alike="bcde")
+    for each in found:
+        own = by_name[each.name][:, 0]
+        welch = scipy.stats.ttest_ind(own, by_name["a"][:, 0], equal_var=False)
+        assert each.gap.low == pytest.approx(welch.confidence_interval(0.95).low)
+
+
+def test_a_fallback_without_the_plain_measure_is_set_beside_the_first_one() -> None:
+    scores = {"P": {"fallback_win_rate": {"a": NOISE, "b": NOISE + 0.1}}}
+    (found,) = comparisons.comparisons(scores, ["a", "b"])
+    assert found[:4] == ("P", "fallback_win_rate", "b", "a")
+    assert found.gap.value == pytest.approx(0.1)
+
+
 def test_a_fallback_is_set_beside_the_baseline_and_beside_its_own_play() -> None:
     of_seeds = np.array([0.1, 0.2, 0.3, 0.4])[:, None]
     wins = {"a": of_seeds + 0.2, "b": of_seeds}
@@ -120,14 +139,15 @@ def test_what_seeds_have_in_common_tells_no_names_apart_and_hides_no_difference(
     of_wins, of_ari = paragraph.split("ARI: ")
     assert "higher for ``b`` 0.10 [" in of_wins and "not told apart for ``c``" in of_wins
     assert of_ari.startswith("not told apart for ``b`` 0.10, ``c`` 0.00, within [")
-    # Where the runs of a seed have nothing in common, or too few names have.
+    # Where the runs of a seed have nothing in common, or too few names have, or the base has not.
     for alike in ((), "ab", "bc"):
         paragraph, _ = _told(scores, "abc", start_alike=alike)
         assert "Win rate: not told apart for ``b`` 0.10, ``c`` 0.00" in paragraph
 
 
-@pytest.mark.parametrize("names", ["ab", "abcde"])
-@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize(
+    ("names", "alike"), [("abc", True), ("abcde", True), ("ab", False), ("abcde", False)]
+)
 def test_runs_that_do_not_differ_are_seldom_told_apart(names: str, alike: bool) -> None:
     """Neither are those whose tasks go together, as the tasks of a run do, nor whose seeds do."""
     rng = np.random.default_rng(0)

@@ -179,6 +179,7 @@ def test_rates_of_work_that_was_not_measured_stay(tmp_path: Path) -> None:
     found = measured_rates(settings, tmp_path, jobs_of(settings), "a machine")
     unit = "learned_episodes_vdn"
     assert found.seconds[unit] == known.seconds[unit]
+    assert found.machine.startswith("a machine (but for ") and unit in found.machine
     unit = "learned_episodes_qmix"
     assert found.seconds[unit] == pytest.approx(slow.seconds[unit], rel=0.02)
     for job in jobs_of(config()):

@@ -128,16 +128,6 @@ def test_intervals_of_few_runs_cover_as_little_as_captions_say(n_seeds: int) -> 
         assert found_share == pytest.approx(p, abs=3 * np.sqrt(p * (1 - p) / 300))
 
 
-def test_seeds_in_pairs_are_drawn_together() -> None:
-    of_seeds = np.array([0.1, 0.4, 0.6, 0.9])[:, None]
-    x, y = of_seeds + 0.1, of_seeds
-    for own, other, gap in ((x, y, 0.1), (y, x, -0.1)):
-        paired = estimates.difference(own, other, estimates.mean, 0, paired=True)
-        assert paired[:3] == pytest.approx((gap, gap, gap))
-        apart = estimates.difference(own, other, estimates.mean, 0)
-        assert apart.low is not None and apart.low < gap - 0.2
-
-
 def test_tasks_are_kept() -> None:
     # Runs agree on each task, and the tasks differ: other seeds would give the same again.
     scores = np.repeat([[0.1, 0.5, 0.9]], 5, axis=0)

@@ -22,6 +22,7 @@ P,b,return,,,iqm,,9,8,10,3
 P,b,return,a,,difference,,2,1,3,3
 P,c,return,a,,difference,,-0.5,-1,1,3
 P,d,return,a,,difference,,0.25,-1,1,3
+P,e,return,e,,difference,,0.004,0.001,0.007,3
 Q,b,return,a,P,difference,,0.25,-1,1,3
 Q,a,return,,P,difference,,-5,-6,-4,3
 P,b,length,a,,difference,,2,1,3,3
@@ -81,9 +82,10 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
     assert (
         f"- **own** ([kept](#study-kept), {steps} env steps): Which of `a` and b? *Return:* "
-        "P minus `a`: higher for `b` 2.00, 2 not told apart (-0.50 to 0.25); "
-        "Q minus `a`, minus the same on `P`: 1 not told apart (0.25); "
-        "Q minus the same on `P`: lower for `a` -5.00." in short
+        "On `P`, minus `a`: higher for `b` 2.00, 2 not told apart (-0.50 to 0.25); "
+        "On `P`, with the fallback minus without it: higher for `e` 0.004; "
+        "On `Q`, minus `a`, and minus the same on `P`: 1 not told apart (0.25); "
+        "On `Q`, minus the same on `P`: lower for `a` -5.00." in short
     )
     assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
     # A study is called as its folder is, whatever its configuration said.

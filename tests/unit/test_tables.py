@@ -790,12 +790,12 @@ def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: 
 _CONCLUSIONS = [
     # What each makes of: the gain over the control, the oracle's, what a wrong class costs it, what
     # a true class gives, how often its predictor is right at the first step.
-    ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain"),
-    ((0.0, 0.2, 0.0, 0.3, 0.9), "An oracle (``oracle``) gains where ``own`` does not, whose pred"),
-    ((0.0, 0.2, 0.0, 0.0, 0.9), "An oracle (``oracle``) gains where ``own`` does not, whose clus"),
-    ((-0.2, 0.0, 0.2, 0.0, 0.9), "though a wrong class costs the oracle wins"),
-    ((0.0, -0.2, 0.0, 0.0, 0.9), "is right on 0.90 of the agents at the first step: agents see"),
-    ((0.0, 0.0, 0.0, 0.0, 0.4), "is right on 0.40 of the agents at the first step, so that there"),
+    ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain: ``own`` wins more than ``control``, which"),
+    ((0.0, 0.2, 0.0, 0.3, 0.9), "with the true class given it wins more, so its predictor loses"),
+    ((0.0, 0.2, 0.0, 0.0, 0.9), "nor to win more with the true class given, so its clusters lose"),
+    ((-0.2, 0.0, 0.2, 0.0, 0.9), "gain, though a wrong class costs an oracle wins"),
+    ((0.0, -0.2, 0.0, 0.0, 0.9), "right on 0.90 of the agents at the first step: they see which"),
+    ((0.0, 0.0, 0.0, 0.0, 0.4), "right on 0.40 of the agents at the first step: there is somethi"),
 ]
 
 
@@ -803,9 +803,26 @@ _CONCLUSIONS = [
 def test_why_classes_bring_a_gain_or_none(
     sizes: tuple[float, ...], expected: str, tmp_path: Path
 ) -> None:
+    assert expected in _concluded(sizes, tmp_path)
+
+
+def test_what_was_not_measured_supports_no_conclusion(tmp_path: Path) -> None:
+    of_oracle, nothing = (0.0, 0.2, 0.0, 0.3, 0.9), (0.0, 0.0, 0.0, 0.0, 0.9)
+    assert _concluded(nothing, tmp_path, oracles=()) == ""
+    assert _concluded(nothing, tmp_path, controls=()) == ""
+    assert _concluded(nothing, tmp_path, given_classes=("true_class",)) == ""
+    said = _concluded(of_oracle, tmp_path, given_classes=("wrong_class",))
+    assert said == "Oracles gain (``oracle``), and ``own`` is not seen to."
+    # A gain over one of two controls is one.
+    said = _concluded((0.2, 0.2, 0.0, 0.0, 0.9), tmp_path, controls=("control", "better"))
+    assert "wins more than ``control``, which starts as it does" in said
+
+
+def _concluded(sizes: tuple[float, ...], folder: Path, **change: object) -> str:
+    """The conclusion from made-up runs of effects of these sizes, which each test as they are."""
     gain, of_oracle, lost, truth, right = sizes
-    noise = np.array([[0.0, 0.02, 0.04], [0.02, 0.0, 0.04], [0.04, 0.02, 0.0]])
-    levels = {"control": 0.5, "own": 0.5 + gain, "oracle": 0.5 + of_oracle}
+    noise = np.array([[0.0, 0.02, 0.04], [0.02, 0.0, 0.04], [0.04, 0.02, 0.0], [0.0, 0.04, 0.02]])
+    levels = {"control": 0.5, "own": 0.5 + gain, "oracle": 0.5 + of_oracle, "better": 0.5 + gain}
     wins = {n: level + more for (n, level), more in zip(levels.items(), noise, strict=True)}
     given = {
         ("own", "wrong_class"): wins["own"] - lost,
@@ -822,21 +839,20 @@ def test_why_classes_bring_a_gain_or_none(
         pd.DataFrame({**same, "variant": name, "given": kind, "won": won})
         for (name, kind), won in given.items()
     )
-    path = tmp_path / "history.parquet"
+    path = folder / "history.parquet"
     write_history(path, [(9, "predictor_accuracy", None, step, right) for step in (0, 1)])
     histories = {"P": {"oracle": {seed: path for seed in range(3)}}}
-    roles = {"reference": "own", "controls": ("control",), "oracles": ("oracle",)}
-    given_kinds = ("true_class", "wrong_class")
     params = TWO_SEEDS.model_copy(
-        update={**roles, "names": (*wins,), "seeds": (0, 1, 2), "given_classes": given_kinds}
+        update={
+            **{"names": (*wins,), "seeds": (0, 1, 2), "reference": "own"},
+            **{"controls": ("control",), "oracles": ("oracle",)},
+            "given_classes": ("true_class", "wrong_class"),
+            **change,
+        }
     )
-    of_control = ("control", "own", ("control",), episodes, "trained", ("win_rate",), params)
-    found = [*differences(*of_control, paired=True), *class_gain(episodes, again, params)]
-    assert expected in conclusion(found, episodes, again, histories, params)
-    # Without an oracle nobody knows.
-    without = params.model_copy(update={"oracles": ()})
-    found = [*differences(*of_control, paired=True), *class_gain(episodes, again, without)]
-    assert conclusion(found, episodes, again, histories, without) == ""
+    of_controls = ("control", "own", params.controls, episodes, "trained", ("win_rate",), params)
+    found = [*differences(*of_controls, start_alike=True), *class_gain(episodes, again, params)]
+    return conclusion(found, episodes, again, histories, params)
 
 
 def test_claims_of_labels_need_a_random_start_beside_them(tmp_path: Path) -> None:
@@ -1124,3 +1140,4 @@ def test_a_run_that_never_had_classes_costs_no_table(
         if name == "claims":
             claims = {row[0] for row in table.rows}
             assert "gain" in claims and not claims & {"predictor", "labels"}
+            assert "Left out: ``trama``" in " ".join(table.caption)

@@ -11,8 +11,7 @@ from command import ROOT, read_config
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.config.trees import leaves
-from trama.reporting import words
-from trama.reporting.comparisons import STATISTIC
+from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 from trama.reporting.experiments import TITLES
 from trama.reporting.tables.claims import verdicts_of
@@ -116,7 +115,8 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
     if asked:
         yield (
             "What experiments ask, which study asked it, and what it found of the first thing that "
-            "it measures; higher and lower are those names whose 95 % intervals are.\n"
+            "it measures: names that are higher or lower by their 95 % intervals, and how many are "
+            "not.\n"
         )
         yield "\n".join(asked) + "\n"
 
@@ -159,18 +159,18 @@ def question_of(table: Path) -> str:
 def found_in(table: Path) -> str:
     """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
     with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["statistic"] == STATISTIC]
+        rows = [row for row in csv.DictReader(file) if row["statistic"] == comparisons.STATISTIC]
     of_first = [row for row in rows if row["measure"] == rows[0]["measure"]]
     groups: dict[tuple[str, str, str], dict[str, Estimate]] = {}
     for row in of_first:
         value, low, high = (float(row[key]) for key in ("value", "low", "high"))
-        of_group = groups.setdefault((row["problem"], row["over"], row["than_on"]), {})
+        over = comparisons.WITHOUT_FALLBACK if row["over"] == row["name"] else row["over"]
+        of_group = groups.setdefault((row["problem"], over, row["than_on"]), {})
         of_group[row["name"]] = Estimate(value, low, high, int(row["n_seeds"]))
     sentences = []
     for (problem, over, than_on), gaps in groups.items():
-        beside = [f"minus `{over}`"] if over else []
-        beside += [f"minus the same on `{than_on}`"] if than_on else []
-        sentences.append(f"{problem} {', '.join(beside)}: {as_markdown(in_brief(gaps))}")
+        opening = as_markdown(comparisons.opening(problem, over, than_on)).rstrip(".")
+        sentences.append(f"{opening}: {as_markdown(in_brief(gaps))}")
     if not sentences:
         return ""
     return f"*{TITLES[of_first[0]['measure']]}:* {'; '.join(sentences)}."
@@ -183,13 +183,13 @@ def in_brief(gaps: Mapping[str, Estimate]) -> str:
         for side in words.SIDES
     }
     told = [
-        f"{side} for {words.listed({name: words.value(gap.value) for name, gap in of.items()})}"
+        f"{side} for {words.listed({name: words.small(gap.value)[0] for name, gap in of.items()})}"
         for side, of in by_side.items()
         if of and side != words.NOT_TOLD_APART
     ]
     if apart := by_side[words.NOT_TOLD_APART]:
         values = [gap.value for gap in apart.values()]
-        ends = dict.fromkeys(map(words.value, (min(values), max(values))))
+        ends = dict.fromkeys(words.small(min(values), max(values)))
         told.append(f"{len(apart)} not told apart ({' to '.join(ends)})")
     return ", ".join(told)
 

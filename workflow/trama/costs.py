@@ -203,7 +203,8 @@ def benchmark_seconds(folder: Path, job: Job) -> float | None:
 def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: str) -> Rates:
     """Rates that explain best what finished jobs took (relative least squares, none negative).
 
-    Of work that none of them did, the rates that come with this package stay.
+    Of work that none of them did, the rates that come with this package stay, and where they were
+    measured is said beside `machine`.
 
     Args:
         config: the configuration that the jobs ran with.
@@ -233,11 +234,14 @@ def measured_rates(config: Config, folder: Path, jobs: Sequence[Job], machine: s
             times.append((work[phase], seconds))
             rest -= seconds
         times.append((work["rest"], rest))
+    found, size = _fit(times), _fit(sizes)
+    if kept := sorted(known.seconds.keys() - found.keys()):
+        machine += f" (but for {', '.join(kept)}: {known.machine})"
     return Rates(
         machine=machine,
         episode_steps=steps / episodes,
-        seconds={**known.seconds, **_fit(times)},
-        bytes={**known.bytes, **_fit(sizes)},
+        seconds={**known.seconds, **found},
+        bytes={**known.bytes, **size},
     )
 
 

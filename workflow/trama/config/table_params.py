@@ -47,8 +47,9 @@ class TableParams(ReportParams):
             what a name is set beside, where that is not the first one.
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
-        controls: further ones, of the reference's mixer, that go on from stage collect as it does.
-        oracles: variants that learn true tasks, else as the reference does.
+        controls: further ones that learn from collected trajectories and start and learn as the
+            reference does.
+        oracles: variants that learn true tasks, and start and learn as the reference does.
         initialisations: how the clusterings of each variant that has some begin, as the key
             train.clustering.initialisation has it.
         reference: the variant that the others are compared with.
@@ -187,23 +188,36 @@ def claims_params(config: Config) -> Params:
         "reference": reference,
         "without_classes": [name for name in without if name not in collected],
         "controls": [
-            name
-            for name in collected
-            if config.variants[name].mixer == config.variants[reference].mixer
-            and config.start_of(name) == config.start_of(reference)
+            name for name in collected if _alike(config, name, reference, but_for=_OF_CLASSES)
         ],
         "oracles": [
             name
             for name in with_predictor
             if config.variants[name].labels == "true_task"
-            and config.variants[name].mixer == config.variants[reference].mixer
-            and config.start_of(name) == config.start_of(reference)
             and name != reference
+            and _alike(config, name, reference, but_for=_OF_CLUSTERS)
         ],
         **_initialisations(config),
         **_given_classes(config),
     }
     return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+_OF_CLUSTERS = {"start", "warm_start", "vqvae_updates", "clustering"}
+"""Keys of section train by which variants that start alike may differ, and oracles too."""
+_OF_CLASSES = {*_OF_CLUSTERS, "predictor", "class_representation"}
+"""Keys of section train by which variants with and without classes may differ."""
+
+
+def _alike(config: Config, name: str, other: str, but_for: set[str]) -> bool:
+    """Whether two variants have the same mixer, start and learning settings but for some keys."""
+    variants = config.variants
+    own, others = (config.train_for(each).model_dump(exclude=but_for) for each in (name, other))
+    return (
+        variants[name].mixer == variants[other].mixer
+        and config.start_of(name) == config.start_of(other)
+        and own == others
+    )
 
 
 def hyperparameters_params(config: Config) -> Params:

@@ -16,10 +16,11 @@ from trama.reporting.experiments import SHARES, TITLES, Scores
 
 NOTE = (
     "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; of what "
-    "policies win, among three names or more, those of an analysis of variance, by name, and by "
-    "seed too where names go on from the same learners, which takes their errors to be of one "
-    "size; else Welch's. Of several names the span of theirs is told. One in twenty of those that "
-    "are none looks like one."
+    "policies win on one problem, those of an analysis of variance, among three names or more that "
+    "go on from the same learners (by name and seed) or that do not (by name), which takes their "
+    "errors to be of one size; else Welch's, of what names gain that start alike by pairs of a "
+    "seed. Of several names the span of theirs is told. One in twenty of those that are none looks "
+    "like one."
 )
 """What has to be said of the intervals."""
 
@@ -30,7 +31,8 @@ _GAINS = ("win_rate", "learning_win_rate", "return")
 """Measures of which problems are compared in what names gain."""
 _WON = (*_GAINS, "unseen_win_rate", *OF_FALLBACKS, *OF_GIVEN)
 """Measures of what a policy wins: their errors are of one size, whatever is compared."""
-_WITHOUT = "without the fallback"
+WITHOUT_FALLBACK = "without the fallback"
+"""What stands for `over` where a name with the fallback is beside its own play without."""
 
 Runs = Mapping[str, np.ndarray]
 """Runs [seeds] by name."""
@@ -100,11 +102,11 @@ def told(found: Iterable[Comparison]) -> list[str]:
     """Paragraphs on comparisons: one for all of a problem that are minus the same, and a note."""
     paragraphs: dict[tuple[str, str, str], dict[str, dict[str, Estimate]]] = {}
     for each in found:
-        over = _WITHOUT if each.over == each.name else each.over
+        over = WITHOUT_FALLBACK if each.over == each.name else each.over
         of_measures = paragraphs.setdefault((each.problem, over, each.than_on), {})
         of_measures.setdefault(each.measure, {})[each.name] = each.gap
     texts = [
-        f"{_opening(*key)} "
+        f"{opening(*key)} "
         + " ".join(f"{TITLES[measure]}: {_grouped(gaps)}." for measure, gaps in of_measures.items())
         for key, of_measures in paragraphs.items()
     ]
@@ -141,12 +143,13 @@ class _Compare:
             if measure in OF_FALLBACKS:
                 plain = measured.get(measure.removeprefix("fallback_"), {})
                 for name in (name for name in runs if name in plain):
-                    gap = differences.contrast([runs[name] - plain[name]], [])
+                    gap = differences.paired(runs[name], plain[name])
                     own.append(Comparison(problem, measure, name, name, "", gap))
             for name in runs:
-                over = self._over(name, plain)
+                over = self._over(name, plain or runs)
                 if over != name:
-                    gap = self._gap(measure, name, over, {**runs, over: plain[over]})
+                    beside = plain or runs
+                    gap = self._gap(measure, name, over, {**runs, over: beside[over]})
                     yield Comparison(problem, measure, name, over, "", gap)
         yield from own
 
@@ -178,14 +181,13 @@ class _Compare:
         return self._start_alike.issuperset(names)
 
     def _gap(self, measure: str, name: str, over: str, runs: Runs) -> Estimate:
-        """Runs of a name beside those of another; their errors are found with all the others."""
+        """Runs of a name beside those of another; see `NOTE` for how errors are found."""
         own, other = runs[name], runs[over]
-        if measure not in _WON or len(runs) < 3:
+        same = {each: of for each, of in runs.items() if self._alike(each) == self._alike(name)}
+        if measure not in _WON or over not in same or len(same) < 3:
             return _alone(measure, own, other)
-        alike = {each: of for each, of in runs.items() if self._alike(each)}
-        if self._alike(name, over) and len(alike) > 2:
-            return differences.difference(own, other, differences.by_name_and_seed(alike))
-        return differences.difference(own, other, differences.by_name(runs))
+        error = differences.by_name_and_seed if self._alike(name) else differences.by_name
+        return differences.difference(own, other, error(same))
 
     def _gap_of_gains(self, name: str, over: str, here: Runs, there: Runs) -> Estimate:
         if self._alike(name, over):
@@ -200,8 +202,9 @@ def _alone(measure: str, own: np.ndarray, other: np.ndarray) -> Estimate:
     return differences.contrast([own], [other])
 
 
-def _opening(problem: str, over: str, than_on: str) -> str:
-    if over == _WITHOUT:
+def opening(problem: str, over: str, than_on: str) -> str:
+    """Say what is set beside what: as in a `Comparison`, with `WITHOUT_FALLBACK`."""
+    if over == WITHOUT_FALLBACK:
         return f"On ``{problem}``, with the fallback minus without it."
     if not over:
         return f"On ``{problem}``, minus the same on ``{than_on}``."

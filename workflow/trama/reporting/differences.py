@@ -1,8 +1,8 @@
 """Differences of means of few runs, with 95 % intervals that take the errors of runs to be normal.
 
-A bootstrap of three runs would find four times as many differences as there are. Runs are arrays
-[seeds], a score for each. Runs without any spread tell nothing of what others would be: their
-interval is the value alone.
+A bootstrap of three runs would take twice as many differences for real that are none. Runs are
+arrays [seeds], a score for each. Runs without any spread tell nothing of what others would be:
+their interval is the value alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from trama.reporting.estimates import Estimate
+from trama.reporting.estimates import MIN_SEEDS, Estimate
 
 _ROUNDING = 1e-12
 """Equal runs differ by no more in their means."""
@@ -72,6 +72,17 @@ def contrast(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray]) -> Estimat
     total = variances.sum()
     degrees = total**2 / (variances**2 / (sizes - 1)).sum() if total > 0 else 1.0
     return _within(value, np.sqrt(total), degrees, int(sizes.min()))
+
+
+def paired(own: np.ndarray, other: np.ndarray) -> Estimate:
+    """Mean of runs [seeds] minus that of others of the same seeds, with the interval of pairs.
+
+    For runs of a seed that start alike; no interval of fewer than `estimates.MIN_SEEDS`.
+    """
+    gaps = own - other
+    if len(gaps) < MIN_SEEDS:
+        return Estimate(float(gaps.mean()), None, None, len(gaps))
+    return contrast([gaps], [])
 
 
 def _within(value: float, width: float, degrees: float, n_seeds: int) -> Estimate:

@@ -27,8 +27,7 @@ MIN_SEEDS = 3
 
 COVERAGE = {3: (75, 90), 4: (87, 95), 5: (93, 97)}
 """By number of seeds, how many of a hundred 95 % intervals hold what they are to hold: those of a
-value or of a paired difference, and those of another difference. Measured on normal scores; of more
-seeds they are near 95."""
+value, and those of a difference. Measured on normal scores; of more seeds they are near 95."""
 
 Statistic = Callable[[np.ndarray], Any]
 """From scores [..., seeds, tasks] to values [...]."""
@@ -169,13 +168,12 @@ def difference(
     seed: int,
     level: float = 0.95,
     resamples: int = 2000,
-    *,
-    paired: bool = False,
 ) -> Estimate:
     """Return the statistic of x minus that of y with its bootstrap interval.
 
-    x and y are resampled independently, unless they are `paired`: runs of one seed in two variants
-    that start from scratch share their first battles, which soon no longer matters. The
+    x and y are resampled independently: runs of one seed in two variants that start from scratch
+    share their first battles, which soon no longer matters; of those that go on from the same
+    learner see `differences.paired`. The
     other way round the interval is the mirrored one.
 
     Args:
@@ -185,14 +183,12 @@ def difference(
         seed: of the resampling.
         level: share of the resamples within the interval.
         resamples: their number.
-        paired: draw the same seeds of both, which are the same ones in the same order; for runs of
-            a seed that go on from the same learner.
     """
 
     def subtract(x: np.ndarray, y: np.ndarray) -> Any:
         return statistic(x) - statistic(y)
 
-    return _compare(x, y, subtract, 0.0, seed, level, resamples, paired)
+    return _compare(x, y, subtract, 0.0, seed, level, resamples)
 
 
 def probability_of_improvement(
@@ -221,7 +217,7 @@ def probability_of_improvement(
         pairs = np.heaviside(x[..., :, None, :] - y[..., None, :, :], 0.5)
         return np.mean(pairs, axis=(-3, -2, -1))
 
-    return _compare(x, y, improvement, 1.0, seed, level, resamples, paired=False)
+    return _compare(x, y, improvement, 1.0, seed, level, resamples)
 
 
 def performance_profile(
@@ -289,7 +285,6 @@ def _compare(
     seed: int,
     level: float,
     resamples: int,
-    paired: bool,
 ) -> Estimate:
     """Compare scores by a statistic whose values for (x, y) and (y, x) sum up to `total`.
 
@@ -297,8 +292,8 @@ def _compare(
     """
     x, y = _of_the_same_tasks(x, y)
     if x.tobytes() <= y.tobytes():
-        return _estimate((x, y), statistic, seed, level, resamples, paired)
-    value, low, high, n_seeds = _estimate((y, x), statistic, seed, level, resamples, paired)
+        return _estimate((x, y), statistic, seed, level, resamples)
+    value, low, high, n_seeds = _estimate((y, x), statistic, seed, level, resamples)
     mirrored = float(_rounded(total - value))
     if low is None or high is None:
         return Estimate(mirrored, None, None, n_seeds)
@@ -311,10 +306,9 @@ def _estimate(
     seed: int,
     level: float,
     resamples: int,
-    paired: bool = False,
 ) -> Estimate:
-    """Return a statistic of arrays [seeds, tasks] as an `Estimate`; see `_interval`."""
-    low, high = _interval(groups, statistic, seed, level, resamples, paired)
+    """Return a statistic of arrays [seeds, tasks], each resampled by itself, as an `Estimate`."""
+    low, high = _interval(groups, statistic, seed, level, resamples)
     return Estimate(
         float(_rounded(statistic(*groups))),
         None if low is None else float(low),
@@ -329,18 +323,16 @@ def _interval(
     seed: int,
     level: float,
     resamples: int,
-    paired: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return both ends of the bootstrap interval; None below `MIN_SEEDS` seeds.
 
     Args:
-        groups: arrays [..., seeds, tasks].
+        groups: arrays [..., seeds, tasks], each resampled by itself.
         statistic: takes one array [..., resamples, seeds, tasks] per group; the resamples are the
             last axis of what it returns.
         seed: of the resampling.
         level: share of the resamples within the interval.
         resamples: their number.
-        paired: resample all groups alike, and not each by itself.
     """
     fewest = min(group.shape[-2] for group in groups)
     if fewest < MIN_SEEDS:
@@ -355,7 +347,6 @@ def _interval(
         n_resamples=resamples,
         batch=max(_BATCH_VALUES // sum(group.size for group in groups), 1),
         vectorized=True,
-        paired=paired,
         axis=-1,
         confidence_level=_expanded(level, fewest),
         method="percentile",

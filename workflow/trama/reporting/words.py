@@ -37,7 +37,7 @@ def estimate(found: Estimate, of_seeds: Sequence[float] | np.ndarray) -> str:
 def difference(found: Estimate) -> str:
     """A difference with its interval, if that has a width; three decimals where it is small."""
     ends = [end for end in found[1:3] if end is not None]
-    value, *shown = _signed(found.value, *ends)
+    value, *shown = small(found.value, *ends)
     # Runs that are all equal tell nothing of what others would be.
     return value if len(set(ends)) < 2 else f"{value} [{', '.join(shown)}]"
 
@@ -52,12 +52,13 @@ def differences(found: Mapping[str, Estimate]) -> str:
     """Several by name, all with intervals, of which the span is told; decimals as `difference`."""
     low = min(each.low for each in found.values() if each.low is not None)
     high = max(each.high for each in found.values() if each.high is not None)
-    shown = _signed(low, high, *(each.value for each in found.values()))
+    shown = small(low, high, *(each.value for each in found.values()))
     values = dict(zip(found, shown[2:], strict=True))
     return f"{listed(values)}, within [{', '.join(shown[:2])}]"
 
 
-def _signed(*numbers: float) -> list[str]:
+def small(*numbers: float) -> list[str]:
+    """Numbers with two decimals, or with three where all of them are small."""
     decimals = 2 if max(map(abs, numbers)) >= 0.1 else 3
     return [f"{number:z.{decimals}f}" for number in numbers]
 

@@ -79,13 +79,15 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
             "are, and partly where some are; it is not told apart where none is and one may be.",
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
+            *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks; what is "
-            "measured in training, and what a wrong class costs, are means. A row counts as "
+            "measured in training is a mean. So is what a control has less and what a wrong class "
+            "costs, over pairs of runs that start alike, with Student's intervals. A row counts as "
             "reproduced where its whole 95 % interval does as the paper says: it lies above the "
             "lowest end of the paper's range, or, for a difference, above zero; where the interval "
             "has both in it, the row is not told apart. "
-            f"{interval_words(len(params.seeds), differences=True)}{_paired_words(params)}",
+            f"{interval_words(len(params.seeds), differences=True)}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
         align="lwlrl",
@@ -118,13 +120,6 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         ),
         shown=f"policy {policy}; predictors at the last test; every clustering",
     )
-
-
-def _paired_words(params: TableParams) -> str:
-    """What has to be said of the intervals of differences to controls, where there are any."""
-    if not params.controls:
-        return ""
-    return " Beside a control, seeds are drawn in pairs, as its runs start alike."
 
 
 def verdicts_of(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -267,7 +262,7 @@ def _gain(episodes: pd.DataFrame, params: TableParams) -> Iterator[Measurement]:
     yield from differences(
         *("control", reference, params.controls, episodes, TRAINED, metrics, params),
         where=f", which starts as {reference} does",
-        paired=True,
+        start_alike=True,
     )
 
 

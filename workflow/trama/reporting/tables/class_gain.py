@@ -11,9 +11,9 @@ import pandas as pd
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
+from trama.reporting.differences import paired
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files
-from trama.reporting.tables.measured import Measured
 from trama.reporting.tables.measurement import REPRODUCED, UNDECIDED, Measurement, differences
 from trama.reporting.words import MISSING
 
@@ -31,16 +31,15 @@ def class_gain(
         given: of those with classes, as `statistics.read_given_classes` returns them.
         params: of the table, with `reference`, `oracles`, `controls` and `given_classes`.
     """
-    if "wrong_class" in params.given_classes:
-        for name, found in _lost(episodes, given, "wrong_class", params).items():
-            what = f"win rate of {name} minus that with a wrong class given to its agents"
-            metric = "win_rate_lost_with_wrong_class"
-            yield Measurement("use", metric, name, "", what, MISSING, found, "mean")
+    for name, found in _lost(episodes, given, "wrong_class", params).items():
+        what = f"win rate of {name} minus that with a wrong class given to its agents"
+        metric = "win_rate_lost_with_wrong_class"
+        yield Measurement("use", metric, name, "", what, MISSING, found, "mean")
     for oracle in params.oracles:
         yield from differences(
             *("oracle", oracle, params.controls, episodes, TRAINED, ("win_rate",), params),
             where=f", of {oracle}, which learns true tasks",
-            paired=True,
+            start_alike=True,
         )
 
 
@@ -61,56 +60,71 @@ def conclusion(
         params: of the table.
 
     Returns:
-        A sentence; nothing without an oracle and a control, or with too few seeds.
+        A sentence; nothing where something that it needs was not measured, or of too few seeds.
     """
-    reference, oracles = params.reference, words.literals(params.oracles)
+    reference = params.reference
     wins = [each for each in found if each.metric == "win_rate_difference"]
-    over_control = [each.verdict for each in wins if each.claim == "control"]
-    of_oracles = [each.verdict for each in wins if each.claim == "oracle"]
-    if not over_control or not of_oracles or UNDECIDED in (*over_control, *of_oracles):
+    over_controls = [each for each in wins if each.claim == "control"]
+    of_oracles = [each for each in wins if each.claim == "oracle"]
+    used = {each.variant: each for each in found if each.claim == "use"}
+    if not over_controls or not of_oracles or UNDECIDED in {each.verdict for each in wins}:
         return ""
-    if set(over_control) == {REPRODUCED}:
-        return f"Classes bring a gain: ``{reference}`` wins more than what starts as it does."
-    if REPRODUCED in of_oracles:
-        blamed = "clusters lose it: with the true class given it wins no more"
-        if "true_class" in params.given_classes:
-            lost = _lost(episodes, given, "true_class", params).get(str(reference))
-            if lost is not None and lost.high is not None and lost.high < 0:
-                blamed = "predictor loses it: with the true class given it wins more"
-        return f"An oracle ({oracles}) gains where ``{reference}`` does not, whose {blamed}."
-    start = f"No gain of ``{reference}`` is seen, nor one of an oracle ({oracles})"
-    used = [each for each in found if each.claim == "use" and each.variant in params.oracles]
-    if any(each.verdict == REPRODUCED for each in used):
+    if gained := [each.over for each in over_controls if each.verdict == REPRODUCED]:
         return (
-            f"{start}, though a wrong class costs the oracle wins: policies use their class, and "
-            "what agents see says as much without it."
+            f"Classes bring a gain: ``{reference}`` wins more than {words.literals(gained)}, which "
+            f"{'starts' if len(gained) == 1 else 'start'} as it does."
         )
-    at_first = [
-        statistics.final_curve_within_episode(path, "predictor_accuracy").y[0]
-        for files in histories.values()
-        for oracle in params.oracles
-        for path in files[oracle].values()
-    ]
-    right = f"is right on {words.value(float(np.mean(at_first)))} of the agents at the first step"
-    if np.mean(at_first) >= _SURE:
+    if gained := [each.variant for each in of_oracles if each.verdict == REPRODUCED]:
+        start = (
+            f"Oracles gain ({words.literals([*dict.fromkeys(gained)])}), and ``{reference}`` is "
+            "not seen to"
+        )
+        lost = _lost(episodes, given, "true_class", params).get(str(reference))
+        if lost is None or lost.high is None:
+            return f"{start}."
+        if lost.high < 0:
+            return f"{start}: with the true class given it wins more, so its predictor loses it."
+        return f"{start}, nor to win more with the true class given, so its clusters lose it."
+    if not set(params.oracles) <= used.keys():
+        return ""
+    start = f"Neither ``{reference}`` nor an oracle ({words.literals(params.oracles)}) is seen to "
+    if any(used[oracle].verdict == REPRODUCED for oracle in params.oracles):
         return (
-            f"{start}, nor that a wrong class costs the oracle wins. Its predictor {right}: agents "
-            "see which task it is, and the class tells them nothing new."
+            f"{start}gain, though a wrong class costs an oracle wins: policies use their class, "
+            "and what agents see says as much without it."
         )
-    return (
-        f"{start}, nor that a wrong class costs the oracle wins. Its predictor {right}, so that "
-        "there is something to be told: another conditioning may do it."
+    at_first = np.mean(
+        [
+            statistics.final_curve_within_episode(path, "predictor_accuracy").y[0]
+            for files in histories.values()
+            for oracle in params.oracles
+            for path in files[oracle].values()
+        ]
     )
+    start = (
+        f"{start}gain, nor to lose wins by a wrong class. The oracle's predictor is right on "
+        f"{words.value(float(at_first))} of the agents at the first step"
+    )
+    if at_first >= _SURE:
+        return f"{start}: they see which task it is, and the class tells them nothing new."
+    return f"{start}: there is something to be told, and another conditioning may do it."
 
 
 def _lost(
     episodes: pd.DataFrame, given: pd.DataFrame, kind: str, params: TableParams
 ) -> dict[str, Estimate]:
-    """Win rate with predicted classes minus that with given ones, run by run."""
+    """Win rate with predicted classes minus that with given ones, in pairs of runs, by variant.
+
+    Of the reference and the oracles, as far as all their runs were given such a class.
+    """
+    if kind not in params.given_classes:
+        return {}
     policy = params.tables.policy
     predicted = statistics.scores(episodes, policy, "win_rate")
     scores = statistics.given_scores(given, policy, kind, predicted, params.seeds)
     won = statistics.known(scores, range(len(predicted.tasks)))
-    measured = Measured(statistics.minus(predicted.values, won), params)
-    names = [name for name in (params.reference, *params.oracles) if name in won]
-    return {str(name): measured.estimate(str(name), "mean") for name in names}
+    return {
+        name: paired(predicted.values[name].mean(1), won[name].mean(1))
+        for name in (str(params.reference), *params.oracles)
+        if name in won
+    }

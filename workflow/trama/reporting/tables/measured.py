@@ -114,18 +114,12 @@ class Measured:
             )
         return self._estimates[key]
 
-    def gain(
-        self, variant: str, over: str | None, statistic: str, *, paired: bool = False
-    ) -> Estimate | None:
-        """A statistic minus that of another variant; None where there is no other one.
-
-        `paired`: as `estimates.difference` has it.
-        """
+    def gain(self, variant: str, over: str | None, statistic: str) -> Estimate | None:
+        """A statistic minus that of another variant; None where there is no other one."""
         if over is None:
             return None
         own, other = self.scores[variant], self.scores[over]
-        function = STATISTICS[statistic]
-        return estimates.difference(own, other, function, self._bootstrap, paired=paired)
+        return estimates.difference(own, other, STATISTICS[statistic], self._bootstrap)
 
 
 def supported_best(scores: Mapping[str, np.ndarray], statistic: Statistic, seed: int) -> str | None:

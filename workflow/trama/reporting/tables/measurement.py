@@ -1,12 +1,14 @@
 """Something that a claim says, what was found of it, and the verdict."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import pandas as pd
 
 from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics
+from trama.reporting.differences import paired
 from trama.reporting.estimates import Estimate
 from trama.reporting.tables.measured import METRICS, Measured
 from trama.reporting.words import MISSING, NOT_TOLD_APART
@@ -64,7 +66,7 @@ def differences(
     *,
     where: str = "",
     paper: str = MISSING,
-    paired: bool = False,
+    start_alike: bool = False,
 ) -> Iterator[Measurement]:
     """What a variant has more than each of the others, of each metric.
 
@@ -78,18 +80,24 @@ def differences(
         params: of the table.
         where: what has to be added in words.
         paper: what the paper says of it.
-        paired: as `estimates.difference` has it.
+        start_alike: whether runs of a seed do: then it is the mean over pairs of runs.
     """
     policy = params.tables.policy
-    measured = {
-        metric: Measured(statistics.scores(episodes, policy, metric, task_set).values, params)
-        for metric in metrics
-    }
-    for over in others:
-        for metric, of_metric in measured.items():
-            gain = of_metric.gain(variant, over, "iqm", paired=paired)
-            assert gain is not None  # there is another one
-            what = f"{METRICS[metric].lower()} minus that of {over}{where}"
-            yield Measurement(
-                claim, f"{metric}_difference", variant, over, what, paper, gain, "iqm"
-            )
+    for over, metric in product(others, metrics):
+        scores = statistics.scores(episodes, policy, metric, task_set).values
+        if start_alike:
+            gain = paired(scores[variant].mean(1), scores[over].mean(1))
+        else:
+            found = Measured(scores, params).gain(variant, over, "iqm")
+            assert found is not None  # there is another one
+            gain = found
+        yield Measurement(
+            claim,
+            f"{metric}_difference",
+            variant,
+            over,
+            f"{METRICS[metric].lower()} minus that of {over}{where}",
+            paper,
+            gain,
+            "mean" if start_alike else "iqm",
+        )
