@@ -135,6 +135,7 @@ def test_a_record_brings_the_runs_back_as_far_as_tables_go(copied_study: Path, c
     kept = copied_study / "docs/results/tiny"
     (kept / "tables").mkdir(parents=True)
     (kept / "tables/experiment_other.md").write_text("Experiment other: of another machine\n")
+    (kept / "tables/experiment_other.csv").write_text("statistic\n")
     foreign = copied_study / "results/tiny/SurComb3/train/own/seed_0/history.parquet"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"of no job")

@@ -251,7 +251,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
             ("representation", "vqvae", "vqvae_history"),
         },
         "cost": {("train", v, "timing") for v in VARIANTS},
-        "claims": episodes | of_trama,
+        "claims": episodes | of_trama | given,
         "numbers": episodes | clusters | of_trama | given,
         "findings": episodes | clusters | histories,
     }
@@ -334,7 +334,7 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
     assert "## Study tiny" in page and "fewer than 3 seeds" in page
     assert "Trainings of 4,500 env steps, the 1,500 of stage collect included" in page
     left = page.split("## Not run")[1].split("\n## ")[0]
-    assert "- experiment `labels`, 0 of 15 runs: How do labels" in left
+    assert "- experiment `labels`, 0 of 18 runs: How do labels" in left
     assert "- preset `claims`, 0 of 160 runs" in left and "preset `tiny`" not in left
     kept = copied_study / "docs/results/tiny"
     assert "[results/tiny/FIGURES.md](results/tiny/FIGURES.md)" in page
@@ -344,8 +344,8 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
         own = Path(f"SurComb3/{file}.parquet")
         assert (kept / own).read_bytes() == (copied_study / "results/tiny" / own).read_bytes()
     assert not list(kept.rglob("*.pt"))
-    (copied_study / "results/tiny/tables/study_claims.md").unlink()
-    (copied_study / "results/tiny/tables/study_ablations.md").unlink()
+    for name in ("study_claims", "study_ablations", "SurComb3_class_use"):
+        (copied_study / f"results/tiny/tables/{name}.md").unlink()
     failed = subprocess.run(command, cwd=copied_study, capture_output=True, text=True)
     assert failed.returncode == 1 and "there is neither study_claims.md nor" in failed.stderr
 
