@@ -102,7 +102,7 @@ def conclusion(
         ]
     )
     start = (
-        f"{start}gain, nor to lose wins by a wrong class. The oracle's predictor is right on "
+        f"{start}gain, nor the latter to lose wins by a wrong class. Its predictor is right on "
         f"{words.value(float(at_first))} of the agents at the first step"
     )
     if at_first >= _SURE:
