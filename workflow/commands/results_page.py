@@ -164,7 +164,7 @@ def found_in(table: Path) -> str:
     groups: dict[tuple[str, str, str], dict[str, Estimate]] = {}
     for row in of_first:
         value, low, high = (float(row[key]) for key in ("value", "low", "high"))
-        over = comparisons.WITHOUT_FALLBACK if row["over"] == row["name"] else row["over"]
+        over = comparisons.set_beside(row["name"], row["over"])
         of_group = groups.setdefault((row["problem"], over, row["than_on"]), {})
         of_group[row["name"]] = Estimate(value, low, high, int(row["n_seeds"]))
     sentences = []
@@ -178,10 +178,7 @@ def found_in(table: Path) -> str:
 
 def in_brief(gaps: Mapping[str, Estimate]) -> str:
     """Differences by name: those that are told apart, and the range of those that are not."""
-    by_side = {
-        side: {name: gap for name, gap in gaps.items() if words.side(gap) == side}
-        for side in words.SIDES
-    }
+    by_side = words.by_side(gaps)
     told = [
         f"{side} for {words.listed({name: words.small(gap.value)[0] for name, gap in of.items()})}"
         for side, of in by_side.items()

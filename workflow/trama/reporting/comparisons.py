@@ -102,8 +102,8 @@ def told(found: Iterable[Comparison]) -> list[str]:
     """Paragraphs on comparisons: one for all of a problem that are minus the same, and a note."""
     paragraphs: dict[tuple[str, str, str], dict[str, dict[str, Estimate]]] = {}
     for each in found:
-        over = WITHOUT_FALLBACK if each.over == each.name else each.over
-        of_measures = paragraphs.setdefault((each.problem, over, each.than_on), {})
+        key = each.problem, set_beside(each.name, each.over), each.than_on
+        of_measures = paragraphs.setdefault(key, {})
         of_measures.setdefault(each.measure, {})[each.name] = each.gap
     texts = [
         f"{opening(*key)} "
@@ -202,6 +202,11 @@ def _alone(measure: str, own: np.ndarray, other: np.ndarray) -> Estimate:
     return differences.contrast([own], [other])
 
 
+def set_beside(name: str, over: str) -> str:
+    """What `opening` calls the `over` of a name."""
+    return WITHOUT_FALLBACK if over == name else over
+
+
 def opening(problem: str, over: str, than_on: str) -> str:
     """Say what is set beside what: as in a `Comparison`, with `WITHOUT_FALLBACK`."""
     if over == WITHOUT_FALLBACK:
@@ -215,8 +220,7 @@ def opening(problem: str, over: str, than_on: str) -> str:
 def _grouped(gaps: Mapping[str, Estimate]) -> str:
     """Differences by name, grouped by what their intervals say."""
     groups = []
-    for side in words.SIDES:
-        of = {name: gap for name, gap in gaps.items() if words.side(gap) == side}
+    for side, of in words.by_side(gaps).items():
         if side == words.NOT_TOLD_APART and len(of) > 1:
             groups.append(f"{side} for {words.differences(of)}")
         elif of:

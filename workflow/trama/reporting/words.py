@@ -48,6 +48,11 @@ def side(found: Estimate) -> str:
     return "higher" if found.low > 0 else "lower" if found.high < 0 else NOT_TOLD_APART
 
 
+def by_side(gaps: Mapping[str, Estimate]) -> dict[str, dict[str, Estimate]]:
+    """Differences by what their intervals say, in the order of `SIDES`, and by name."""
+    return {each: {name: gap for name, gap in gaps.items() if side(gap) == each} for each in SIDES}
+
+
 def differences(found: Mapping[str, Estimate]) -> str:
     """Several by name, all with intervals, of which the span is told; decimals as `difference`."""
     low = min(each.low for each in found.values() if each.low is not None)

@@ -83,8 +83,10 @@ def differences(
         start_alike: whether runs of a seed do: then it is the mean over pairs of runs.
     """
     policy = params.tables.policy
-    for over, metric in product(others, metrics):
-        scores = statistics.scores(episodes, policy, metric, task_set).values
+    scores_of = {
+        metric: statistics.scores(episodes, policy, metric, task_set).values for metric in metrics
+    }
+    for over, (metric, scores) in product(others, scores_of.items()):
         if start_alike:
             gain = paired(scores[variant].mean(1), scores[over].mean(1))
         else:
