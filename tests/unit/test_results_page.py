@@ -18,7 +18,10 @@ labels,label_consistency,reproduced,2
 """
 DIFFERENCES = """\
 problem,name,measure,over,than_on,statistic,seed,value,low,high,n_seeds
+P,a,return,,,iqm,,6,5,8,3
+P,a,return,,,mean,,7,5,9,3
 P,b,return,,,iqm,,9,8,10,3
+P,b,return,,,mean,,9,8,10,3
 P,b,return,a,,difference,,2,1,3,3
 P,c,return,a,,difference,,-0.5,-1,1,3
 P,d,return,a,,difference,,0.25,-1,1,3
@@ -45,6 +48,7 @@ def recorded(tmp_path: Path) -> Path:
     study = tmp_path / "results/kept"
     config = study_config().model_dump(mode="json")
     config["collect"]["learning_rate"] = 1e-3
+    config["experiments"] = {"own": {"variants": []}}
     config["train"]["no_longer_a_key"] = {"inner": 5}
     config["representations"]["vqvae"]["n_codes"] = 7
     config["representations"]["mean_state"]["n_classes"] = 7  # of which no run is recorded
@@ -80,12 +84,13 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "| Study | Problems | Seeds | Env steps | gain | labels |" in short
     steps = f"{study_config().train.env_steps:,}"
     assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
+    collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
     assert (
-        f"- **own** ([kept](#study-kept), {steps} env steps): Which of `a` and b? *Return:* "
-        "On `P`, minus `a`: higher for `b` 2.00, 2 not told apart (-0.50 to 0.25); "
+        f"- **own** ([kept](#study-kept), {collected} env steps): Which of `a` and b? *Return:* "
+        "On `P`, minus `a` (7.00): higher for `b` 2.00, 2 not told apart (-0.50 to 0.25); "
         "On `P`, with the fallback minus without it: higher for `e` 0.004; "
         "On `Q`, minus `a`, and minus the same on `P`: 1 not told apart (0.25); "
-        "On `Q`, minus the same on `P`: lower for `a` -5.00." in short
+        "On `Q`, minus the same on `P` (`a` 7.00): lower for `a` -5.00." in short
     )
     assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
     # A study is called as its folder is, whatever its configuration said.

@@ -89,7 +89,6 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         study: verdicts_of((row["claim"], row["verdict"]) for row in rows_of_claims(study))
         for study in studies
     }
-    steps = {study: env_steps(study) for study in studies}
     claims = list(dict.fromkeys(claim for of_study in verdicts.values() for claim in of_study))
     if claims:
         yield (
@@ -98,7 +97,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         )
         rows = [
             [
-                *(linked(study), *scale(study), steps[study]),
+                *(linked(study), *scale(study), env_steps(study, trained(study))),
                 *(verdicts[study].get(claim, "") for claim in claims),
             ]
             for study in studies
@@ -106,8 +105,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         ]
         yield markdown_table(["Study", "Problems", "Seeds", "Env steps", *claims], rows)
     asked = [
-        f"- **{table.stem.removeprefix('experiment_')}** ({linked(study)}, {steps[study]} env "
-        f"steps): {question_of(table)} {found_in(table)}".rstrip()
+        asked_in(study, table)
         for study in studies
         for table in tables_of(study)
         if table.stem.startswith("experiment_")
@@ -116,7 +114,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         yield (
             "What experiments ask, which study asked it, and what it found of the first thing that "
             "it measures: names that are higher or lower by their 95 % intervals, and how many are "
-            "not.\n"
+            "not; in brackets the mean of what they are set beside.\n"
         )
         yield "\n".join(asked) + "\n"
 
@@ -138,10 +136,18 @@ def scale(study: Path) -> Row:
     return [", ".join(problems), rows_of_claims(study)[0]["n_seeds"]]
 
 
-def env_steps(study: Path) -> str:
-    """How long the trainings of a study were; of collect where it has none."""
-    section = "train" if trained(study) else "collect"
+def env_steps(study: Path, of_trainings: bool) -> str:
+    """How long the trainings of a study were, or its stage collect."""
+    section = "train" if of_trainings else "collect"
     return f"{run_of(study)['config'][section]['env_steps']:,}"
+
+
+def asked_in(study: Path, table: Path) -> str:
+    """What an experiment of a study asks, its scale, and what it found."""
+    name = table.stem.removeprefix("experiment_")
+    steps = env_steps(study, bool(run_of(study)["config"]["experiments"][name]["variants"]))
+    asked = f"- **{name}** ({linked(study)}, {steps} env steps): {question_of(table)}"
+    return f"{asked} {found_in(table)}".rstrip()
 
 
 def trained(study: Path) -> bool:
@@ -159,18 +165,29 @@ def question_of(table: Path) -> str:
 def found_in(table: Path) -> str:
     """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
     with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["statistic"] == comparisons.STATISTIC]
+        rows = list(csv.DictReader(file))
     of_first = [row for row in rows if row["measure"] == rows[0]["measure"]]
+    levels = {
+        (row["problem"], row["name"]): words.small(float(row["value"]))[0]
+        for row in of_first
+        if row["statistic"] in ("mean", "share")
+    }
     groups: dict[tuple[str, str, str], dict[str, Estimate]] = {}
     for row in of_first:
+        if row["statistic"] != comparisons.STATISTIC:
+            continue
         value, low, high = (float(row[key]) for key in ("value", "low", "high"))
         over = comparisons.set_beside(row["name"], row["over"])
         of_group = groups.setdefault((row["problem"], over, row["than_on"]), {})
         of_group[row["name"]] = Estimate(value, low, high, int(row["n_seeds"]))
     sentences = []
     for (problem, over, than_on), gaps in groups.items():
-        opening = as_markdown(comparisons.opening(problem, over, than_on)).rstrip(".")
-        sentences.append(f"{opening}: {as_markdown(in_brief(gaps))}")
+        minus = comparisons.opening(problem, over, than_on).rstrip(".")
+        if (problem, over) in levels and not than_on:
+            minus += f" ({levels[problem, over]})"
+        elif not over:
+            minus += f" ({words.listed({name: levels[than_on, name] for name in gaps})})"
+        sentences.append(as_markdown(f"{minus}: {in_brief(gaps)}"))
     if not sentences:
         return ""
     return f"*{TITLES[of_first[0]['measure']]}:* {'; '.join(sentences)}."
