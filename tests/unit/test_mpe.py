@@ -13,7 +13,7 @@ from backends import CONFIG, MPE, play, random_actions
 from trama.config.backends import Env
 from trama.config.model import Config
 from trama.config.params import collect_params
-from trama.config.particles import Room, Scenario, parse_scenario
+from trama.config.particles import LAYOUTS, Room, Scenario, parse_scenario
 from trama.config.problems import ScenarioProblem, ScenarioTaskSet
 from trama.environments import Step, make_env
 from trama.errors import TramaError
@@ -87,7 +87,15 @@ def test_names_say_what_a_scenario_consists_of() -> None:
 
 
 def test_what_is_no_scenario_of_the_problem_is_refused() -> None:
-    for name in ("spread", "spread_0", "spread_12", "tag_2_line", "reference_2", "3s2z surrounded"):
+    for name in (
+        "spread",
+        "spread_0",
+        "spread_12",
+        "spread_2_up",
+        "tag_2_line",
+        "reference_2",
+        "3s2z surrounded",
+    ):
         with pytest.raises(
             TramaError, match=f"scenarios: '{name}' must be a scenario: reference, or"
         ):
@@ -123,7 +131,15 @@ def test_keys_that_no_scenario_of_the_problem_reads_are_no_params() -> None:
         env = collect_params(Config.model_validate(given), "Mine", 0)["env"]
         assert env.keys() == {"backend", "device", "mpe"}
         read[scenarios[0]] = set(env["mpe"]) | set(env["mpe"]["reward_scale"])
-    always = {"max_steps", "success_distance", "reward_scale", "spread"}
+    always = {
+        "max_steps",
+        "shown_steps",
+        "still_steps",
+        "rewarded_steps",
+        "success_distance",
+        "reward_scale",
+        "spread",
+    }
     assert read == {
         "spread_2": always,
         "reference": always | {"words", "reference"},
@@ -377,7 +393,42 @@ def test_a_missing_agent_does_sees_and_shows_nothing() -> None:
                 assert (seen.obs[e, ~there] == 0).all() and seen.obs[e, there].any(1).all()
 
 
-def test_landmarks_lie_anywhere_or_evenly_on_a_line_or_a_circle(mpe: Any) -> None:
+def test_landmarks_are_shown_and_agents_stand_still_for_as_long_as_is_said() -> None:
+    """Words can be said from the first step on."""
+    with make("reference", shown_steps=2, still_steps=3, max_steps=5) as env:
+        names = env.spec.obs_features
+        of_landmarks = [i for i, name in enumerate(names) if name.startswith("landmark_")]
+        of_others = [i for i, name in enumerate(names) if name.startswith("other_0_")]
+        seen = env.reset(0)
+        rng = np.random.default_rng(0)
+        for number in range(5):
+            for agent in range(2):
+                assert seen.obs[:, agent, of_landmarks].any(1).all() == (number < 2)
+                assert seen.obs[:, agent, of_others].any(1).all()
+            can_move = seen.available_actions[:, :2].reshape(N, 2, -1, 5)[..., 1:].any(-1)
+            assert (can_move == (number >= 3)).all()
+            assert (seen.available_actions[:, :2].sum(2) == (15 if number >= 3 else 3)).all()
+            step = env.step(random_actions(rng, seen))
+            seen = step.observation
+        assert not step.last.obs[..., of_landmarks].any()
+        assert seen.obs[:, :2, of_landmarks].any(2).all()  # those of the next episode
+    with make("spread_2", max_steps=1) as env:
+        env.reset(0)
+        assert act(env).last.obs[:, :2, of_landmarks].any(2).all()
+
+
+def test_the_last_steps_alone_are_rewarded_where_that_is_said() -> None:
+    rewards = {}
+    for rewarded in (None, 2, 9):
+        with make("spread_2", max_steps=5, rewarded_steps=rewarded) as env:
+            env.reset(0)
+            rewards[rewarded] = np.array([act(env, EAST, WEST).reward for _ in range(5)])
+    assert (rewards[None] < 0).all()
+    assert (rewards[2][:3] == 0).all() and np.array_equal(rewards[2][3:], rewards[None][3:])
+    assert np.array_equal(rewards[9], rewards[None])
+
+
+def test_landmarks_lie_where_the_layout_says(mpe: Any) -> None:
     import jax
 
     keys = jax.random.split(jax.random.PRNGKey(0), 500)
@@ -389,19 +440,24 @@ def test_landmarks_lie_anywhere_or_evenly_on_a_line_or_a_circle(mpe: Any) -> Non
     def lie(layout: int, n: int) -> np.ndarray:
         return np.array(place_all(n, layout))[:, :n]
 
-    anywhere, line, circle = (lie(layout, 3) for layout in range(3))
+    anywhere, line, circle, *sides = (lie(layout, 3) for layout in range(len(LAYOUTS)))
     assert stats.kstest(anywhere.ravel(), stats.uniform(-1, 2).cdf).pvalue > 1e-3
-    middle = line[:, 1:2]
-    np.testing.assert_allclose(middle, 0, atol=1e-6)
+    np.testing.assert_allclose(line[:, 1], 0, atol=1e-6)
     np.testing.assert_allclose(line[:, 0], -line[:, 2], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(line[:, 0], axis=1), 0.8, rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(circle, axis=2), 0.7, rtol=1e-5)
-    sides = np.linalg.norm(circle - np.roll(circle, 1, axis=1), axis=2)
-    np.testing.assert_allclose(sides, 0.7 * np.sqrt(3), rtol=1e-5)
+    edges = np.linalg.norm(circle - np.roll(circle, 1, axis=1), axis=2)
+    np.testing.assert_allclose(edges, 0.7 * np.sqrt(3), rtol=1e-5)
     for turned in (line, circle):
         angle = np.arctan2(*turned[:, 0].T)
         assert stats.kstest(angle, stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > 1e-3
     np.testing.assert_allclose(lie(1, 1), 0, atol=1e-6)
+    middles = [[0, 0.8], [0.8, 0], [0, -0.8], [-0.8, 0]]
+    for side, middle in zip(sides, np.array(middles, np.float32), strict=True):
+        ends = 0.6 * np.where(middle == 0, 1, 0)
+        assert (side == side[:1]).all()  # in each episode
+        found = side[0][side[0].sum(1).argsort()]
+        np.testing.assert_allclose(found, [middle - ends, middle, middle + ends], atol=1e-6)
 
 
 def test_other_tasks_and_settings_compile_nothing_anew(caplog: pytest.LogCaptureFixture) -> None:
@@ -414,7 +470,13 @@ def test_other_tasks_and_settings_compile_nothing_anew(caplog: pytest.LogCapture
         jax.jit(lambda x: x + 1)(np.ones(3))
         assert "Compiling" in caplog.text  # compilations are logged
         caplog.clear()
-        with make("spread_3_line", max_steps=9, catches=4, success_distance=0.1) as env:
+        settings: dict[str, Any] = {
+            "catches": 4,
+            "success_distance": 0.1,
+            "shown_steps": 1,
+            "rewarded_steps": 2,
+        }
+        with make("spread_3_line", max_steps=9, **settings) as env:
             env.reset(0)
             act(env)
             act(env)

@@ -194,6 +194,9 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         f"env.mpe.{key}": (f"env={{mpe: {{{key}: {value}}}}}", NOTHING)
         for key, value in (
             ("max_steps", 20),
+            ("shown_steps", 3),
+            ("still_steps", 2),
+            ("rewarded_steps", 5),
             ("words", 5),
             ("success_distance", 0.2),
             ("catches", 2),

@@ -434,6 +434,25 @@ class Mpe(Backend):
     max_steps: int = Field(
         default=25, ge=1, le=10_000, description="Length of every episode, env steps (JaxMARL: 25)."
     )
+    shown_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Env steps at the start of an episode in which agents see landmarks; null: "
+        "all. Later they have to remember them.",
+    )
+    still_steps: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Env steps at the start of an episode in which agents cannot move.",
+    )
+    rewarded_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Env steps at the end of an episode that are rewarded; null: all.",
+    )
     words: int = Field(
         default=3,
         ge=1,

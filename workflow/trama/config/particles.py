@@ -4,10 +4,11 @@ import re
 from typing import NamedTuple
 
 FAMILIES = ("spread", "reference", "tag")
-LAYOUTS = ("uniform", "line", "circle")
-"""Where landmarks lie: anywhere, or evenly on a line or on a circle, turned at random."""
+LAYOUTS = ("uniform", "line", "circle", "north", "east", "south", "west")
+"""Where landmarks lie: anywhere, evenly on a line or on a circle that is turned at random, or at
+fixed places on that side of the world."""
 
-PATTERN = r"^(spread_[1-9](_line|_circle)?|reference|tag_[1-9])$"
+PATTERN = rf"^(spread_[1-9](_({'|'.join(LAYOUTS[1:])}))?|reference|tag_[1-9])$"
 _REFERENCE_LANDMARKS = 3
 _OBSTACLES = 2
 """Landmarks of tag, which stand in the way."""

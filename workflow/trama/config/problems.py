@@ -23,8 +23,8 @@ ScenarioName = Annotated[
     str,
     Field(pattern=PATTERN),
     Words(
-        "a scenario: reference, or spread_3, spread_3_line, spread_3_circle or tag_3 with any "
-        "number from 1 to 9"
+        "a scenario: reference, or spread_3, spread_3_line (or _circle, _north, _east, _south, "
+        "_west) or tag_3 with any number from 1 to 9"
     ),
 ]
 TRAINED = "trained"
@@ -328,8 +328,9 @@ class ScenarioProblem(ScenarioTasks):
     scenarios: tuple[ScenarioName, ...] = listed(
         ...,
         "Scenarios: spread_<n>, n agents that cover n landmarks, which lie anywhere or, with _line "
-        "or _circle, evenly on one; reference, two agents that tell each other where to go; "
-        "tag_<n>, n agents that catch a scripted prey.",
+        "or _circle, evenly on one, and with _north, _east, _south or _west at fixed places on "
+        "that side; reference, two agents that tell each other where to go; tag_<n>, n agents that "
+        "catch a scripted prey.",
     )
     env: dict[str, Any] = Field(default={}, description=_ENV)
 

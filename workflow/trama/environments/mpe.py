@@ -50,6 +50,8 @@ LINE = 0.8
 """Half the length of the line that landmarks lie on."""
 CIRCLE = 0.7
 """Radius of the circle that they lie on."""
+SIDE, SIDE_LINE = 0.8, 0.6
+"""How far from the middle of the world the landmarks of a side lie, and half of their line."""
 LOCAL_RATIO = 0.5
 """Share of collisions in JaxMARL's reward of spread; the rest is distance."""
 TOUCH_REWARD = 10.0
@@ -84,7 +86,9 @@ class Mixture(NamedTuple):
         n_agents, n_landmarks: how many of them there are.
         log_probability: of drawing the task.
         reward_scale: [families] factor on the team's reward.
-        max_steps, success_distance, catches: see section env.mpe of the config.
+        max_steps, success_distance, catches, shown_steps, still_steps: see section env.mpe of the
+            config; `shown_steps` is beyond the last where landmarks are always shown.
+        unrewarded_steps: at the start of an episode.
     """
 
     family: Array | NDArray[np.int32]
@@ -96,6 +100,9 @@ class Mixture(NamedTuple):
     max_steps: Array | np.int32
     success_distance: Array | np.float32
     catches: Array | np.int32
+    shown_steps: Array | np.int32
+    still_steps: Array | np.int32
+    unrewarded_steps: Array | np.int32
 
 
 class Scene(NamedTuple):
@@ -150,7 +157,10 @@ def place_landmarks(key: Array, most: int, n: Array, layout: Array) -> Array:
     along = jnp.where(n > 1, 2 * index / jnp.maximum(n - 1, 1) - 1, 0.0)
     on_line = LINE * along[:, None] * _unit(angle)
     on_circle = CIRCLE * _unit(angle + 2 * jnp.pi * index / n)
-    return jnp.stack([anywhere, on_line, on_circle])[layout]
+    on_north = jnp.stack([SIDE_LINE * along, jnp.full(most, SIDE)], axis=1)
+    on_east = on_north[:, ::-1]
+    sides = [on_north, on_east, -on_north, -on_east]
+    return jnp.stack([anywhere, on_line, on_circle, *sides])[layout]
 
 
 def flee(prey: Array, chasers: Array, hunting: Array, obstacles: Array, reach: Array) -> Array:
@@ -280,8 +290,9 @@ class Particles(Simulation[Mixture, Scene]):
             catches >= mixture.catches,
         ]
         ended = particles.step >= mixture.max_steps
+        rewarded = particles.step > mixture.unrewarded_steps
         outcome = Outcome(
-            reward=(jnp.stack(rewards) * mixture.reward_scale)[cast.family],
+            reward=rewarded * (jnp.stack(rewards) * mixture.reward_scale)[cast.family],
             terminated=jnp.array(False),
             truncated=ended,
             won=ended & jnp.stack(successes)[cast.family],
@@ -296,12 +307,13 @@ class Particles(Simulation[Mixture, Scene]):
         radius, prey_radius, landmark_radius = self._groups(cast.radius[:, None])
         goals = jax.nn.one_hot(particles.goal, self.room.n_landmarks)  # zeros without one
         told = (goals.sum(0) - goals)[..., None] if self.n_words else goals[..., None][..., :0]
+        landmarks_seen = cast.landmarks & (particles.step < mixture.shown_steps)
 
         def see(agent: Array, others: Array) -> Array:
             here = agents[agent]
             seen = [
                 _shown(cast.prey, prey - here, prey_velocity),
-                _shown(cast.landmarks, landmarks - here, told[agent]),
+                _shown(landmarks_seen, landmarks - here, told[agent]),
                 _shown(cast.agents[others], agents[others] - here, particles.c[others]),
             ]
             return cast.agents[agent] * jnp.concatenate([velocity[agent], here, *seen])
@@ -312,6 +324,7 @@ class Particles(Simulation[Mixture, Scene]):
         groups = [own, [prey_radius, prey, prey_velocity], [landmark_radius, landmarks]]
         action = jnp.arange(len(MOVES) * max(self.n_words, 1))
         available = (action < len(MOVES)) | _speaking(cast)[:, None]
+        available &= (particles.step >= mixture.still_steps) | (action % len(MOVES) == 0)
         return Seen(
             obs=jax.vmap(see)(jnp.arange(self.room.n_agents), jnp.asarray(self.others)),
             state=jnp.concatenate([jnp.concatenate(group, axis=1).ravel() for group in groups]),
@@ -399,6 +412,12 @@ def _mixture(problem: ScenarioProblem, settings: Mpe, tasks: Sequence[Task]) -> 
         max_steps=np.int32(settings.max_steps),
         success_distance=np.float32(settings.success_distance),
         catches=np.int32(settings.catches),
+        # The observation after the last step counts, too.
+        shown_steps=np.int32(settings.shown_steps or settings.max_steps + 1),
+        still_steps=np.int32(settings.still_steps),
+        unrewarded_steps=np.int32(
+            settings.max_steps - (settings.rewarded_steps or settings.max_steps)
+        ),
     )
 
 
