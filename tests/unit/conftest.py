@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from chain import QUANTISED, ChainEnv, Report, UseEnv, honest, run_chain, run_predict
+from expected import four_variants
+from made_up_study import write_study
 from trama.config.backends import Env
+from trama.config.model import Config
 from trama.config.problems import Problem
 from trama.tasks import Task
 
@@ -29,6 +32,18 @@ def whole_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_chain(folder, QUANTISED)
         run_predict(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """A made-up study of four variants, four seeds and two problems."""
+    return four_variants(problems=["SurComb3", "SurComb4"])
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
+    """Its folder. Don't change it."""
+    return write_study(tmp_path_factory.mktemp("study"), config)
 
 
 @pytest.fixture
