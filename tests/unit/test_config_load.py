@@ -17,6 +17,7 @@ from trama.errors import TramaError
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "config.yaml"
 SHIPPED = ROOT / "config"
+CONFIGFILES = sorted({*SHIPPED.glob("*.yaml")} - {CONFIG, SHIPPED / "experiments.yaml"})
 
 
 def _load(
@@ -44,6 +45,14 @@ def _shipped(folder: Path) -> Path:
 def test_every_preset_is_valid(preset: str) -> None:
     config = _load(overrides={"preset": preset})
     assert config.preset == config.study.name == preset
+
+
+@pytest.mark.parametrize("file", CONFIGFILES, ids=[file.stem for file in CONFIGFILES])
+def test_every_configfile_is_valid(file: Path) -> None:
+    config = load_config(CONFIG, SHIPPED, [file])
+    assert config.study.name == file.stem
+    own = yaml.safe_load(file.read_text(encoding="utf-8")).get("experiments", {})
+    assert set(own) <= set(config.playable_experiments)
 
 
 def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
