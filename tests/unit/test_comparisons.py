@@ -56,7 +56,8 @@ def test_a_fallback_is_set_beside_the_baseline_and_beside_its_own_play() -> None
     beside_a, beside_itself, _ = _told(scores, "ab")
     assert "Win rate, fallback: not told apart for ``b`` -0.09 [" in beside_a
     assert beside_itself.startswith(
-        "On ``P``, with the fallback minus without it. Win rate, fallback: higher for ``b`` 0.11 ["
+        "On ``P``, minus the same policies with the classes that they predict. "
+        "Win rate, fallback: higher for ``b`` 0.11 ["
     )
     (own,) = (
         each for each in comparisons.comparisons(scores, ["a", "b"]) if each.over == each.name
@@ -64,6 +65,23 @@ def test_a_fallback_is_set_beside_the_baseline_and_beside_its_own_play() -> None
     gained = 0.1 + NOISE[:, 0]
     half = scipy.stats.t.ppf(0.975, 3) * gained.std(ddof=1) / 2
     assert own.gap[:2] == pytest.approx((0.11, 0.11 - half))
+
+
+def test_what_a_given_class_brings_is_beside_the_same_policys_predicted_ones() -> None:
+    of_seeds = np.array([0.1, 0.2, 0.3, 0.4])[:, None]
+    wins = {"a": of_seeds + 0.2, "b": of_seeds, "c": of_seeds}
+    given = {"b": of_seeds - 0.1 - NOISE, "c": of_seeds - 0.5 - NOISE}
+    scores: dict[str, Scores] = {"P": {"win_rate": wins, "wrong_class_win_rate": given}}
+    beside_a, beside_itself, _ = _told(scores, "abc")
+    assert "wrong" not in beside_a
+    assert beside_itself.startswith(
+        "On ``P``, minus the same policies with the classes that they predict. "
+        "Wrong class given: lower for ``b`` -0.11 ["
+    )
+    assert "``c`` -0.51 [" in beside_itself
+    # Where that is not measured, names are set beside each other.
+    (found,) = comparisons.comparisons({"P": {"wrong_class_win_rate": given}}, [*"abc"])
+    assert found[:4] == ("P", "wrong_class_win_rate", "c", "b")
 
 
 def test_names_may_have_a_baseline_of_their_own() -> None:

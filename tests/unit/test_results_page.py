@@ -85,14 +85,16 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     steps = f"{study_config().train.env_steps:,}"
     assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
     collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
+    assert f"- **own** ([kept](#study-kept), {collected} env steps, 3 seeds): Which of" in short
     assert (
-        f"- **own** ([kept](#study-kept), {collected} env steps): Which of `a` and b? *Return:* "
-        "On `P`, minus `a` (7.00): higher for `b` 2.00, 2 not told apart (-0.50 to 0.25); "
-        "On `P`, with the fallback minus without it: higher for `e` 0.004; "
-        "On `Q`, minus `a`, and minus the same on `P`: 1 not told apart (0.25); "
+        "Which of `a` and b? *Return:* "
+        "On `P`, minus `a` (7.00): higher for `b` 2.00, 2 not told apart, by -0.50 to 0.25; "
+        "On `P`, minus the same policies with the classes that they predict: higher for `e` 0.004; "
+        "On `Q`, minus `a`, and minus the same on `P`: 1 not told apart, by 0.25; "
         "On `Q`, minus the same on `P` (`a` 7.00): lower for `a` -5.00." in short
     )
     assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
+    assert "- experiment `particles`, 0 of " in left  # of a configuration file
     # A study is called as its folder is, whatever its configuration said.
     assert "### Study kept: the claims\n" in study and "<!--" not in study
     shown = study.count("![experiment own](results/kept/figures/experiment_own.png)")

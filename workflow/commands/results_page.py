@@ -9,7 +9,7 @@ from typing import Any
 
 from command import ROOT, read_config
 from trama.config.experiments import Experiment
-from trama.config.model import Config, Study
+from trama.config.model import Study
 from trama.config.trees import leaves
 from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
@@ -35,6 +35,9 @@ _OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
 _SECTIONS = (*_OF_CLUSTERS, "train", "evaluate")
 """Sections of the configuration that decide on what is measured."""
 
+LEVELS = ("mean", "share")
+"""Statistics of an experiment's CSV that say how much is measured of a name."""
+
 Row = Sequence[str]
 
 
@@ -47,7 +50,7 @@ def page(recorded: Path) -> Iterator[str]:
     studies = sorted(folder for folder in recorded.iterdir() if folder.is_dir())
     yield INTRODUCTION
     yield from in_short(studies)
-    yield from not_run(recorded, read_config())
+    yield from not_run(recorded)
     for study in studies:
         yield f"## Study {study.name}\n"
         yield how_it_ran(study)
@@ -146,8 +149,11 @@ def asked_in(study: Path, table: Path) -> str:
     """What an experiment of a study asks, its scale, and what it found."""
     name = table.stem.removeprefix("experiment_")
     steps = env_steps(study, bool(run_of(study)["config"]["experiments"][name]["variants"]))
-    asked = f"- **{name}** ({linked(study)}, {steps} env steps): {question_of(table)}"
-    return f"{asked} {found_in(table)}".rstrip()
+    with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    seeds = words.span([int(row["n_seeds"]) for row in rows if row["statistic"] in LEVELS])
+    asked = f"- **{name}** ({linked(study)}, {steps} env steps, {seeds} seeds)"
+    return f"{asked}: {question_of(table)} {found_in(rows)}".rstrip()
 
 
 def trained(study: Path) -> bool:
@@ -162,15 +168,13 @@ def question_of(table: Path) -> str:
     return " ".join(as_markdown(next(paragraphs, "")).split())
 
 
-def found_in(table: Path) -> str:
+def found_in(rows: Sequence[Mapping[str, str]]) -> str:
     """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
-    with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     of_first = [row for row in rows if row["measure"] == rows[0]["measure"]]
     levels = {
         (row["problem"], row["name"]): words.small(float(row["value"]))[0]
         for row in of_first
-        if row["statistic"] in ("mean", "share")
+        if row["statistic"] in LEVELS
     }
     groups: dict[tuple[str, str, str], dict[str, Estimate]] = {}
     for row in of_first:
@@ -204,7 +208,7 @@ def in_brief(gaps: Mapping[str, Estimate]) -> str:
     if apart := by_side[words.NOT_TOLD_APART]:
         values = [gap.value for gap in apart.values()]
         ends = dict.fromkeys(words.small(min(values), max(values)))
-        told.append(f"{len(apart)} not told apart ({' to '.join(ends)})")
+        told.append(f"{len(apart)} not told apart, by {' to '.join(ends)}")
     return ", ".join(told)
 
 
@@ -271,7 +275,7 @@ def departures(ran: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield f"`{key}` {old} (now {new})"
 
 
-def not_run(recorded: Path, config: Config) -> Iterator[str]:
+def not_run(recorded: Path) -> Iterator[str]:
     """A paragraph on what is defined and not recorded, or not all of its runs."""
     missing = []
     for preset in sorted(file.stem for file in (ROOT / "config/presets").glob("*.yaml")):
@@ -280,8 +284,7 @@ def not_run(recorded: Path, config: Config) -> Iterator[str]:
         found = sum((recorded / study.name / run).is_file() for run in runs)
         if found < len(runs) and len(study.seeds) >= MIN_SEEDS:  # others support no finding
             missing.append(f"- preset `{preset}`, {found} of {len(runs)} runs")
-    for name in config.playable_experiments:
-        experiment = config.experiments[name]
+    for name, experiment in defined_experiments().items():
         runs = list(files_of_runs(experiment))
         tables = recorded.glob(f"*/tables/experiment_{name}.md")
         studies = [table.parents[1] for table in tables]
@@ -294,6 +297,18 @@ def not_run(recorded: Path, config: Config) -> Iterator[str]:
         yield "## Not run\n"
         yield "What is defined, and what this page has of it:\n"
         yield "\n".join(missing) + "\n"
+
+
+def defined_experiments() -> dict[str, Experiment]:
+    """All experiments by name: those that are always there, and those of configuration files."""
+    layers = {ROOT / "config/config.yaml", ROOT / "config/experiments.yaml"}
+    files = sorted({*(ROOT / "config").glob("*.yaml")} - layers)
+    configs = [read_config(), *(read_config(files=[file]) for file in files)]
+    found: dict[str, Experiment] = {}
+    for config in configs:
+        for name in config.playable_experiments:
+            found.setdefault(name, config.experiments[name])
+    return found
 
 
 def files_of_runs(compared: Study | Experiment) -> Iterator[str]:

@@ -18,9 +18,9 @@ NOTE = (
     "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; of what "
     "policies win on one problem, those of an analysis of variance, among three names or more that "
     "go on from the same learners (by name and seed) or that do not (by name), which takes their "
-    "errors to be of one size; else Welch's, of what names gain that start alike by pairs of a "
-    "seed. Of several names the span of theirs is told. One in twenty of those that are none looks "
-    "like one."
+    "errors to be of one size; else Welch's, of what names gain that start alike, and beside the "
+    "same policies, by pairs of a seed. Of several names the span of theirs is told. Of "
+    "differences that are zero, one in twenty looks as if it were not."
 )
 """What has to be said of the intervals."""
 
@@ -31,8 +31,8 @@ _GAINS = ("win_rate", "learning_win_rate", "return")
 """Measures of which problems are compared in what names gain."""
 _WON = (*_GAINS, "unseen_win_rate", *OF_FALLBACKS, *OF_GIVEN)
 """Measures of what a policy wins: their errors are of one size, whatever is compared."""
-WITHOUT_FALLBACK = "without the fallback"
-"""What stands for `over` where a name with the fallback is beside its own play without."""
+AS_PREDICTED = "with the classes that they predict"
+"""What stands for `over` where a name that plays otherwise is beside its own play."""
 
 Runs = Mapping[str, np.ndarray]
 """Runs [seeds] by name."""
@@ -43,8 +43,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         problem, measure, name: of what.
-        over: than that of another name; its own name for what the fallback brings; empty where
-            nothing is taken away but `than_on`.
+        over: than that of another name; its own name where it is beside its own play with the
+            classes that it predicts; empty where nothing is taken away but `than_on`.
         than_on: than the same on another problem; empty where it is not compared with any.
         gap: by how much.
     """
@@ -67,7 +67,8 @@ def comparisons(
 
     A name is set beside its baseline, or, where that has not got the measure, beside the first one
     that has. With the fallback, it is set beside its baseline's play without it, and beside its
-    own. Problems are compared in what names gain, and in all that is not won.
+    own; with a class given, beside its own play alone. Problems are compared in what names gain,
+    and in all that is not won.
 
     Args:
         scores: by problem, as `experiments.measured` returns them.
@@ -136,20 +137,20 @@ class _Compare:
         self._baselines, self._start_alike = baselines, start_alike
 
     def names(self, problem: str, measured: Mapping[str, Runs]) -> Iterator[Comparison]:
-        """Names on one problem; those with the fallback also beside their play without it."""
+        """Names on one problem, and beside their own play where they play otherwise."""
         own = []
         for measure, runs in measured.items():
-            plain = runs
-            if measure in OF_FALLBACKS:
-                plain = measured.get(measure.removeprefix("fallback_"), {})
-                for name in (name for name in runs if name in plain):
-                    gap = differences.paired(runs[name], plain[name])
-                    own.append(Comparison(problem, measure, name, name, "", gap))
+            plain = measured.get(measure_as_predicted(measure), runs)
+            otherwise = plain is not runs
+            for name in (name for name in runs if otherwise and name in plain):
+                gap = differences.paired(runs[name], plain[name])
+                own.append(Comparison(problem, measure, name, name, "", gap))
+            if otherwise and measure in OF_GIVEN:
+                continue
             for name in runs:
-                over = self._over(name, plain or runs)
+                over = self._over(name, plain)
                 if over != name:
-                    beside = plain or runs
-                    gap = self._gap(measure, name, over, {**runs, over: beside[over]})
+                    gap = self._gap(measure, name, over, {**runs, over: plain[over]})
                     yield Comparison(problem, measure, name, over, "", gap)
         yield from own
 
@@ -202,15 +203,22 @@ def _alone(measure: str, own: np.ndarray, other: np.ndarray) -> Estimate:
     return differences.contrast([own], [other])
 
 
+def measure_as_predicted(measure: str) -> str:
+    """The measure of the same play with the classes that agents predict; often itself."""
+    if measure in OF_FALLBACKS:
+        return measure.removeprefix("fallback_")
+    return "win_rate" if measure in OF_GIVEN else measure
+
+
 def set_beside(name: str, over: str) -> str:
     """What `opening` calls the `over` of a name."""
-    return WITHOUT_FALLBACK if over == name else over
+    return AS_PREDICTED if over == name else over
 
 
 def opening(problem: str, over: str, than_on: str) -> str:
-    """Say what is set beside what: as in a `Comparison`, with `WITHOUT_FALLBACK`."""
-    if over == WITHOUT_FALLBACK:
-        return f"On ``{problem}``, with the fallback minus without it."
+    """Say what is set beside what: as in a `Comparison`, with `AS_PREDICTED`."""
+    if over == AS_PREDICTED:
+        return f"On ``{problem}``, minus the same policies {AS_PREDICTED}."
     if not over:
         return f"On ``{problem}``, minus the same on ``{than_on}``."
     more = f", and minus the same on ``{than_on}``" if than_on else ""
