@@ -115,7 +115,7 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
         "`train.no_longer_a_key.inner` 5 (now absent).\n"
     )
     assert "Number of classes (K): `vqvae` 3, `vqvae_chosen` from the data." in said
-    assert said.startswith("Trainings of ")
+    assert said.startswith("Trainings of ") and "Backend `smax`." in said
     for seed in range(2):
         (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
     said = results_page.how_it_ran(recorded / "kept")

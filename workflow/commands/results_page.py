@@ -27,8 +27,8 @@ INTRODUCTION = """\
 `make record` writes this page from finished studies. Nothing on it is written by hand.
 `docs/results/<study>` has all figures and tables of a study, the rows that its tables were made
 from, and its configuration as it ran (`provenance`). What differs from the paper, and why, stands
-in [method.md](method.md): above all the game, which is SMAX and not StarCraft II, and the env
-steps. How values are compared stands there, too.
+in [method.md](method.md): above all the game, which is SMAX, or particles, and not StarCraft II,
+and the env steps. How values are compared stands there, too.
 """
 
 _OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
@@ -240,6 +240,7 @@ def how_it_ran(study: Path) -> str:
             for name, each in defined.items()
         )
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
+    sentences.append(f"Backend `{config['env']['backend']}`.")
     sentences.append(f"Last run on {run['started'][:10]}, code {version}.")
     now = read_config(config["preset"]).model_dump(mode="json")
     used = {"representations": names, "variants": {f.name for f in study.glob("*/train/*")}}
