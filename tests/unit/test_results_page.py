@@ -48,7 +48,6 @@ def recorded(tmp_path: Path) -> Path:
     study = tmp_path / "results/kept"
     config = study_config().model_dump(mode="json")
     config["collect"]["learning_rate"] = 1e-3
-    config["experiments"] = {"own": {"variants": []}}
     config["train"]["no_longer_a_key"] = {"inner": 5}
     config["representations"]["vqvae"]["n_codes"] = 7
     config["representations"]["mean_state"]["n_classes"] = 7  # of which no run is recorded

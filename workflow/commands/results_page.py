@@ -148,9 +148,10 @@ def env_steps(study: Path, of_trainings: bool) -> str:
 def asked_in(study: Path, table: Path) -> str:
     """What an experiment of a study asks, its scale, and what it found."""
     name = table.stem.removeprefix("experiment_")
-    steps = env_steps(study, bool(run_of(study)["config"]["experiments"][name]["variants"]))
     with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    compared = {row["name"] for row in rows}
+    steps = env_steps(study, any(each.name in compared for each in study.glob("*/train/*")))
     seeds = words.span([int(row["n_seeds"]) for row in rows if row["statistic"] in LEVELS])
     asked = f"- **{name}** ({linked(study)}, {steps} env steps, {seeds} seeds)"
     return f"{asked}: {question_of(table)} {found_in(rows)}".rstrip()
