@@ -18,6 +18,7 @@ labels,label_consistency,reproduced,2
 """
 DIFFERENCES = """\
 problem,name,measure,over,than_on,statistic,seed,value,low,high,n_seeds
+P,a,win_rate,,,mean,,0.5,0.4,0.6,3
 P,a,return,,,iqm,,6,5,8,3
 P,a,return,,,mean,,7,5,9,3
 P,b,return,,,iqm,,9,8,10,3
@@ -28,7 +29,8 @@ P,d,return,a,,difference,,0.25,-1,1,3
 P,e,return,e,,difference,,0.004,0.001,0.007,3
 Q,b,return,a,P,difference,,0.25,-1,1,3
 Q,a,return,,P,difference,,-5,-6,-4,3
-P,b,length,a,,difference,,2,1,3,3
+P,b,win_rate,a,,difference,,2,1,3,3
+P,b,ari,,,mean,,2,1,3,3
 """
 
 

@@ -171,7 +171,12 @@ def question_of(table: Path) -> str:
 
 def found_in(rows: Sequence[Mapping[str, str]]) -> str:
     """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
-    of_first = [row for row in rows if row["measure"] == rows[0]["measure"]]
+    measures: dict[str, list[str]] = {}
+    for row in rows:
+        measures.setdefault(row["name"], []).append(row["measure"])
+    # A baseline may not have the first one.
+    first = max(measures.values(), key=lambda of_name: len({*of_name}))[0]
+    of_first = [row for row in rows if row["measure"] == first]
     levels = {
         (row["problem"], row["name"]): words.small(float(row["value"]))[0]
         for row in of_first
@@ -195,7 +200,7 @@ def found_in(rows: Sequence[Mapping[str, str]]) -> str:
         sentences.append(as_markdown(f"{minus}: {in_brief(gaps)}"))
     if not sentences:
         return ""
-    return f"*{TITLES[of_first[0]['measure']]}:* {'; '.join(sentences)}."
+    return f"*{TITLES[first]}:* {'; '.join(sentences)}."
 
 
 def in_brief(gaps: Mapping[str, Estimate]) -> str:
