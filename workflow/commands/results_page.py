@@ -125,9 +125,12 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
 def rows_of_claims(study: Path) -> list[dict[str, str]]:
     """The CSV of a study's claims; none without."""
     path = study / "tables/study_claims.csv"
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
+    return rows_of(path) if path.is_file() else []
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """The rows of a table's CSV."""
+    with table.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -148,8 +151,7 @@ def env_steps(study: Path, of_trainings: bool) -> str:
 def asked_in(study: Path, table: Path) -> str:
     """What an experiment of a study asks, its scale, and what it found."""
     name = table.stem.removeprefix("experiment_")
-    with table.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(table.with_suffix(".csv"))
     compared = {row["name"] for row in rows}
     steps = env_steps(study, any(each.name in compared for each in study.glob("*/train/*")))
     seeds = words.span([int(row["n_seeds"]) for row in rows if row["statistic"] in LEVELS])

@@ -140,7 +140,7 @@ class _Compare:
         """Names on one problem, and beside their own play where they play otherwise."""
         own = []
         for measure, runs in measured.items():
-            plain = measured.get(measure_as_predicted(measure), runs)
+            plain = measured.get(_measure_as_predicted(measure), runs)
             otherwise = plain is not runs
             for name in (name for name in runs if otherwise and name in plain):
                 gap = differences.paired(runs[name], plain[name])
@@ -203,7 +203,7 @@ def _alone(measure: str, own: np.ndarray, other: np.ndarray) -> Estimate:
     return differences.contrast([own], [other])
 
 
-def measure_as_predicted(measure: str) -> str:
+def _measure_as_predicted(measure: str) -> str:
     """The measure of the same play with the classes that agents predict; often itself."""
     if measure in OF_FALLBACKS:
         return measure.removeprefix("fallback_")
