@@ -103,6 +103,10 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "All 2 figures, with their captions: [results/kept/FIGURES.md](" in study
 
 
+def test_an_experiment_that_measured_nothing_found_nothing(results_page: SimpleNamespace) -> None:
+    assert results_page.found_in([]) == ""
+
+
 def test_a_study_says_how_its_settings_differ_from_those_of_now(
     results_page: SimpleNamespace, recorded: Path
 ) -> None:

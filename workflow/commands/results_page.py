@@ -173,6 +173,8 @@ def question_of(table: Path) -> str:
 
 def found_in(rows: Sequence[Mapping[str, str]]) -> str:
     """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
+    if not rows:  # of a run that measured nothing
+        return ""
     measures: dict[str, list[str]] = {}
     for row in rows:
         measures.setdefault(row["name"], []).append(row["measure"])
