@@ -27,7 +27,11 @@ P,b,return,a,,difference,,2,1,3,3
 P,c,return,a,,difference,,-0.5,-1,1,3
 P,d,return,a,,difference,,0.25,-1,1,3
 P,e,return,e,,difference,,0.004,0.001,0.007,3
-Q,b,return,a,P,difference,,0.25,-1,1,3
+Q,b,return,a,,difference,,0.25,-1,1,3
+R,a,return,,,mean,,4,3,5,3
+R,b,return,a,,difference,,0.1,-1,1,3
+R,c,return,a,,difference,,-0.05,-1,1,3
+Q,b,return,a,P,difference,,0.25,0.1,1,3
 Q,a,return,,P,difference,,-5,-6,-4,3
 P,b,win_rate,a,,difference,,2,1,3,3
 P,b,ari,,,mean,,2,1,3,3
@@ -88,11 +92,11 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
     assert f"- **own** ([kept](#study-kept), {collected} env steps, 3 seeds): Which of" in short
     assert (
-        "Which of `a` and b? *Return:* "
-        "On `P`, minus `a` (7.00): higher for `b` 2.00, 2 not told apart, by -0.50 to 0.25; "
-        "On `P`, minus the same policies with the classes that they predict: higher for `e` 0.004; "
-        "On `Q`, minus `a`, and minus the same on `P`: 1 not told apart, by 0.25; "
-        "On `Q`, minus the same on `P` (`a` 7.00): lower for `a` -5.00." in short
+        "Which of `a` and b? Return, minus `a`: "
+        "on `P` (7.00) higher for `b` 2.00, 2 not told apart, by -0.50 to 0.25; "
+        "none of 2 told apart on `Q`, `R` (4.00), by -0.05 to 0.25. "
+        "Return, minus the same policies with the classes that they predict: "
+        "on `P` higher for `e` 0.004." in short
     )
     assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
     assert "- experiment `particles`, 0 of " in left  # of a configuration file
@@ -101,6 +105,16 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     shown = study.count("![experiment own](results/kept/figures/experiment_own.png)")
     assert shown == 1 and "![other]" not in study
     assert "All 2 figures, with their captions: [results/kept/FIGURES.md](" in study
+
+
+def test_problems_are_compared_where_an_experiment_has_nothing_else_to(
+    results_page: SimpleNamespace,
+) -> None:
+    of = {"name": "a", "measure": "ari", "over": "", "low": "-6", "high": "-4", "n_seeds": "3"}
+    mean = {**of, "problem": "P", "than_on": "", "statistic": "mean", "value": "7"}
+    gap = {**of, "problem": "Q", "than_on": "P", "statistic": "difference", "value": "-5"}
+    found = results_page.found_in([mean, gap])
+    assert found == "ARI, minus the same on `P`: `a` 7.00; on `Q` lower for `a` -5.00."
 
 
 def test_an_experiment_that_measured_nothing_found_nothing(results_page: SimpleNamespace) -> None:

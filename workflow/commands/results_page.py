@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,44 +182,78 @@ def found_in(rows: Sequence[Mapping[str, str]]) -> str:
     first = max(measures.values(), key=lambda of_name: len({*of_name}))[0]
     of_first = [row for row in rows if row["measure"] == first]
     levels = {
-        (row["problem"], row["name"]): words.small(float(row["value"]))[0]
+        (row["problem"], row["name"]): words.value(float(row["value"]))
         for row in of_first
         if row["statistic"] in LEVELS
     }
-    groups: dict[tuple[str, str, str], dict[str, Estimate]] = {}
+    gaps: dict[tuple[str, str], dict[str, dict[str, Estimate]]] = {}
     for row in of_first:
-        if row["statistic"] != comparisons.STATISTIC:
+        # What names gain on one problem more than on another stands in the table alone.
+        if row["statistic"] != comparisons.STATISTIC or (row["over"] and row["than_on"]):
             continue
         value, low, high = (float(row[key]) for key in ("value", "low", "high"))
-        over = comparisons.set_beside(row["name"], row["over"])
-        of_group = groups.setdefault((row["problem"], over, row["than_on"]), {})
-        of_group[row["name"]] = Estimate(value, low, high, int(row["n_seeds"]))
-    sentences = []
-    for (problem, over, than_on), gaps in groups.items():
-        minus = comparisons.opening(problem, over, than_on).rstrip(".")
-        if (problem, over) in levels and not than_on:
-            minus += f" ({levels[problem, over]})"
-        elif not over:
-            minus += f" ({words.listed({name: levels[than_on, name] for name in gaps})})"
-        sentences.append(as_markdown(f"{minus}: {in_brief(gaps)}"))
-    if not sentences:
-        return ""
-    return f"*{TITLES[first]}:* {'; '.join(sentences)}."
-
-
-def in_brief(gaps: Mapping[str, Estimate]) -> str:
-    """Differences by name: those that are told apart, and the range of those that are not."""
-    by_side = words.by_side(gaps)
-    told = [
-        f"{side} for {words.listed({name: words.small(gap.value)[0] for name, gap in of.items()})}"
-        for side, of in by_side.items()
-        if of and side != words.NOT_TOLD_APART
+        minus = comparisons.set_beside(row["name"], row["over"]), row["than_on"]
+        of_problem = gaps.setdefault(minus, {}).setdefault(row["problem"], {})
+        of_problem[row["name"]] = Estimate(value, low, high, int(row["n_seeds"]))
+    if any(over for over, _ in gaps):  # else one name, of which problems are compared
+        gaps = {minus: of for minus, of in gaps.items() if minus[0]}
+    found = [
+        f"{TITLES[first]}, minus {_called(*minus)}: {_in_brief(of_problems, minus, levels)}."
+        for minus, of_problems in gaps.items()
     ]
-    if apart := by_side[words.NOT_TOLD_APART]:
-        values = [gap.value for gap in apart.values()]
-        ends = dict.fromkeys(words.small(min(values), max(values)))
-        told.append(f"{len(apart)} not told apart, by {' to '.join(ends)}")
-    return ", ".join(told)
+    return " ".join(map(as_markdown, found))
+
+
+def _called(over: str, than_on: str) -> str:
+    """What differences are set beside, as a sentence names it."""
+    if over == comparisons.AS_PREDICTED:
+        return f"the same policies {over}"
+    return f"``{over}``" if over else f"the same on ``{than_on}``"
+
+
+def _in_brief(
+    gaps: Mapping[str, Mapping[str, Estimate]],
+    minus: tuple[str, str],
+    levels: Mapping[tuple[str, str], str],
+) -> str:
+    """Differences by problem and name; problems on which none is told apart in one clause.
+
+    Args:
+        gaps: the differences.
+        minus: what they are set beside, a name or a problem.
+        levels: how much is measured, by problem and name.
+    """
+    over, than_on = minus
+    clauses, alike = [], {}
+    for problem, of_problem in gaps.items():
+        level = levels.get((problem, over))
+        where = f"``{problem}``" + (f" ({level})" if level else "")
+        sides = words.by_side(of_problem)
+        apart = sides.pop(words.NOT_TOLD_APART)
+        told = []
+        for side, of in sides.items():
+            values = {name: words.small(gap.value)[0] for name, gap in of.items()}
+            told += [f"{side} for {words.listed(values)}"] if of else []
+        if not told:
+            alike[where] = apart
+        else:
+            others = [f"{len(apart)} not told apart, by {_range(apart.values())}"] if apart else []
+            clauses.append(f"on {where} {', '.join([*told, *others])}")
+    if alike:
+        all_gaps = [gap for of_problem in alike.values() for gap in of_problem.values()]
+        names = max(map(len, alike.values()))
+        what = "not told apart" if names == 1 else f"none of {names} told apart"
+        clauses.append(f"{what} on {', '.join(alike)}, by {_range(all_gaps)}")
+    if than_on:
+        known = {name: levels[than_on, name] for of in gaps.values() for name in of}
+        clauses[0] = f"{words.listed(known)}; {clauses[0]}"
+    return "; ".join(clauses)
+
+
+def _range(gaps: Iterable[Estimate]) -> str:
+    """From the least difference to the greatest."""
+    values = [gap.value for gap in gaps]
+    return " to ".join(dict.fromkeys(words.value(each) for each in (min(values), max(values))))
 
 
 def run_of(study: Path) -> Mapping[str, Any]:
