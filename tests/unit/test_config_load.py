@@ -56,7 +56,7 @@ def test_every_configfile_is_valid(file: Path) -> None:
 
 
 def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
-    """But for what is compared, K, and the VQ-VAE of trama_online, which begins untrained."""
+    """But for what is compared, K, the VQ-VAE of trama_online, and the best policies."""
     laptop, claims = (
         _load(overrides={"preset": preset}).model_dump(exclude={"preset", "study"})
         for preset in ("laptop", "claims")
@@ -69,6 +69,8 @@ def test_claims_are_trained_at_the_scale_of_the_laptop_preset() -> None:
     )
     assert claims_online.pop("vqvae_updates") == {"dense_env_steps": 50_000}
     assert laptop_online == claims_online
+    assert laptop["evaluate"].pop("policies") == ("last", "best")
+    assert claims["evaluate"].pop("policies") == ("last",)
     assert laptop == claims
 
 
