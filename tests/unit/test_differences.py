@@ -62,3 +62,17 @@ def test_runs_without_any_spread_have_no_interval() -> None:
         differences.difference(own, other, error),
     ):
         assert found == (0.5, 0.5, 0.5, 3)
+
+
+def test_pairs_of_several_problems_are_those_of_their_own_runs() -> None:
+    own, other = np.random.default_rng(7).normal(size=(2, 5, 3))
+    found = differences.paired(own, other, ["P", "P", "Q"])
+    gaps = own - other
+    assert found.value == pytest.approx(gaps.mean())
+    # Of two tasks and of one: Welch's interval of the sum of both parts.
+    parts = gaps[:, :2].sum(1) / 3, -gaps[:, 2] / 3
+    interval = scipy.stats.ttest_ind(*parts, equal_var=False).confidence_interval(0.95)
+    assert found[1:] == pytest.approx((interval.low, interval.high, 5))
+    of_one = scipy.stats.ttest_1samp(gaps.mean(1), 0).confidence_interval(0.95)
+    assert differences.paired(own, other)[1:3] == pytest.approx((of_one.low, of_one.high))
+    assert differences.paired(own[:2], other[:2])[1:] == (None, None, 2)

@@ -110,22 +110,60 @@ def test_interval_of_few_runs_of_many_tasks_covers_the_truth(n_seeds: int) -> No
     assert covered / 300 >= 0.87
 
 
-@pytest.mark.parametrize("n_seeds", [*estimates.COVERAGE])
-def test_intervals_of_few_runs_cover_as_little_as_captions_say(n_seeds: int) -> None:
+@pytest.mark.parametrize(
+    ("n_problems", "n_seeds"), [(p, n) for p, of in estimates.COVERAGE.items() for n in of]
+)
+def test_intervals_of_few_runs_cover_as_little_as_captions_say(
+    n_problems: int, n_seeds: int
+) -> None:
     rng = np.random.default_rng(17)
+    problems = [f"P{number}" for number in range(n_problems) for _ in range(6)]
+    shape = 2, n_seeds, n_problems
     covered = np.zeros(2)
     for seed in range(300):
-        x, y = rng.normal(size=(2, n_seeds, 1)) + 0.3 * rng.normal(size=(2, n_seeds, 6))
+        runs = rng.normal(size=(*shape, 1)) + 0.3 * rng.normal(size=(*shape, 6))
+        x, y = runs.reshape(2, n_seeds, -1)
         found = (
-            estimates.estimate(x, estimates.iqm, seed, resamples=500),
-            estimates.difference(x, y, estimates.iqm, seed, resamples=500),
+            estimates.estimate(x, estimates.iqm, seed, resamples=500, problems=problems),
+            estimates.difference(x, y, estimates.iqm, seed, resamples=500, problems=problems),
         )
         for number, each in enumerate(found):
             assert each.low is not None and each.high is not None
             covered[number] += each.low <= 0 <= each.high
-    for found_share, share in zip(covered / 300, estimates.COVERAGE[n_seeds], strict=True):
+    shares = estimates.COVERAGE[n_problems][n_seeds]
+    for found_share, share in zip(covered / 300, shares, strict=True):
         p = share / 100
         assert found_share == pytest.approx(p, abs=3 * np.sqrt(p * (1 - p) / 300))
+
+
+def test_seeds_of_each_problem_are_drawn_by_themselves() -> None:
+    rng = np.random.default_rng(19)
+    scores = rng.normal(size=(200, 3))
+    found = estimates.estimate(
+        scores, estimates.mean, 0, resamples=10_000, problems=["P", "Q", "P"]
+    )
+    # The mean of three is that of the runs of P, of two tasks, and of the runs of Q.
+    variances = [(scores[:, part].sum(1) / 3).var() / 200 for part in ([0, 2], [1])]
+    half = scipy.stats.norm.ppf(0.975) * math.sqrt(sum(variances))
+    assert found.low == pytest.approx(found.value - half, abs=0.05 * half)
+    assert found.high == pytest.approx(found.value + half, abs=0.05 * half)
+    # What a seed wins on one problem it need not lose on the other: they are other runs.
+    opposite = np.array([[0.0, 1.0], [0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
+    apart = estimates.estimate(opposite, estimates.mean, 0, problems=["P", "Q"])
+    assert apart.low is not None and apart.high is not None and apart.low < 0.5 < apart.high
+    as_one = estimates.estimate(opposite, estimates.mean, 0, problems=["P", "P"])
+    assert as_one == estimates.estimate(opposite, estimates.mean, 0)
+    for compare in (
+        partial(estimates.difference, statistic=estimates.mean, seed=0),
+        partial(estimates.probability_of_improvement, seed=0),
+    ):
+        gap = compare(opposite, opposite[:, ::-1] / 2, problems=["P", "Q"])
+        assert gap.low is not None and gap.high is not None and gap.low < gap.value < gap.high
+
+
+def test_problems_have_to_be_those_of_all_tasks() -> None:
+    with pytest.raises(ValueError, match="2 problems of 3 tasks"):
+        estimates.estimate(np.ones((4, 3)), estimates.mean, 0, problems=["P", "Q"])
 
 
 def test_tasks_are_kept() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from expected import (
     TASK_SETS,
@@ -84,17 +85,24 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
 
 def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: Config) -> None:
     frame = csv_of(table_of("claims", study, config))
-    rows = where(frame, claim="use").set_index("variant")
-    assert set(rows.index) == {"trama", "trama_oracle"}
+    assert set(where(frame, claim="use")["variant"]) == {"trama", "trama_oracle"}
     files = [*study.glob("*/evaluate/*/*/given_classes.parquet")]
     given = pd.concat([read_table(file, "given_classes").to_pandas() for file in files])
     given = given[(given["given"] == "wrong_class") & (given["policy"] == "last")]
     episodes = pd.concat([last_episodes(study, problem) for problem in config.study.problems])
     trained = episodes[episodes["task_set"] == "trained"]
-    for variant, row in rows.iterrows():
+    for variant in ("trama", "trama_oracle"):
+        row = where(frame, claim="use", variant=variant).iloc[0]
         won = trained[trained["variant"] == variant]["win_rate"].mean()
         wrong = given[given["variant"] == variant]["won"].mean()
         assert row["value"] == pytest.approx(won - wrong)
+        # Runs of a seed on two problems are two: 4 pairs on 3 tasks, and 4 on 4.
+        gap = runs_of(trained, variant, "win_rate") - runs_of(
+            given[given["variant"] == variant], variant, "won"
+        )
+        parts = gap[:, :3].sum(1) / 7, -gap[:, 3:].sum(1) / 7
+        interval = scipy.stats.ttest_ind(*parts, equal_var=False).confidence_interval(0.95)
+        assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
         assert row["verdict"] == _verdict(row["low"], row["high"], 0)
 
 

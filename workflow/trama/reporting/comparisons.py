@@ -143,7 +143,7 @@ class _Compare:
             plain = measured.get(_measure_as_predicted(measure), runs)
             otherwise = plain is not runs
             for name in (name for name in runs if otherwise and name in plain):
-                gap = differences.paired(runs[name], plain[name])
+                gap = differences.paired(runs[name][:, None], plain[name][:, None])
                 own.append(Comparison(problem, measure, name, name, "", gap))
             if otherwise and measure in OF_GIVEN:
                 continue

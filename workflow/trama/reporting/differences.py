@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from trama.reporting.estimates import MIN_SEEDS, Estimate
+from trama.reporting.estimates import MIN_SEEDS, Estimate, tasks_by_problem
 
 _ROUNDING = 1e-12
 """Equal runs differ by no more in their means."""
@@ -74,15 +74,23 @@ def contrast(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray]) -> Estimat
     return _within(value, np.sqrt(total), degrees, int(sizes.min()))
 
 
-def paired(own: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean of runs [seeds] minus that of others of the same seeds, with the interval of pairs.
+def paired(own: np.ndarray, other: np.ndarray, problems: Sequence[str] = ()) -> Estimate:
+    """Mean of scores minus that of others of the same seeds, with the interval of pairs.
 
-    For runs of a seed that start alike; no interval of fewer than `estimates.MIN_SEEDS`.
+    For runs of a seed that start alike; no interval of fewer than `estimates.MIN_SEEDS`. On several
+    problems a seed has as many pairs, whose errors may differ in size: the interval is Welch's.
+
+    Args:
+        own: [seeds, tasks].
+        other: the same of others.
+        problems: [tasks], the problem of each; empty where all are of one.
     """
     gaps = own - other
-    if len(gaps) < MIN_SEEDS:
-        return Estimate(float(gaps.mean()), None, None, len(gaps))
-    return contrast([gaps], [])
+    n_seeds, n_tasks = gaps.shape
+    if n_seeds < MIN_SEEDS:
+        return Estimate(float(gaps.mean()), None, None, n_seeds)
+    parts = tasks_by_problem(n_tasks, problems)
+    return contrast([gaps[:, part].sum(1) / n_tasks for part in parts], [])
 
 
 def _within(value: float, width: float, degrees: float, n_seeds: int) -> Estimate:

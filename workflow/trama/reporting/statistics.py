@@ -52,6 +52,11 @@ class Scores(NamedTuple):
     tasks: list[tuple[str, str]]
     values: dict[str, np.ndarray]
 
+    @property
+    def problems(self) -> list[str]:
+        """The problem of each task, for estimates over several."""
+        return [problem for problem, _ in self.tasks]
+
 
 def by_name_and_seed(paths: Iterable[Path | str]) -> dict[str, dict[int, Path]]:
     """Arrange paths ``.../<name>/seed_<s>/<file>`` as {name: {s: path}}, in the order given."""

@@ -102,28 +102,31 @@ def span(numbers: Sequence[int] | pd.Series) -> str:
     return " to ".join(f"{n:.0f}" for n in dict.fromkeys([known.min(), known.max()]))
 
 
-def intervals(n_seeds: int, *, of_seeds: bool = True) -> str:
+def intervals(n_seeds: int, *, of_seeds: bool = True, n_problems: int = 1) -> str:
     """Say what stands behind a number, and how it was computed.
 
-    `of_seeds`: where there are no intervals, `estimate` has the values of the seeds.
+    `of_seeds`: where there are no intervals, `estimate` has the values of the seeds; `n_problems`:
+    how many problems all of them are over.
     """
     if n_seeds < MIN_SEEDS:
         each = "; in brackets: the values of the seeds" if of_seeds and n_seeds > 1 else ""
         return f"{counted(n_seeds, 'seed')}: too few for intervals{each}."
     return (
         f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds (2,000 "
-        f"resamples, percentiles){few_seeds(n_seeds)}."
+        f"resamples, percentiles){few_seeds(n_seeds, n_problems=n_problems)}."
     )
 
 
-def few_seeds(n_seeds: int, *, differences: bool = False) -> str:
+def few_seeds(n_seeds: int, *, differences: bool = False, n_problems: int = 1) -> str:
     """What has to be said of the bootstrap intervals of so few seeds.
 
-    `differences`: where some of them are of differences.
+    `differences`: where some of them are of differences; `n_problems`: how many problems all of
+    them are over.
     """
-    if n_seeds not in COVERAGE:
+    of_problems = COVERAGE[min(n_problems, max(COVERAGE))]
+    if n_seeds not in of_problems:
         return ""
-    alone, of_differences = COVERAGE[n_seeds]
+    alone, of_differences = of_problems[n_seeds]
     more = f", and {of_differences} % of those of differences" if differences else ""
     return (
         f", too narrow for so few: some {alone} % of such intervals hold what more seeds would "

@@ -35,15 +35,21 @@ def aggregates(inputs: Inputs, params: FigureParams, study: str) -> Drawing:
     assert reference is not None
     seed = statistics.bootstrap_seed(params.study_seed)
     episodes = statistics.read_episodes(inputs["episodes"])
-    tasks, scores = statistics.scores(episodes, policy, "win_rate")
+    of_wins = statistics.scores(episodes, policy, "win_rate")
+    tasks, scores, problems = of_wins.tasks, of_wins.values, of_wins.problems
     found: dict[str, dict[str, Estimate]] = {
-        title: {v: estimates.estimate(scores[v], statistic, seed) for v in params.names}
+        title: {
+            v: estimates.estimate(scores[v], statistic, seed, problems=problems)
+            for v in params.names
+        }
         for title, statistic in _STATISTICS.items()
     }
     others = [name for name in params.names if name != reference]
     if others:
         found[_IMPROVEMENT] = {
-            v: estimates.probability_of_improvement(scores[v], scores[reference], seed)
+            v: estimates.probability_of_improvement(
+                scores[v], scores[reference], seed, problems=problems
+            )
             for v in others
         }
 
@@ -90,7 +96,7 @@ def aggregates(inputs: Inputs, params: FigureParams, study: str) -> Drawing:
                 f"{title}: {words.listed({v: words.estimate(e, []) for v, e in values.items()})}."
                 for title, values in found.items()
             ),
-            words.intervals(n_seeds, of_seeds=False),
+            words.intervals(n_seeds, of_seeds=False, n_problems=len(params.problems)),
         ],
         shown=f"policy {policy}, task set {TRAINED}",
     )

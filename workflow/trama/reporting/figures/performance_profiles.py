@@ -28,13 +28,16 @@ def performance_profiles(inputs: Inputs, params: FigureParams, study: str) -> Dr
     policy, n_seeds = params.figures.policy, len(params.seeds)
     seed = statistics.bootstrap_seed(params.study_seed)
     episodes = statistics.read_episodes(inputs["episodes"])
-    tasks, scores = statistics.scores(episodes, policy, "win_rate")
+    of_wins = statistics.scores(episodes, policy, "win_rate")
+    tasks, scores, problems = of_wins.tasks, of_wins.values, of_wins.problems
     looks = style.looks(params.names)
     figure = Figure(figsize=(style.ONE_COLUMN, 2.7))
     axes = figure.subplots()
     numbers: dict[float, dict[str, str]] = {threshold: {} for threshold in _TOLD}
     for variant in params.names:
-        profile = estimates.performance_profile(scores[variant], _THRESHOLDS, seed)
+        profile = estimates.performance_profile(
+            scores[variant], _THRESHOLDS, seed, problems=problems
+        )
         draw_band(
             axes,
             Curve(profile.thresholds, profile.share),
@@ -44,7 +47,7 @@ def performance_profiles(inputs: Inputs, params: FigureParams, study: str) -> Dr
         )
         for threshold in _TOLD:
             above = (scores[variant] > threshold).astype(np.float64)
-            share = estimates.estimate(above, estimates.mean, seed)
+            share = estimates.estimate(above, estimates.mean, seed, problems=problems)
             numbers[threshold][variant] = words.estimate(share, [])
     axes.set_xlabel("Win rate τ")
     axes.set_ylabel("Share of runs above τ")
@@ -67,7 +70,7 @@ def performance_profiles(inputs: Inputs, params: FigureParams, study: str) -> Dr
                 f"Share of runs with a win rate above {threshold}: {words.listed(values)}."
                 for threshold, values in numbers.items()
             ),
-            words.intervals(n_seeds, of_seeds=False),
+            words.intervals(n_seeds, of_seeds=False, n_problems=len(params.problems)),
         ],
         shown=f"policy {policy}, task set {TRAINED}",
     )

@@ -2,7 +2,7 @@
 
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
-from trama.reporting import estimates, statistics, words
+from trama.reporting import statistics, words
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import (
     METRICS,
@@ -29,9 +29,8 @@ def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:
     policy, reference = params.tables.policy, params.reference
     assert reference is not None
     episodes = statistics.read_episodes(inputs["episodes"])
-    scores = {m: statistics.scores(episodes, policy, m).values for m in METRICS}
-    measured = {metric: Measured(scores[metric], params) for metric in METRICS}
-    seed = statistics.bootstrap_seed(params.study_seed)
+    scores = {metric: statistics.scores(episodes, policy, metric) for metric in METRICS}
+    measured = {m: Measured(of.values, params, of.problems) for m, of in scores.items()}
     rows, records = [], []
     for variant in params.names:
         changes = "; ".join(params.changes[variant])
@@ -42,9 +41,7 @@ def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:
             records += of_metric.rows(variant, **keys, metric=metric)
             records += of_metric.gain_rows(variant, over, **keys, metric=f"{metric}_difference")
             if over is not None:
-                estimate = estimates.probability_of_improvement(
-                    scores[metric][variant], scores[metric][over], seed
-                )
+                estimate = of_metric.improvement(variant, over)
                 statistic = {"statistic": "probability", **estimate._asdict()}
                 records.append({**keys, "metric": f"{metric}_improvement", **statistic})
                 if metric == "win_rate":
@@ -58,18 +55,18 @@ def ablations(inputs: Inputs, params: TableParams, study: str) -> Table:
                 improvement,
             ]
         )
-    problems = dict.fromkeys(episodes["problem"])
+    problems = [*dict.fromkeys(episodes["problem"])]
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
     return Table(
         title=f"Study {study}: variants beside {reference}",
         caption=[
             f"What each variant changes of ``{reference}``, and what comes of it over the tasks of "
-            f"{' and '.join(problems)} ({policy} policies, greedy, "
+            f"{words.literals(problems)} ({policy} policies, greedy, "
             f"{played} per seed and task): interquartile mean (IQM) of the win rate over seeds and "
             "tasks; its difference (Δ) to that of "
             f"``{reference}``, and that of the return; and the probability that a run of the "
             f"variant wins more than one of ``{reference}`` on a task (0.5: none is better). "
-            f"{interval_words(len(params.seeds), differences=True)}"
+            f"{interval_words(len(params.seeds), differences=True, n_problems=len(problems))}"
         ],
         header=[
             "Variant",

@@ -68,14 +68,16 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         *class_gain(episodes, given, params),
     ]
     verdicts = verdicts_of((each.claim, each.verdict) for each in found)
-    problems = " and ".join(dict.fromkeys(episodes["problem"]))
+    problems = [*dict.fromkeys(episodes["problem"])]
     policy = params.tables.policy
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
+    of_pairs = "Student's" if len(problems) == 1 else "Welch's"
     in_words = "; ".join(f"{name} ({CLAIMS[name]}): {found}" for name, found in verdicts.items())
     return Table(
         title=f"Study {study}: the claims of the paper",
         caption=[
-            f"The paper's claims about TRAMA, as ``{params.reference}`` on {problems} shows them. "
+            f"The paper's claims about TRAMA, as ``{params.reference}`` on "
+            f"{words.literals(problems)} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
             "are, and partly where some are; it is not told apart where none is and one may be.",
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
@@ -83,11 +85,11 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks; what is "
             "measured in training is a mean. So is what a control has less and what a wrong class "
-            "costs, over pairs of runs that start alike, with Student's intervals. A row counts as "
-            "reproduced where its whole 95 % interval does as the paper says: it lies above the "
+            f"costs, over pairs of runs that start alike, with {of_pairs} intervals. A row counts "
+            "as reproduced where its whole 95 % interval does as the paper says: it lies above the "
             "lowest end of the paper's range, or, for a difference, above zero; where the interval "
             "has both in it, the row is not told apart. "
-            f"{interval_words(len(params.seeds), differences=True)}",
+            f"{interval_words(len(params.seeds), differences=True, n_problems=len(problems))}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],
         align="lwlrl",
@@ -143,8 +145,15 @@ def _reference(params: TableParams) -> str:
     return params.reference
 
 
-def _mean(scores: np.ndarray, params: TableParams) -> Estimate:
-    return Measured({"": scores}, params).estimate("", "mean")
+def _measured(
+    scores: dict[str, np.ndarray], histories: dict[str, Files], params: TableParams
+) -> Measured:
+    """Scores [seeds, problems], as `_over_problems` returns them."""
+    return Measured(scores, params, [*histories])
+
+
+def _mean(scores: np.ndarray, histories: dict[str, Files], params: TableParams) -> Estimate:
+    return _measured({"": scores}, histories, params).estimate("", "mean")
 
 
 def _over_problems(
@@ -176,7 +185,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "",
         "right predictions of the class, over all steps and agents, fallen ones too",
         f"{ACCURACY:.2f} to 0.95",
-        _mean(accuracy, params),
+        _mean(accuracy, histories, params),
         "mean",
         bound=ACCURACY,
     )
@@ -187,7 +196,7 @@ def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Mea
         "",
         "right predictions, minus those of guessing the largest class",
         "above 0",
-        _mean(accuracy - majority, params),
+        _mean(accuracy - majority, histories, params),
         "mean",
     )
 
@@ -217,16 +226,15 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
         "labels kept from one clustering to the next, which starts "
         f"{words.STARTS[params.initialisations[reference]]}",
         f"{CONSISTENCY:.2f} to 0.90",
-        _mean(own, params),
+        _mean(own, histories, params),
         "mean",
         bound=CONSISTENCY,
     )
     for variant, initialisation in params.initialisations.items():
         other = kept(variant) if initialisation == "random" else None
         if other is not None:
-            gain = Measured({reference: own, variant: other}, params).gain(
-                reference, variant, "mean"
-            )
+            both = _measured({reference: own, variant: other}, histories, params)
+            gain = both.gain(reference, variant, "mean")
             assert gain is not None  # there is another one
             start = f"{variant}, started {words.STARTS[initialisation]}"
             yield Measurement(
@@ -236,7 +244,7 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
                 "",
                 f"labels kept by {start}",
                 f"below {CONSISTENCY:.2f}",
-                _mean(other, params),
+                _mean(other, histories, params),
                 "mean",
                 bound=CONSISTENCY,
                 above=False,

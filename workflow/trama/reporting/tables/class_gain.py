@@ -124,7 +124,7 @@ def _lost(
     scores = statistics.given_scores(given, policy, kind, predicted, params.seeds)
     won = statistics.known(scores, range(len(predicted.tasks)))
     return {
-        name: paired(predicted.values[name].mean(1), won[name].mean(1))
+        name: paired(predicted.values[name], won[name], predicted.problems)
         for name in (str(params.reference), *params.oracles)
         if name in won
     }

@@ -13,7 +13,7 @@ from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.data.parquet import Provenance, read_provenance, read_table
 from trama.data.sources import write_sources
-from trama.reporting import estimates, statistics, words
+from trama.reporting import statistics, words
 from trama.reporting.captions import caption_text
 from trama.reporting.statistics import Files, Inputs
 from trama.reporting.tables.measured import (
@@ -125,8 +125,8 @@ def _compared(
 ) -> Iterator[str]:
     """Win rate of each variant on the tasks that it was trained on, beside the reference's."""
     policy, reference = params.tables.policy, _reference(params)
-    tasks, scores = statistics.scores(episodes, policy, "win_rate")
-    measured = Measured(scores, params)
+    scores = statistics.scores(episodes, policy, "win_rate")
+    measured = Measured(scores.values, params, scores.problems)
     rows = [("Variant", "Env steps", "Win rate", "Difference", "P(improvement)")]
     for variant in params.names:
         compared = "reference", ""
@@ -140,7 +140,9 @@ def _compared(
         ]
         rows.append((f"``{variant}``", _range(steps), measured.cell(variant, "iqm"), *compared))
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
-    yield _paragraph(f"{words.counted(len(tasks), 'trained task')}, {played} per seed and task:")
+    yield _paragraph(
+        f"{words.counted(len(scores.tasks), 'trained task')}, {played} per seed and task:"
+    )
     yield _list_table(rows)
     gains = [
         f"Gain of ``{variant}`` over ``{over}``: {measured.gain_cell(variant, over, 'iqm')}, "
@@ -157,12 +159,7 @@ def _reference(params: TableParams) -> str:
 
 def _improvement(measured: Measured, variant: str, over: str, params: TableParams) -> str:
     """How probable it is that a run has a higher score than one of another variant."""
-    found = estimates.probability_of_improvement(
-        measured.scores[variant],
-        measured.scores[over],
-        statistics.bootstrap_seed(params.study_seed),
-    )
-    return interval_text(*found[:3], params.tables.decimals)
+    return interval_text(*measured.improvement(variant, over)[:3], params.tables.decimals)
 
 
 def _unseen(episodes: pd.DataFrame, params: TableParams) -> Iterator[str]:

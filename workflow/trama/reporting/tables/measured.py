@@ -36,10 +36,16 @@ class Measured:
     Args:
         scores: [seeds, tasks] of each variant, seeds in the order of their numbers.
         params: of the table.
+        problems: [tasks], the problem of each; empty where all are of one.
     """
 
-    def __init__(self, scores: Mapping[str, np.ndarray], params: TableParams):
-        self.scores, self._params = scores, params
+    def __init__(
+        self,
+        scores: Mapping[str, np.ndarray],
+        params: TableParams,
+        problems: Sequence[str] = (),
+    ):
+        self.scores, self._params, self._problems = scores, params, problems
         self._bootstrap = statistics.bootstrap_seed(params.study_seed)
         self._estimates: dict[tuple[str, str], Estimate] = {}
         self._best: dict[str, str | None] = {}
@@ -69,7 +75,9 @@ class Measured:
         """The variant that is the best as far as the intervals tell; see `supported_best`."""
         if statistic not in self._best:
             function = STATISTICS[statistic]
-            self._best[statistic] = supported_best(self.scores, function, self._bootstrap)
+            self._best[statistic] = supported_best(
+                self.scores, function, self._bootstrap, self._problems
+            )
         return self._best[statistic]
 
     def gain_cell(self, variant: str, over: str | None, statistic: str) -> str:
@@ -110,7 +118,7 @@ class Measured:
         if key not in self._estimates:
             function = STATISTICS[statistic]
             self._estimates[key] = estimates.estimate(
-                self.scores[variant], function, self._bootstrap
+                self.scores[variant], function, self._bootstrap, problems=self._problems
             )
         return self._estimates[key]
 
@@ -119,20 +127,35 @@ class Measured:
         if over is None:
             return None
         own, other = self.scores[variant], self.scores[over]
-        return estimates.difference(own, other, STATISTICS[statistic], self._bootstrap)
+        return estimates.difference(
+            own, other, STATISTICS[statistic], self._bootstrap, problems=self._problems
+        )
+
+    def improvement(self, variant: str, over: str) -> Estimate:
+        """How probable it is that a run has a higher score on a task than one of another."""
+        own, other = self.scores[variant], self.scores[over]
+        return estimates.probability_of_improvement(
+            own, other, self._bootstrap, problems=self._problems
+        )
 
 
-def supported_best(scores: Mapping[str, np.ndarray], statistic: Statistic, seed: int) -> str | None:
+def supported_best(
+    scores: Mapping[str, np.ndarray],
+    statistic: Statistic,
+    seed: int,
+    problems: Sequence[str] = (),
+) -> str | None:
     """Return the variant that is the best as far as the intervals tell, None if there is no such.
 
     Args:
         scores: [seeds, tasks] of each variant, of the same tasks; higher is better.
         statistic: by which they are compared.
         seed: of the bootstrap.
+        problems: [tasks], the problem of each; empty where all are of one.
     """
     best = max(scores, key=lambda variant: float(statistic(scores[variant])))
     gaps = [
-        estimates.difference(scores[best], others, statistic, seed)
+        estimates.difference(scores[best], others, statistic, seed, problems=problems)
         for variant, others in scores.items()
         if variant != best
     ]
@@ -149,10 +172,13 @@ def tidy(rows: Sequence[Mapping[str, Any]], **same: Any) -> pd.DataFrame:
     return frame
 
 
-def interval_words(n_seeds: int, *, bold: bool = False, differences: bool = False) -> str:
+def interval_words(
+    n_seeds: int, *, bold: bool = False, differences: bool = False, n_problems: int = 1
+) -> str:
     """Say what brackets are, and what is in bold.
 
-    `differences`: where some brackets are those of `Measured.gain`.
+    `differences`: where some brackets are those of `Measured.gain`; `n_problems`: how many problems
+    all of them are over.
     """
     if n_seeds == 1:
         return "There is one seed, so there are no intervals."
@@ -161,7 +187,7 @@ def interval_words(n_seeds: int, *, bold: bool = False, differences: bool = Fals
             f"In brackets: the lowest and the highest seed; {n_seeds} seeds are too few for "
             "intervals."
         )
-    few = few_seeds(n_seeds, differences=differences or bold)
+    few = few_seeds(n_seeds, differences=differences or bold, n_problems=n_problems)
     words = f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds{few}."
     if bold:
         words += (

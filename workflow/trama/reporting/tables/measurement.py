@@ -84,13 +84,14 @@ def differences(
     """
     policy = params.tables.policy
     scores_of = {
-        metric: statistics.scores(episodes, policy, metric, task_set).values for metric in metrics
+        metric: statistics.scores(episodes, policy, metric, task_set) for metric in metrics
     }
     for over, (metric, scores) in product(others, scores_of.items()):
+        values, problems = scores.values, scores.problems
         if start_alike:
-            gain = paired(scores[variant].mean(1), scores[over].mean(1))
+            gain = paired(values[variant], values[over], problems)
         else:
-            found = Measured(scores, params).gain(variant, over, "iqm")
+            found = Measured(values, params, problems).gain(variant, over, "iqm")
             assert found is not None  # there is another one
             gain = found
         yield Measurement(

@@ -9,7 +9,7 @@ from trama.config.macros import letters
 from trama.config.problems import TRAINED, UNSEEN
 from trama.config.table_params import TableParams
 from trama.errors import TramaError
-from trama.reporting import estimates, statistics
+from trama.reporting import statistics
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import METRICS, Measured, interval_words
@@ -182,7 +182,6 @@ class _Macros:
         """Add what sets each variant apart from the reference over all problems."""
         reference = self.params.reference
         assert reference is not None
-        seed = statistics.bootstrap_seed(self.params.study_seed)
         measured = self._measured(episodes, [TRAINED], *METRICS)
         for variant in self.params.names:
             if variant == reference:
@@ -192,10 +191,9 @@ class _Macros:
                 words = f"{METRICS[metric].lower()} of {variant} minus that of {reference}"
                 name = letters(variant, metric, "difference")
                 self._add_estimate(name, difference, f"{words} over all problems, IQM")
-            wins = measured["win_rate"].scores
             self._add_estimate(
                 letters(variant, "improvement"),
-                estimates.probability_of_improvement(wins[variant], wins[reference], seed),
+                measured["win_rate"].improvement(variant, reference),
                 f"probability that {variant} wins more than {reference} on a task",
             )
 
@@ -224,8 +222,8 @@ class _Macros:
         self, episodes: pd.DataFrame, sets: Sequence[str], *metrics: str
     ) -> dict[str, Measured]:
         policy = self.params.tables.policy
-        scores = {m: statistics.scores(episodes, policy, m, sets).values for m in metrics}
-        return {metric: Measured(values, self.params) for metric, values in scores.items()}
+        scores = {m: statistics.scores(episodes, policy, m, sets) for m in metrics}
+        return {m: Measured(of.values, self.params, of.problems) for m, of in scores.items()}
 
     def _add_measured(
         self, name: str, measured: Measured, variant: str, statistic: str, meaning: str
