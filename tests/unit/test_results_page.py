@@ -55,6 +55,7 @@ def recorded(tmp_path: Path) -> Path:
     config = study_config().model_dump(mode="json")
     config["collect"]["learning_rate"] = 1e-3
     config["train"]["no_longer_a_key"] = {"inner": 5}
+    config["env"]["mpe"]["no_longer_a_key"] = 5  # of another backend
     config["representations"]["vqvae"]["n_codes"] = 7
     config["representations"]["mean_state"]["n_classes"] = 7  # of which no run is recorded
     run = {"started": "2026-01-02T03", "code": {"version": "1", "commit": "f" * 40}}

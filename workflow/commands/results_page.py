@@ -307,6 +307,8 @@ def decisive(
         used: names of definitions that do, by section.
     """
     tree = {name: config[name] for name in sections}
+    others = read_config().env.backends.keys() - {config["env"]["backend"]}
+    tree["env"] = {key: each for key, each in config["env"].items() if key not in others}
     for name, definitions in used.items():
         tree[name] = {key: each for key, each in config[name].items() if key in definitions}
     return dict(leaves(tree))
