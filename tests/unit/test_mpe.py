@@ -422,7 +422,12 @@ def test_the_last_steps_alone_are_rewarded_where_that_is_said() -> None:
     for rewarded in (None, 2, 9):
         with make("spread_2", max_steps=5, rewarded_steps=rewarded) as env:
             env.reset(0)
-            rewards[rewarded] = np.array([act(env, EAST, WEST).reward for _ in range(5)])
+            steps = [act(env, EAST, WEST) for _ in range(5)]
+            rewards[rewarded] = np.array([step.reward for step in steps])
+        # Beyond an end that decides what is rewarded nothing is worth anything: no bootstrap.
+        ended = np.array([step.terminated for step in steps])
+        assert not ended[:4].any() and (ended[4] == (rewarded == 2)).all()
+        assert (steps[4].truncated == (rewarded != 2)).all()
     assert (rewards[None] < 0).all()
     assert (rewards[2][:3] == 0).all() and np.array_equal(rewards[2][3:], rewards[None][3:])
     assert np.array_equal(rewards[9], rewards[None])

@@ -451,7 +451,9 @@ class Mpe(Backend):
         default=None,
         ge=1,
         le=10_000,
-        description="Env steps at the end of an episode that are rewarded; null: all.",
+        description="Env steps at the end of an episode that are rewarded; null: all. Where not "
+        "all are, the end is part of the task, and episodes terminate there; else they are "
+        "truncated.",
     )
     words: int = Field(
         default=3,

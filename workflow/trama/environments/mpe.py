@@ -5,7 +5,8 @@ program: it has room for the largest of a problem, and what a scenario lacks lie
 origin and touches nothing. A missing agent has one action, which does nothing; it sees nothing, and
 the state has zeros of it. `docs/backends.md` describes rewards, success and the scripted prey.
 
-Episodes are cut by the time limit alone: none is terminated.
+Episodes end at the time limit alone. It is a cut (truncated) and no part of the task, but where the
+last steps alone are rewarded: there, episodes end with it (terminated).
 """
 
 import copy
@@ -291,10 +292,11 @@ class Particles(Simulation[Mixture, Scene]):
         ]
         ended = particles.step >= mixture.max_steps
         rewarded = particles.step > mixture.unrewarded_steps
+        decided = ended & (mixture.unrewarded_steps > 0)
         outcome = Outcome(
             reward=rewarded * (jnp.stack(rewards) * mixture.reward_scale)[cast.family],
-            terminated=jnp.array(False),
-            truncated=ended,
+            terminated=decided,
+            truncated=ended & ~decided,
             won=ended & jnp.stack(successes)[cast.family],
         )
         return Scene(particles, catches), outcome
