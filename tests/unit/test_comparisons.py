@@ -157,14 +157,18 @@ def test_what_seeds_have_in_common_tells_no_names_apart_and_hides_no_difference(
     of_wins, of_ari = paragraph.split("ARI: ")
     assert "higher for ``b`` 0.10 [" in of_wins and "not told apart for ``c``" in of_wins
     assert of_ari.startswith("not told apart for ``b`` 0.10, ``c`` 0.00, within [")
-    # Where the runs of a seed have nothing in common, or too few names have, or the base has not.
-    for alike in ((), "ab", "bc"):
+    # Two that start alike are pairs of runs, too.
+    paragraph, _ = _told(scores, "abc", start_alike="ab")
+    assert "Win rate: higher for ``b`` 0.10 [" in paragraph
+    # Where the runs of a seed have nothing in common, or those of the base have not.
+    for alike in ((), "bc"):
         paragraph, _ = _told(scores, "abc", start_alike=alike)
         assert "Win rate: not told apart for ``b`` 0.10, ``c`` 0.00" in paragraph
 
 
 @pytest.mark.parametrize(
-    ("names", "alike"), [("abc", True), ("abcde", True), ("ab", False), ("abcde", False)]
+    ("names", "alike"),
+    [("ab", True), ("abc", True), ("abcde", True), ("ab", False), ("abcde", False)],
 )
 def test_runs_that_do_not_differ_are_seldom_told_apart(names: str, alike: bool) -> None:
     """Neither are those whose tasks go together, as the tasks of a run do, nor whose seeds do."""

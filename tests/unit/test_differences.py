@@ -76,3 +76,11 @@ def test_pairs_of_several_problems_are_those_of_their_own_runs() -> None:
     of_one = scipy.stats.ttest_1samp(gaps.mean(1), 0).confidence_interval(0.95)
     assert differences.paired(own, other)[1:3] == pytest.approx((of_one.low, of_one.high))
     assert differences.paired(own[:2], other[:2])[1:] == (None, None, 2)
+
+
+def test_runs_that_are_the_same_count_once() -> None:
+    a, b, c = np.random.default_rng(5).normal(size=(3, 4))
+    for error in (differences.by_name, differences.by_name_and_seed):
+        alone = error({"a": a, "b": b, "c": c})
+        assert error({"a": a, "b": b, "c": c, "b_again": b.copy()}) == alone
+    assert differences.by_name_and_seed({"a": a, "a_again": a.copy()}) == (0.0, 3)

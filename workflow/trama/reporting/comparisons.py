@@ -16,10 +16,10 @@ from trama.reporting.experiments import SHARES, TITLES, Scores
 
 NOTE = (
     "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; of what "
-    "policies win on one problem, those of an analysis of variance, among three names or more that "
-    "go on from the same learners (by name and seed) or that do not (by name), which takes their "
-    "errors to be of one size; else Welch's, of what names gain that start alike, and beside the "
-    "same policies, by pairs of a seed. Of several names the span of theirs is told. Of "
+    "policies win on one problem, those of an analysis of variance, among names that go on from "
+    "the same learners (by name and seed) or three or more that do not (by name), which takes "
+    "their errors to be of one size; else Welch's, of what names gain that start alike, and beside "
+    "the same policies, by pairs of a seed. Of several names the span of theirs is told. Of "
     "differences that are zero, one in twenty looks as if it were not."
 )
 """What has to be said of the intervals."""
@@ -185,7 +185,8 @@ class _Compare:
         """Runs of a name beside those of another; see `NOTE` for how errors are found."""
         own, other = runs[name], runs[over]
         same = {each: of for each, of in runs.items() if self._alike(each) == self._alike(name)}
-        if measure not in _WON or over not in same or len(same) < 3:
+        fewest = 2 if self._alike(name) else 3
+        if measure not in _WON or over not in same or len(same) < fewest:
             return _alone(measure, own, other)
         error = differences.by_name_and_seed if self._alike(name) else differences.by_name
         return differences.difference(own, other, error(same))

@@ -30,7 +30,7 @@ def by_name(runs: Mapping[str, np.ndarray]) -> Error:
     Args:
         runs: [seeds] of each name; their errors are taken to be of one size.
     """
-    errors = [of - of.mean() for of in runs.values()]
+    errors = [of - of.mean() for of in _distinct(runs)]
     return _error(np.concatenate(errors), sum(map(len, errors)) - len(errors))
 
 
@@ -43,10 +43,17 @@ def by_name_and_seed(runs: Mapping[str, np.ndarray]) -> Error:
         runs: [seeds] of each name, all of the same seeds in the same order; their errors are taken
             to be of one size.
     """
-    table = np.array([*runs.values()])
+    table = np.array(_distinct(runs))
     n_names, n_seeds = table.shape
+    if n_names == 1:  # nothing is known of errors where nothing differs
+        return Error(0.0, n_seeds - 1)
     left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     return _error(left, (n_names - 1) * (n_seeds - 1))
+
+
+def _distinct(runs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Runs without those that are others' again, as of names that settle on the same classes."""
+    return [*{of.tobytes(): of for of in runs.values()}.values()]
 
 
 def _error(errors: np.ndarray, degrees: int) -> Error:
