@@ -111,7 +111,10 @@ _CONCLUSIONS = [
     # a true class gives, how often its predictor is right at the first step.
     ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain: ``own`` wins more than ``control``, which"),
     ((0.0, 0.2, 0.0, 0.3, 0.9), "with the true class given it wins more, so its predictor loses"),
-    ((0.0, 0.2, 0.0, 0.0, 0.9), "nor to win more with the true class given, so its clusters lose"),
+    (
+        (0.0, 0.2, 0.0, 0.0, 0.9),
+        "nor to win more with the true class given, so its clusters may lo",
+    ),
     ((-0.2, 0.0, 0.2, 0.0, 0.9), "gain, though a wrong class costs an oracle wins"),
     ((0.0, -0.2, 0.0, 0.0, 0.9), "right on 0.90 of the agents at the first step: they see which"),
     ((0.0, 0.0, 0.0, 0.0, 0.4), "right on 0.40 of the agents at the first step: there is somethi"),

@@ -128,10 +128,7 @@ def few_seeds(n_seeds: int, *, differences: bool = False, n_problems: int = 1) -
         return ""
     alone, of_differences = of_problems[n_seeds]
     more = f", and {of_differences} % of those of differences" if differences else ""
-    return (
-        f", too narrow for so few: some {alone} % of such intervals hold what more seeds would "
-        f"give{more}"
-    )
+    return f"; of so few, some {alone} % of such intervals hold what more seeds would give{more}"
 
 
 def seed_note(n_seeds: int) -> str | None:

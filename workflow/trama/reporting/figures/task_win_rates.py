@@ -63,8 +63,8 @@ def task_win_rates(inputs: Inputs, params: FigureParams, problem: str) -> Drawin
         figure,
         title=title,
         caption=[
-            f"Win rate of every variant on each task of {problem}, and over all tasks with equal "
-            f"weight: greedy evaluation of the {policy} policies, of "
+            f"Win rate of every variant on each task of {problem}, and over all tasks "
+            f"together: greedy evaluation of the {policy} policies, of "
             f"{words.counted(n_seeds, 'seed')} and {words.episodes(rows)} per seed and task. Full "
             f"markers: interquartile mean (IQM) over seeds (overall: over seeds and tasks){ends}; "
             "open markers: seeds.",

@@ -84,29 +84,32 @@ def conclusion(
             return f"{start}."
         if lost.high < 0:
             return f"{start}: with the true class given it wins more, so its predictor loses it."
-        return f"{start}, nor to win more with the true class given, so its clusters lose it."
+        return f"{start}, nor to win more with the true class given, so its clusters may lose it."
     if not set(params.oracles) <= used.keys():
         return ""
     start = f"Neither ``{reference}`` nor an oracle ({words.literals(params.oracles)}) is seen to "
     if any(used[oracle].verdict == REPRODUCED for oracle in params.oracles):
         return (
             f"{start}gain, though a wrong class costs an oracle wins: policies use their class, "
-            "and what agents see says as much without it."
+            "and what agents see may say as much without it."
         )
-    at_first = np.mean(
-        [
-            statistics.final_curve_within_episode(path, "predictor_accuracy").y[0]
-            for files in histories.values()
-            for oracle in params.oracles
-            for path in files[oracle].values()
-        ]
+    at_first = min(
+        np.mean(
+            [
+                statistics.final_curve_within_episode(path, "predictor_accuracy").y[0]
+                for oracle in params.oracles
+                for path in files[oracle].values()
+            ]
+        )
+        for files in histories.values()
     )
+    least = ", on the problem where it is least" if len(histories) > 1 else ""
     start = (
         f"{start}gain, nor the latter to lose wins by a wrong class. Its predictor is right on "
-        f"{words.value(float(at_first))} of the agents at the first step"
+        f"{words.value(float(at_first))} of the agents at the first step{least}"
     )
     if at_first >= _SURE:
-        return f"{start}: they see which task it is, and the class tells them nothing new."
+        return f"{start}: they see which task it is, and the class may tell them nothing new."
     return f"{start}: there is something to be told, and another conditioning may do it."
 
 

@@ -82,7 +82,7 @@ def class_use(inputs: Inputs, params: TableParams, problem: str) -> Table:
             "these. Effect: mean absolute change of the available action values when the predicted "
             "classes are replaced by others, over the standard deviation of the values. Actions: "
             "share of the greedy actions that this changes. Both are means over the other classes, "
-            "episodes and seeds. Overall: over seeds and tasks, all tasks with equal weight. "
+            "episodes and seeds. Overall: over the scores of all seeds and tasks together. "
             f"{interval_words(n_seeds)}"
         ],
         header=[

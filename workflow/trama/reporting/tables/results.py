@@ -52,7 +52,7 @@ def results(inputs: Inputs, params: TableParams, problem: str) -> Table:
         caption=[
             f"Greedy evaluation of the {policy} policies on {problem}: interquartile mean (IQM) "
             f"and mean over seeds, of {played} per seed and task. Overall: over seeds and tasks, "
-            "all tasks with equal weight. "
+            "of whose scores an IQM leaves out the outer ones, whichever task they are of. "
             f"{interval_words(len(params.seeds), bold=True)}"
         ],
         header=["Task", "Variant", *(f"{METRICS[m]} ({_TITLES[s]})" for m, s in columns)],
