@@ -371,7 +371,7 @@ class Collect(RL):
 
 
 class Pretrain(Section):
-    """Stage pretrain: the VQ-VAE on standardised states (paper: quantised latent space)."""
+    """Stage pretrain: the VQ-VAE on a representation's states (paper: quantised latent space)."""
 
     updates: int = Field(
         default=3000, ge=1, description="Updates, spread over all relabelling rounds."
