@@ -247,3 +247,6 @@ def test_small_differences_have_a_third_decimal() -> None:
     assert words.difference(Estimate(0.004, -0.0002, 0.007, 3)) == "0.004 [0.000, 0.007]"
     assert words.difference(Estimate(0.04, -0.1, 0.18, 3)) == "0.04 [-0.10, 0.18]"
     assert words.difference(Estimate(0.5, None, None, 2)) == "0.50"
+    # An interval beside zero does not seem to reach it.
+    assert words.difference(Estimate(0.2, 0.0034, 0.4, 3)) == "0.200 [0.003, 0.400]"
+    assert words.difference(Estimate(-0.2, -0.4, -0.0004, 3)) == "-0.2000 [-0.4000, -0.0004]"

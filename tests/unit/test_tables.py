@@ -33,6 +33,7 @@ from trama.data.schemas import KINDS
 from trama.errors import TramaError
 from trama.reporting import estimates
 from trama.reporting.statistics import OVERALL
+from trama.reporting.tables import measured
 from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.label_consistency import label_consistency
 from trama.reporting.tables.measured import supported_best
@@ -776,3 +777,9 @@ def test_a_run_that_never_had_classes_costs_no_table(
             claims = {row[0] for row in table.rows}
             assert "gain" in claims and not claims & {"predictor", "labels"}
             assert "Left out: ``trama``" in " ".join(table.caption)
+
+
+def test_differences_have_the_decimals_that_tell_them_from_zero() -> None:
+    assert measured.difference_text(0.02, 0.0034, 0.03, 2) == "0.020 [0.003, 0.030]"
+    assert measured.difference_text(0.02, -0.0034, 0.03, 2) == "0.02 [0.00, 0.03]"
+    assert measured.difference_text(0.02, None, None, 2) == "0.02"

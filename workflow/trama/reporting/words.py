@@ -35,9 +35,10 @@ def estimate(found: Estimate, of_seeds: Sequence[float] | np.ndarray) -> str:
 
 
 def difference(found: Estimate) -> str:
-    """A difference with its interval, if that has a width; three decimals where it is small."""
+    """A difference with its interval, if that has a width; more decimals where it is small."""
     ends = [end for end in found[1:3] if end is not None]
-    value, *shown = small(found.value, *ends)
+    decimals = telling(found.low, found.high, _decimals(found.value, *ends))
+    value, *shown = (f"{number:z.{decimals}f}" for number in (found.value, *ends))
     # Runs that are all equal tell nothing of what others would be.
     return value if len(set(ends)) < 2 else f"{value} [{', '.join(shown)}]"
 
@@ -64,8 +65,21 @@ def differences(found: Mapping[str, Estimate]) -> str:
 
 def small(*numbers: float) -> list[str]:
     """Numbers with two decimals, or with three where all of them are small."""
-    decimals = 2 if max(map(abs, numbers)) >= 0.1 else 3
-    return [f"{number:z.{decimals}f}" for number in numbers]
+    return [f"{number:z.{_decimals(*numbers)}f}" for number in numbers]
+
+
+def _decimals(*numbers: float) -> int:
+    return 2 if max(map(abs, numbers)) >= 0.1 else 3
+
+
+def telling(low: float | None, high: float | None, decimals: int) -> int:
+    """Decimals, at least so many, with which an interval beside zero does not seem to reach it."""
+    if low is None or high is None or low <= 0 <= high:
+        return decimals
+    nearest = min(abs(low), abs(high))
+    while nearest < 0.5 * 10**-decimals:
+        decimals += 1
+    return decimals
 
 
 def listed(values: Mapping[str, str]) -> str:

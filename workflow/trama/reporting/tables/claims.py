@@ -14,6 +14,7 @@ from trama.reporting.tables.class_gain import class_gain, conclusion
 from trama.reporting.tables.measured import (
     METRICS,
     Measured,
+    difference_text,
     interval_text,
     interval_words,
     tidy,
@@ -98,7 +99,9 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
                 each.claim,
                 each.words,
                 each.paper,
-                interval_text(*each.found[:3], params.tables.decimals),
+                (interval_text if each.bound else difference_text)(
+                    *each.found[:3], params.tables.decimals
+                ),
                 each.verdict,
             ]
             for each in found

@@ -15,7 +15,7 @@ from trama.config.table_params import TableParams
 from trama.reporting import estimates, statistics
 from trama.reporting.estimates import STATISTICS, Estimate, Statistic
 from trama.reporting.tables.table import Bold
-from trama.reporting.words import MISSING, few_seeds
+from trama.reporting.words import MISSING, few_seeds, telling
 
 METRICS = {"win_rate": "Win rate", "return": "Return"}
 """Metrics of test episodes, and what tables call them."""
@@ -84,7 +84,7 @@ class Measured:
         """The difference of two variants with its interval; none where there is no other one."""
         gain = self.gain(variant, over, statistic)
         decimals = self._params.tables.decimals
-        return MISSING if gain is None else interval_text(*gain[:3], decimals)
+        return MISSING if gain is None else difference_text(*gain[:3], decimals)
 
     def rows(self, variant: str, /, **keys: Any) -> list[dict[str, Any]]:
         """Rows of a CSV: each statistic with its interval, and each seed; `keys` say of what."""
@@ -207,6 +207,11 @@ def estimate_text(found: Estimate, scores: np.ndarray, decimals: int) -> str:
         of_seeds = scores.mean(axis=1)
         low, high = of_seeds.min(), of_seeds.max()
     return interval_text(value, low, high, decimals)
+
+
+def difference_text(value: float, low: float | None, high: float | None, decimals: int) -> str:
+    """A difference and its interval, with more decimals where that would seem to reach zero."""
+    return interval_text(value, low, high, telling(low, high, decimals))
 
 
 def interval_text(value: float, low: float | None, high: float | None, decimals: int) -> str:
