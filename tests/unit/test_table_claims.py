@@ -103,7 +103,8 @@ def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: 
         parts = gap[:, :3].sum(1) / 7, -gap[:, 3:].sum(1) / 7
         interval = scipy.stats.ttest_ind(*parts, equal_var=False).confidence_interval(0.95)
         assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
-        assert row["verdict"] == _verdict(row["low"], row["high"], 0)
+        # The paper has nothing of it.
+        assert row["verdict"] == ("seen" if row["low"] > 0 else "not told apart")
 
 
 _CONCLUSIONS = [

@@ -95,7 +95,8 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
     claims = list(dict.fromkeys(claim for of_study in verdicts.values() for claim in of_study))
     if claims:
         yield (
-            "Which of the paper's claims about TRAMA a study reproduced; what each of them says "
+            "Which of the paper's claims about TRAMA a study reproduced, and what it saw of "
+            "questions that the paper does not have (control, use, oracle); what each of them says "
             "stands below, with its numbers.\n"
         )
         rows = [

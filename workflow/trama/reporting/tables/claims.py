@@ -20,9 +20,9 @@ from trama.reporting.tables.measured import (
     tidy,
 )
 from trama.reporting.tables.measurement import (
-    NOT_REPRODUCED,
     PARTLY,
     REPRODUCED,
+    SEEN,
     Measurement,
     differences,
 )
@@ -80,7 +80,8 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"The paper's claims about TRAMA, as ``{params.reference}`` on "
             f"{words.literals(problems)} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
-            "are, and partly where some are; it is not told apart where none is and one may be.",
+            "are, and partly where some are; it is not told apart where none is and one may be. Of "
+            "what the paper does not have, it is said whether it was seen.",
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
@@ -138,9 +139,7 @@ def verdicts_of(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _together(verdicts: set[str]) -> str:
     if len(verdicts) == 1:
         return next(iter(verdicts))
-    if REPRODUCED in verdicts:
-        return PARTLY
-    return NOT_TOLD_APART if NOT_TOLD_APART in verdicts else NOT_REPRODUCED
+    return PARTLY if verdicts & {REPRODUCED, SEEN} else NOT_TOLD_APART
 
 
 def _reference(params: TableParams) -> str:

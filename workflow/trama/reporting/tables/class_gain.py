@@ -14,7 +14,7 @@ from trama.reporting import statistics, words
 from trama.reporting.differences import paired
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files
-from trama.reporting.tables.measurement import REPRODUCED, UNDECIDED, Measurement, differences
+from trama.reporting.tables.measurement import UNDECIDED, Measurement, differences
 from trama.reporting.words import MISSING
 
 _SURE = 0.8
@@ -69,12 +69,12 @@ def conclusion(
     used = {each.variant: each for each in found if each.claim == "use"}
     if not over_controls or not of_oracles or UNDECIDED in {each.verdict for each in wins}:
         return ""
-    if gained := [each.over for each in over_controls if each.verdict == REPRODUCED]:
+    if gained := [each.over for each in over_controls if each.supported]:
         return (
             f"Classes bring a gain: ``{reference}`` wins more than {words.literals(gained)}, which "
             f"{'starts' if len(gained) == 1 else 'start'} as it does."
         )
-    if gained := [each.variant for each in of_oracles if each.verdict == REPRODUCED]:
+    if gained := [each.variant for each in of_oracles if each.supported]:
         start = (
             f"Oracles gain ({words.literals([*dict.fromkeys(gained)])}), and ``{reference}`` is "
             "not seen to"
@@ -88,7 +88,7 @@ def conclusion(
     if not set(params.oracles) <= used.keys():
         return ""
     start = f"Neither ``{reference}`` nor an oracle ({words.literals(params.oracles)}) is seen to "
-    if any(used[oracle].verdict == REPRODUCED for oracle in params.oracles):
+    if any(used[oracle].supported for oracle in params.oracles):
         return (
             f"{start}gain, though a wrong class costs an oracle wins: policies use their class, "
             "and what agents see may say as much without it."

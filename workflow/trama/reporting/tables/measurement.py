@@ -13,7 +13,10 @@ from trama.reporting.estimates import Estimate
 from trama.reporting.tables.measured import METRICS, Measured
 from trama.reporting.words import MISSING, NOT_TOLD_APART
 
-REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+SEEN, NOT_SEEN = "seen", "not seen"
+"""Of what the paper does not have."""
+PARTLY = "partly"
 UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
 
@@ -45,14 +48,22 @@ class Measurement(NamedTuple):
     above: bool = True
 
     @property
+    def supported(self) -> bool:
+        """Whether the whole interval lies on its side of the bound."""
+        return self.verdict in (REPRODUCED, SEEN)
+
+    @property
     def verdict(self) -> str:
-        """Whether this alone was reproduced."""
+        """Whether this alone was reproduced, or seen where the paper has nothing of it."""
         _, low, high, _ = self.found
         if low is None or high is None:
             return UNDECIDED
         if low <= self.bound <= high:
             return NOT_TOLD_APART
-        return REPRODUCED if (low > self.bound) == self.above else NOT_REPRODUCED
+        on_its_side = (low > self.bound) == self.above
+        if self.paper == MISSING:
+            return SEEN if on_its_side else NOT_SEEN
+        return REPRODUCED if on_its_side else NOT_REPRODUCED
 
 
 def differences(
