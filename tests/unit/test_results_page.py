@@ -142,6 +142,17 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
     assert said.startswith("No trainings; trajectories of ") and "no_longer_a_key" not in said
 
 
+def test_a_study_of_another_backend_than_its_preset_differs_in_the_backend_alone(
+    results_page: SimpleNamespace, recorded: Path
+) -> None:
+    file = recorded / "kept/provenance/1.json"
+    run = json.loads(file.read_text(encoding="utf-8"))
+    run["config"]["env"] = {**study_config().model_dump(mode="json")["env"], "backend": "mpe"}
+    _write(file, json.dumps(run))
+    said = results_page.how_it_ran(recorded / "kept")
+    assert "`env.backend` mpe (now smax)" in said and said.count("`env.") == 1
+
+
 def test_the_page_of_figures_has_each_with_its_caption(
     results_page: SimpleNamespace, recorded: Path
 ) -> None:

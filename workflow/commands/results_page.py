@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -287,10 +287,15 @@ def how_it_ran(study: Path) -> str:
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
     sentences.append(f"Backend `{config['env']['backend']}`.")
     sentences.append(f"Last run on {run['started'][:10]}, code {version}.")
-    now = read_config(config["preset"]).model_dump(mode="json")
+    preset = read_config(config["preset"])
+    other_backends = preset.env.backends.keys() - {config["env"]["backend"]}
     used = {"representations": names, "variants": {f.name for f in study.glob("*/train/*")}}
     sections = _SECTIONS if trained(study) else _OF_CLUSTERS
-    if changed := list(departures(*(decisive(each, sections, used) for each in (config, now)))):
+    ran, now = (
+        decisive(each, sections, used, other_backends)
+        for each in (config, preset.model_dump(mode="json"))
+    )
+    if changed := list(departures(ran, now)):
         sentences.append(
             f"Where it differs from preset `{config['preset']}` as it is now: {', '.join(changed)}."
         )
@@ -298,7 +303,10 @@ def how_it_ran(study: Path) -> str:
 
 
 def decisive(
-    config: Mapping[str, Any], sections: Sequence[str], used: Mapping[str, set[str]]
+    config: Mapping[str, Any],
+    sections: Sequence[str],
+    used: Mapping[str, set[str]],
+    other_backends: Set[str],
 ) -> dict[str, Any]:
     """The keys of a configuration that decide on what is measured, by dotted key.
 
@@ -306,10 +314,10 @@ def decisive(
         config: all of it.
         sections: those that do.
         used: names of definitions that do, by section.
+        other_backends: than the one that was played; their sections do not.
     """
     tree = {name: config[name] for name in sections}
-    others = read_config().env.backends.keys() - {config["env"]["backend"]}
-    tree["env"] = {key: each for key, each in config["env"].items() if key not in others}
+    tree["env"] = {key: each for key, each in config["env"].items() if key not in other_backends}
     for name, definitions in used.items():
         tree[name] = {key: each for key, each in config[name].items() if key in definitions}
     return dict(leaves(tree))
