@@ -1,9 +1,13 @@
 """A training that SLURM stops twice, by scancel and by a time limit, against one left alone."""
 
 import math
+import os
 import re
 import shutil
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +19,7 @@ from slurm.site import HASTE, Run, Site
 
 LEAD = 120  # seconds from SIGTERM to the limit, as the profile asks for
 EARLY = 30  # seconds that SLURM may send it earlier, as seen
-STEPS = 140000  # above two minutes on a fast machine: the second job must not reach the end
+STEPS = 100000  # the first job is cancelled long before
 TRAINING = "SurComb3/train/trama/seed_0"
 RESULTS = ("policy_last.pt", "policy_best.pt", "history.parquet", "embeddings.parquet")
 CONFIG = (
@@ -85,6 +89,32 @@ def stopped_at(site: Site, job: str) -> int:
     return int(found[1])
 
 
+def pid_of_training(cluster: Cluster, job: str) -> int:
+    """The process of a running job that trains, not those that started it."""
+    [pid] = [
+        pid
+        for pid in cluster.processes()[job]
+        if b"/.snakemake/scripts/" in Path("/proc", str(pid), "cmdline").read_bytes()
+    ]
+    return pid
+
+
+@contextmanager
+def held(pid: int) -> Iterator[None]:
+    """Meanwhile the process does nothing, unless SLURM wakes it to take a signal."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # it took the signal, and ended
+            os.kill(pid, signal.SIGCONT)
+
+
+def is_signalled(cluster: Cluster, job: str, limit: int) -> bool:
+    """Whether a job's SIGTERM has come: it has ended of it, or has run for as long."""
+    return job not in cluster.active() or run_time(cluster, job) > limit - LEAD
+
+
 def set_limit(cluster: Cluster, job: str) -> int:
     """Give a running job the shortest limit whose signal is still to come; its seconds.
 
@@ -117,7 +147,10 @@ def stopped(
         call("scancel", *run.submitted)
         wait_until(lambda: resumed_at(site), 180, "the training goes on")
         resumed = [resumed_at(site)]
-        limit = set_limit(cluster, run.submitted[1])
+        second = run.submitted[1]
+        with held(pid_of_training(cluster, second)):  # else a fast machine trains to the end
+            limit = set_limit(cluster, second)
+            wait_until(lambda: is_signalled(cluster, second, limit), limit, "SIGTERM comes")
         run.process.wait()
         assert run.code == 0, run.output
         local.process.wait()
