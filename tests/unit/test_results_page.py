@@ -99,7 +99,7 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
         "Return, minus the same policies with the classes that they predict: "
         "on `P` higher for `e` 0.004." in short
     )
-    assert left.startswith("Not run") and "- preset `claims`, 0 of 160 runs" in left
+    assert left.startswith("Not run") and "- preset `claims`, 0 of 180 runs" in left
     assert "- experiment `particles`, 0 of " in left  # of a configuration file
     # A study is called as its folder is, whatever its configuration said.
     assert "### Study kept: the claims\n" in study and "<!--" not in study

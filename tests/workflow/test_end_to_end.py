@@ -335,7 +335,7 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
     assert "Trainings of 4,500 env steps, the 1,500 of stage collect included" in page
     left = page.split("## Not run")[1].split("\n## ")[0]
     assert "- experiment `labels`, 0 of 18 runs: How do labels" in left
-    assert "- preset `claims`, 0 of 160 runs" in left and "preset `tiny`" not in left
+    assert "- preset `claims`, 0 of 180 runs" in left and "preset `tiny`" not in left
     kept = copied_study / "docs/results/tiny"
     assert "[results/tiny/FIGURES.md](results/tiny/FIGURES.md)" in page
     shown = re.findall(r"!\[.*?\]\((.*?)\)", (kept / "FIGURES.md").read_text())
