@@ -643,6 +643,10 @@ def test_a_task_set_must_suit_the_problems_of_the_study_alone() -> None:
         (["vdn", "trama", "trama_qmix", "qplex"], "vdn", "vdn", ["qplex", None]),
         (["qmix", "qplex"], None, "qmix", []),
         (["trama_oracle"], None, "trama_oracle", [None]),
+        (["qplex_collected", "qplex", "trama"], None, "trama", ["qplex_collected"]),
+        (["qplex", "qplex_paper", "trama_paper"], None, "trama_paper", ["qplex_paper"]),
+        (["qplex_paper", "qplex", "trama_online"], None, "trama_online", ["qplex"]),
+        (["qplex_paper", "trama"], None, "trama", ["qplex_paper"]),
     ],
 )
 def test_reference_and_baselines(

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from trama.config.backends import Env
 from trama.config.experiments import Experiment
 from trama.config.problems import Problem, TaskSet
-from trama.config.relations import broken_relations
+from trama.config.relations import broken_relations, unused_train_keys
 from trama.config.sections import EnvSteps, Name, Section, Seed, listed
-from trama.config.trees import deep_merge
+from trama.config.trees import deep_merge, without
 from trama.config.validation import Broken, at_most, duplicates, report
 
 
@@ -885,14 +885,28 @@ class Config(Section):
         return self.model_copy(update={"study": self.study.model_copy(update=changes)})
 
     def baseline_of(self, variant: str) -> str | None:
-        """The study's first variant without classes that has the mixer of a variant with classes.
+        """The study's variant without classes that a variant with classes has a gain over.
 
-        None if the study has no such variant, or if `variant` has no classes itself.
+        It has the same mixer, and if possible learns with the same settings, wherever it starts
+        from; the first of several. None if there is none, or if `variant` has no classes itself.
         """
         own = self.variants[variant]
+        if not own.has_classes:
+            return None
         others = {name: self.variants[name] for name in self.study.variants}
-        alike = (n for n, v in others.items() if v.mixer == own.mixer and not v.has_classes)
-        return next(alike, None) if own.has_classes else None
+        found = [n for n, v in others.items() if v.mixer == own.mixer and not v.has_classes]
+        alike = (name for name in found if self._learn_alike(name, variant))
+        return next(alike, found[0] if found else None)
+
+    def _learn_alike(self, baseline: str, variant: str) -> bool:
+        """Whether two variants have the same section train, but for start and classes."""
+        section = self.train_for(baseline)
+        unused = unused_train_keys(self.variants[baseline], None, section)
+        left_out = {("start",), *(path for path, _ in unused)}
+        own, other = (
+            without(each.model_dump(), left_out) for each in (section, self.train_for(variant))
+        )
+        return own == other
 
     def env_for(self, problem: Problem | str) -> Env:
         """Section env with the overrides of `problem` (a definition or its name) merged in.
