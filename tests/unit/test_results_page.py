@@ -129,7 +129,7 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
     assert "code fffffff" in said and "Last run on 2026-01-02" in said
     now = study_config().collect.learning_rate
     assert said.endswith(
-        "Where it differs from preset `laptop` as it is now: "
+        "Defined by preset `laptop`. Where it differs from that as it is now: "
         f"`collect.learning_rate` 0.001 (now {now}), "
         "`representations.vqvae.n_codes` 7 (now 256), "
         "`train.no_longer_a_key.inner` 5 (now absent).\n"
@@ -140,6 +140,21 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
         (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
     said = results_page.how_it_ran(recorded / "kept")
     assert said.startswith("No trainings; trajectories of ") and "no_longer_a_key" not in said
+
+
+def test_a_study_of_a_configuration_file_is_set_beside_that(
+    results_page: SimpleNamespace, recorded: Path
+) -> None:
+    file = recorded / "kept/provenance/1.json"
+    run = json.loads(file.read_text(encoding="utf-8"))
+    config = results_page.read_config(files=[COMMANDS.parents[1] / "config/memory.yaml"])
+    run["config"] = config.model_dump(mode="json")
+    run["config"]["train"]["td_lambda"] = 0.25
+    _write(file, json.dumps(run))
+    assert results_page.how_it_ran(recorded / "kept").endswith(
+        "Defined by `config/memory.yaml`. Where it differs from that as it is now: "
+        f"`train.td_lambda` 0.25 (now {config.train.td_lambda}).\n"
+    )
 
 
 def test_a_study_of_another_backend_than_its_preset_differs_in_the_backend_alone(

@@ -9,7 +9,7 @@ from typing import Any
 
 from command import ROOT, read_config
 from trama.config.experiments import Experiment
-from trama.config.model import Study
+from trama.config.model import Config, Study
 from trama.config.trees import leaves
 from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
@@ -265,7 +265,7 @@ def run_of(study: Path) -> Mapping[str, Any]:
 
 
 def how_it_ran(study: Path) -> str:
-    """The scale of a recorded study, the code of its last run, and what differs from its preset."""
+    """The scale of a recorded study, the code of its last run, and what differs from now."""
     run = run_of(study)
     code, config = run["code"], run["config"]
     version = code["version"] if code["commit"] is None else code["commit"][:7]
@@ -287,19 +287,30 @@ def how_it_ran(study: Path) -> str:
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
     sentences.append(f"Backend `{config['env']['backend']}`.")
     sentences.append(f"Last run on {run['started'][:10]}, code {version}.")
-    preset = read_config(config["preset"])
-    other_backends = preset.env.backends.keys() - {config["env"]["backend"]}
+    source, of_now = definition_of(config)
+    sentences.append(f"Defined by {source}.")
+    other_backends = of_now.env.backends.keys() - {config["env"]["backend"]}
     used = {"representations": names, "variants": {f.name for f in study.glob("*/train/*")}}
     sections = _SECTIONS if trained(study) else _OF_CLUSTERS
     ran, now = (
         decisive(each, sections, used, other_backends)
-        for each in (config, preset.model_dump(mode="json"))
+        for each in (config, of_now.model_dump(mode="json"))
     )
     if changed := list(departures(ran, now)):
-        sentences.append(
-            f"Where it differs from preset `{config['preset']}` as it is now: {', '.join(changed)}."
-        )
+        sentences.append(f"Where it differs from that as it is now: {', '.join(changed)}.")
     return " ".join(sentences) + "\n"
+
+
+def definition_of(config: Mapping[str, Any]) -> tuple[str, Config]:
+    """What defines a study that ran with `config`, in words, and its configuration as it is now.
+
+    It is the configuration file that gives a study this name, else the preset.
+    """
+    for file in configuration_files():
+        now = read_config(config["preset"], [file])
+        if now.study.name == config["study"]["name"]:
+            return f"`config/{file.name}`", now
+    return f"preset `{config['preset']}`", read_config(config["preset"])
 
 
 def decisive(
@@ -357,14 +368,18 @@ def not_run(recorded: Path) -> Iterator[str]:
 
 def defined_experiments() -> dict[str, Experiment]:
     """All experiments by name: those that are always there, and those of configuration files."""
-    layers = {ROOT / "config/config.yaml", ROOT / "config/experiments.yaml"}
-    files = sorted({*(ROOT / "config").glob("*.yaml")} - layers)
-    configs = [read_config(), *(read_config(files=[file]) for file in files)]
+    configs = [read_config(), *(read_config(files=[file]) for file in configuration_files())]
     found: dict[str, Experiment] = {}
     for config in configs:
         for name in config.playable_experiments:
             found.setdefault(name, config.experiments[name])
     return found
+
+
+def configuration_files() -> list[Path]:
+    """Those that are chosen with --configfile."""
+    layers = {ROOT / "config/config.yaml", ROOT / "config/experiments.yaml"}
+    return sorted({*(ROOT / "config").glob("*.yaml")} - layers)
 
 
 def files_of_runs(compared: Study | Experiment) -> Iterator[str]:
