@@ -1,5 +1,6 @@
 """The table of claims: its numbers and verdicts, and why classes bring a gain or none."""
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: 
 _CONCLUSIONS = [
     # What each makes of: the gain over the control, the oracle's, what a wrong class costs it, what
     # a true class gives, how often its predictor is right at the first step.
-    ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain: ``own`` wins more than ``control``, which"),
+    ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain. ``own`` is higher in win rate than ``contr"),
     ((0.0, 0.2, 0.0, 0.3, 0.9), "with the true class given it wins more, so its predictor loses"),
     (
         (0.0, 0.2, 0.0, 0.0, 0.9),
@@ -138,11 +139,32 @@ def test_what_was_not_measured_supports_no_conclusion(tmp_path: Path) -> None:
     assert said == "Oracles gain (``oracle``), and ``own`` is not seen to."
     # A gain over one of two controls is one.
     said = _concluded((0.2, 0.2, 0.0, 0.0, 0.9), tmp_path, controls=("control", "better"))
-    assert "wins more than ``control``, which starts as it does" in said
+    assert "higher in win rate than ``control``, which starts as it does; in return no" in said
 
 
-def _concluded(sizes: tuple[float, ...], folder: Path, **change: object) -> str:
-    """The conclusion from made-up runs of effects of these sizes, which each test as they are."""
+def test_a_gain_in_return_is_a_gain(tmp_path: Path) -> None:
+    """Where all win in the end, the return still tells them apart."""
+    said = _concluded((0.0, 0.0, 0.0, 0.0, 0.9), tmp_path, returns={"own": 0.2})
+    assert said == (
+        "Classes bring a gain. ``own`` is higher in return than ``control``, which starts as it "
+        "does; in win rate no gain is seen."
+    )
+    both = _concluded((0.2, 0.0, 0.0, 0.0, 0.9), tmp_path, returns={"own": 0.2})
+    assert both.endswith("in win rate and return than ``control``, which starts as it does.")
+    said = _concluded((0.0, 0.0, 0.0, 0.0, 0.9), tmp_path, returns={"oracle": 0.2})
+    assert said.startswith("Oracles gain (``oracle``), and ``own`` is not seen to, nor to win")
+
+
+def _concluded(
+    sizes: tuple[float, ...],
+    folder: Path,
+    returns: Mapping[str, float] = {},
+    **change: object,
+) -> str:
+    """The conclusion from made-up runs of effects of these sizes, which each test as they are.
+
+    `returns`: how much more return names have than others.
+    """
     gain, of_oracle, lost, truth, right = sizes
     noise = np.array([[0.0, 0.02, 0.04], [0.02, 0.0, 0.04], [0.04, 0.02, 0.0], [0.0, 0.04, 0.02]])
     levels = {"control": 0.5, "own": 0.5 + gain, "oracle": 0.5 + of_oracle, "better": 0.5 + gain}
@@ -155,8 +177,13 @@ def _concluded(sizes: tuple[float, ...], folder: Path, **change: object) -> str:
     }
     same = {"problem": "P", "policy": "last", "task": "t", "seed": [0, 1, 2], "file": "f"}
     episodes = pd.concat(
-        pd.DataFrame({**same, "task_set": "trained", "variant": name, "won": won})
-        for name, won in wins.items()
+        pd.DataFrame(
+            {
+                **{**same, "task_set": "trained", "variant": name},
+                **{"won": won, "episode_return": more + returns.get(name, 0.0)},
+            }
+        )
+        for (name, won), more in zip(wins.items(), noise, strict=True)
     )
     again = pd.concat(
         pd.DataFrame({**same, "variant": name, "given": kind, "won": won})
@@ -173,7 +200,8 @@ def _concluded(sizes: tuple[float, ...], folder: Path, **change: object) -> str:
             **change,
         }
     )
-    of_controls = ("control", "own", params.controls, episodes, "trained", ("win_rate",), params)
+    metrics = ("win_rate", "return")
+    of_controls = ("control", "own", params.controls, episodes, "trained", metrics, params)
     found = [*differences(*of_controls, start_alike=True), *class_gain(episodes, again, params)]
     return conclusion(found, episodes, again, histories, params)
 

@@ -72,7 +72,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
     problems = [*dict.fromkeys(episodes["problem"])]
     policy = params.tables.policy
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
-    of_pairs = "Student's" if len(problems) == 1 else "Welch's"
+    of_pairs = "" if len(problems) == 1 else " (degrees of freedom by Satterthwaite, as in Welch's)"
     in_words = "; ".join(f"{name} ({CLAIMS[name]}): {found}" for name, found in verdicts.items())
     return Table(
         title=f"Study {study}: the claims of the paper",
@@ -80,17 +80,17 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"The paper's claims about TRAMA, as ``{params.reference}`` on "
             f"{words.literals(problems)} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
-            "are, and partly where some are; it is not told apart where none is and one may be. Of "
-            "what the paper does not have, it is said whether it was seen.",
+            "are, and partly where some are; where none is, and not all speak against it, it is "
+            "not told apart. Of what the paper does not have, it is said whether it was seen.",
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks; what is "
-            "measured in training is a mean. So is what a control has less and what a wrong class "
-            f"costs, over pairs of runs that start alike, with {of_pairs} intervals. A row counts "
-            "as reproduced where its whole 95 % interval does as the paper says: it lies above the "
-            "lowest end of the paper's range, or, for a difference, above zero; where the interval "
-            "has both in it, the row is not told apart. "
+            "measured in training is a mean. The gain over a control, of oracles, too, and what a "
+            "wrong class costs are means over pairs of runs that start alike, with intervals of "
+            f"Student's t{of_pairs}. A row counts as reproduced where its whole 95 % interval lies "
+            "above the lowest end of the paper's range, in it or beyond, or, for a difference, "
+            "above zero; where the interval has both in it, the row is not told apart. "
             f"{interval_words(len(params.seeds), differences=True, n_problems=len(problems))}",
         ],
         header=["Claim", "Measured", "Paper", "Here", "Verdict"],

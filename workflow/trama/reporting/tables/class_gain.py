@@ -14,6 +14,7 @@ from trama.reporting import statistics, words
 from trama.reporting.differences import paired
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files
+from trama.reporting.tables.measured import METRICS
 from trama.reporting.tables.measurement import UNDECIDED, Measurement, differences
 from trama.reporting.words import MISSING
 
@@ -37,7 +38,7 @@ def class_gain(
         yield Measurement("use", metric, name, "", what, MISSING, found, "mean")
     for oracle in params.oracles:
         yield from differences(
-            *("oracle", oracle, params.controls, episodes, TRAINED, ("win_rate",), params),
+            *("oracle", oracle, params.controls, episodes, TRAINED, tuple(METRICS), params),
             where=f", of {oracle}, which learns true tasks",
             start_alike=True,
         )
@@ -63,22 +64,17 @@ def conclusion(
         A sentence; nothing where something that it needs was not measured, or of too few seeds.
     """
     reference = params.reference
-    wins = [each for each in found if each.metric == "win_rate_difference"]
-    over_controls = [each for each in wins if each.claim == "control"]
-    of_oracles = [each for each in wins if each.claim == "oracle"]
+    over_controls = [each for each in found if each.claim == "control"]
+    of_oracles = [each for each in found if each.claim == "oracle"]
     used = {each.variant: each for each in found if each.claim == "use"}
-    if not over_controls or not of_oracles or UNDECIDED in {each.verdict for each in wins}:
+    gains = [*over_controls, *of_oracles]
+    if not over_controls or not of_oracles or UNDECIDED in {each.verdict for each in gains}:
         return ""
-    if gained := [each.over for each in over_controls if each.supported]:
-        return (
-            f"Classes bring a gain: ``{reference}`` wins more than {words.literals(gained)}, which "
-            f"{'starts' if len(gained) == 1 else 'start'} as it does."
-        )
-    if gained := [each.variant for each in of_oracles if each.supported]:
-        start = (
-            f"Oracles gain ({words.literals([*dict.fromkeys(gained)])}), and ``{reference}`` is "
-            "not seen to"
-        )
+    if any(each.supported for each in over_controls):
+        return f"Classes bring a gain. {_by_metric(over_controls, str(reference))}"
+    if gained := [each for each in of_oracles if each.supported]:
+        names = words.literals([*dict.fromkeys(each.variant for each in gained)])
+        start = f"Oracles gain ({names}), and ``{reference}`` is not seen to"
         lost = _lost(episodes, given, "true_class", params).get(str(reference))
         if lost is None or lost.high is None:
             return f"{start}."
@@ -111,6 +107,22 @@ def conclusion(
     if at_first >= _SURE:
         return f"{start}: they see which task it is, and the class may tell them nothing new."
     return f"{start}: there is something to be told, and another conditioning may do it."
+
+
+def _by_metric(over_controls: Sequence[Measurement], reference: str) -> str:
+    """Over which controls the reference gains in what, and in what over none."""
+    over: dict[str, tuple[str, ...]] = {}
+    for each in over_controls:
+        title = METRICS[each.metric.removesuffix("_difference")].lower()
+        over[title] = over.get(title, ()) + ((each.over,) if each.supported else ())
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for title, names in over.items():
+        titles.setdefault(names, []).append(title)
+    none = titles.pop((), [])
+    seen = f"; in {' and '.join(none)} no gain is seen" if none else ""
+    higher = [f"in {' and '.join(of)} than {words.literals(names)}" for names, of in titles.items()]
+    start = "starts" if len(set().union(*titles)) == 1 else "start"
+    return f"``{reference}`` is higher {' and '.join(higher)}, which {start} as it does{seen}."
 
 
 def _lost(
