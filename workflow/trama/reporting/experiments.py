@@ -85,7 +85,7 @@ EXPLANATIONS = {
     ("predictor_accuracy", "predictor_balanced_accuracy"): "of the class predictor, last test",
     ("label_consistency",): "share of labels that a re-clustering keeps, mean of a training",
     ("label_consistency_chance",): "the share that chance would keep",
-    ("ari", "nmi"): "agreement of clusters with true tasks",
+    ("ari", "nmi"): "agreement of clusters with true tasks, in a training of the last ones",
     ("tasks_found",): f"share of seeds whose ARI is at least {FOUND}",
     ("n_classes",): "their number",
     ("right_number",): "share of seeds with as many classes as unit combinations",

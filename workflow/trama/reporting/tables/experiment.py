@@ -55,8 +55,9 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         title=f"Experiment {name}",
         caption=[
             params.question,
-            "Interquartile mean over seeds (of episodes: over seeds and tasks, the "
-            f"{policy} policies); of shares of seeds, the share, with its exact interval."
+            "Interquartile means (IQM) over seeds, or, of what is measured in test episodes (those "
+            f"of the {policy} policies), over seeds and tasks; of what each seed has or has not, "
+            "the share of the seeds, with its exact interval."
             f"{experiments.explained(params.measures)} {interval_words(len(params.seeds))}",
             *comparisons.told(found),
         ],
