@@ -11,10 +11,10 @@ from made_up_study import study_config
 
 COMMANDS = Path(__file__).parents[2] / "workflow/commands"
 VERDICTS = """\
-claim,metric,verdict,n_seeds
-gain,win_rate_difference,reproduced,2
-gain,return_difference,not told apart,2
-labels,label_consistency,reproduced,2
+claim,metric,verdict,value,low,high,n_seeds
+gain,win_rate_difference,reproduced,0.25,0.125,0.375,2
+gain,return_difference,not told apart,0.5,-1,2,2
+labels,label_consistency,reproduced,0.875,,,2
 """
 DIFFERENCES = """\
 problem,name,measure,over,than_on,statistic,seed,value,low,high,n_seeds
@@ -89,15 +89,17 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     short, left, study = page.split("\n## ")[1:]
     assert "| Study | Problems | Seeds | Env steps | gain | labels |" in short
     steps = f"{study_config().train.env_steps:,}"
-    assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | partly | reproduced |" in short
+    verdicts = "partly: 0.25 [0.12, 0.38] | reproduced: 0.88"
+    assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | {verdicts} |" in short
     collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
     assert f"- **own** ([kept](#study-kept), {collected} env steps, 3 seeds): Which of" in short
     assert (
         "Which of `a` and b? Return, minus `a`: "
         "on `P` (7.00) higher for `b` 2.00, 2 not told apart, by -0.50 to 0.25; "
-        "none of 2 told apart on `Q`, `R` (4.00), by -0.05 to 0.25. "
-        "Return, minus the same policies with the classes that they predict: "
-        "on `P` higher for `e` 0.004." in short
+        "none of 2 told apart on `Q`, `R` (4.00), by -0.05 to 0.25; "
+        "minus the same policies with the classes that they predict: "
+        "on `P` higher for `e` 0.004. "
+        "Win rate, minus `a`: on `P` (0.50) higher for `b` 2.00.\n" in short  # and no ARI
     )
     assert left.startswith("Not run") and "- preset `claims`, 0 of 180 runs" in left
     assert "- experiment `particles`, 0 of " in left  # of a configuration file

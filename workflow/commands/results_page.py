@@ -15,6 +15,8 @@ from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 from trama.reporting.experiments import TITLES
 from trama.reporting.tables.claims import verdicts_of
+from trama.reporting.tables.measured import difference_text
+from trama.reporting.words import MISSING
 
 ON_PAGE = ("study_claims", "*_class_use", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
@@ -88,24 +90,23 @@ def figures_of(study: Path) -> list[Path]:
 def in_short(studies: Sequence[Path]) -> Iterator[str]:
     """The verdicts of all studies, and which question was asked in which."""
     yield "## In short\n"
-    verdicts = {
-        study: verdicts_of((row["claim"], row["verdict"]) for row in rows_of_claims(study))
-        for study in studies
-    }
-    claims = list(dict.fromkeys(claim for of_study in verdicts.values() for claim in of_study))
+    found = {study: verdicts_in_short(rows_of_claims(study)) for study in studies}
+    claims = list(dict.fromkeys(claim for of_study in found.values() for claim in of_study))
     if claims:
         yield (
             "Which of the paper's claims about TRAMA a study reproduced, and what it saw of "
             "questions that the paper does not have (control, use, oracle); what each of them says "
-            "stands below, with its numbers.\n"
+            "stands below. Beside each verdict, with its 95 % interval, stands the first number "
+            "that it rests on: of gain, control, transfer, use and oracle a difference in win "
+            "rate.\n"
         )
         rows = [
             [
                 *(linked(study), *scale(study), env_steps(study, trained(study))),
-                *(verdicts[study].get(claim, "") for claim in claims),
+                *(found[study].get(claim, MISSING) for claim in claims),
             ]
             for study in studies
-            if verdicts[study]
+            if found[study]
         ]
         yield markdown_table(["Study", "Problems", "Seeds", "Env steps", *claims], rows)
     asked = [
@@ -116,11 +117,24 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
     ]
     if asked:
         yield (
-            "What experiments ask, which study asked it, and what it found of the first thing that "
-            "it measures: names that are higher or lower by their 95 % intervals, and how many are "
-            "not; in brackets the mean of what they are set beside.\n"
+            "What experiments ask, which study asked it, and what it found of the first two things "
+            "that it measures, as means over runs: which names are higher or lower by their 95 % "
+            "intervals (errors of win rates and returns are pooled over an experiment's names, see "
+            "method.md), and of how many that cannot be told, with the least and the greatest of "
+            "their differences; in brackets what they are set beside.\n"
         )
         yield "\n".join(asked) + "\n"
+
+
+def verdicts_in_short(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Verdict on each claim, and the first number that it rests on, from the CSV of the claims."""
+    found = {}
+    for claim, verdict in verdicts_of((row["claim"], row["verdict"]) for row in rows).items():
+        first = next(row for row in rows if row["claim"] == claim)
+        # Of too few seeds there is no interval.
+        low, high = (float(first[end]) if first[end] else None for end in ("low", "high"))
+        found[claim] = f"{verdict}: {difference_text(float(first['value']), low, high, 2)}"
+    return found
 
 
 def rows_of_claims(study: Path) -> list[dict[str, str]]:
@@ -173,22 +187,30 @@ def question_of(table: Path) -> str:
 
 
 def found_in(rows: Sequence[Mapping[str, str]]) -> str:
-    """What an experiment found of its first measure, from its CSV; nothing of too few seeds."""
+    """What an experiment found of its first two measures, from its CSV; of few seeds nothing."""
     if not rows:  # of a run that measured nothing
         return ""
     measures: dict[str, list[str]] = {}
     for row in rows:
         measures.setdefault(row["name"], []).append(row["measure"])
-    # A baseline may not have the first one.
-    first = max(measures.values(), key=lambda of_name: len({*of_name}))[0]
-    of_first = [row for row in rows if row["measure"] == first]
+    # A baseline may not have all of them.
+    in_order = dict.fromkeys(max(measures.values(), key=lambda of_name: len({*of_name})))
+    found = (
+        found_of(measure, [row for row in rows if row["measure"] == measure])
+        for measure in [*in_order][:2]
+    )
+    return " ".join(filter(None, found))
+
+
+def found_of(measure: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """What an experiment found of a measure, from the rows on it."""
     levels = {
         (row["problem"], row["name"]): words.value(float(row["value"]))
-        for row in of_first
+        for row in rows
         if row["statistic"] in LEVELS
     }
     gaps: dict[tuple[str, str], dict[str, dict[str, Estimate]]] = {}
-    for row in of_first:
+    for row in rows:
         # What names gain on one problem more than on another stands in the table alone.
         if row["statistic"] != comparisons.STATISTIC or (row["over"] and row["than_on"]):
             continue
@@ -199,10 +221,10 @@ def found_in(rows: Sequence[Mapping[str, str]]) -> str:
     if any(over for over, _ in gaps):  # else one name, of which problems are compared
         gaps = {minus: of for minus, of in gaps.items() if minus[0]}
     found = [
-        f"{TITLES[first]}, minus {_called(*minus)}: {_in_brief(of_problems, minus, levels)}."
+        f"minus {_called(*minus)}: {_in_brief(of_problems, minus, levels)}"
         for minus, of_problems in gaps.items()
     ]
-    return " ".join(map(as_markdown, found))
+    return as_markdown(f"{TITLES[measure]}, {'; '.join(found)}.") if found else ""
 
 
 def _called(over: str, than_on: str) -> str:
