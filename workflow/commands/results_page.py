@@ -260,12 +260,13 @@ def _in_brief(
         if not told:
             alike[where] = apart
         else:
-            others = [f"{len(apart)} not told apart, by {_range(apart.values())}"] if apart else []
+            number = f"``{next(iter(apart))}``" if len(apart) == 1 else f"{len(apart)}"
+            others = [f"{number} not told apart, by {_range(apart.values())}"] if apart else []
             clauses.append(f"on {where} {', '.join([*told, *others])}")
     if alike:
         all_gaps = [gap for of_problem in alike.values() for gap in of_problem.values()]
-        names = max(map(len, alike.values()))
-        what = "not told apart" if names == 1 else f"none of {names} told apart"
+        first, *more = {name: None for of_problem in alike.values() for name in of_problem}
+        what = f"none of {len(more) + 1} told apart" if more else f"``{first}`` not told apart"
         clauses.append(f"{what} on {', '.join(alike)}, by {_range(all_gaps)}")
     if than_on:
         known = {name: levels[than_on, name] for of in gaps.values() for name in of}
