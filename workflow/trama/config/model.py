@@ -5,6 +5,7 @@ and the JSON Schema are generated from that. Defaults are the published values (
 2503.01440, and its released code) wherever there are any.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,9 +13,9 @@ from pydantic import Field, model_validator
 from trama.config.backends import Env
 from trama.config.experiments import Experiment
 from trama.config.problems import Problem, TaskSet
-from trama.config.relations import broken_relations, unused_train_keys
+from trama.config.relations import KEYS_OF_CLASSES, broken_relations
 from trama.config.sections import EnvSteps, Name, Section, Seed, listed
-from trama.config.trees import deep_merge, without
+from trama.config.trees import deep_merge
 from trama.config.validation import Broken, at_most, duplicates, report
 
 
@@ -895,18 +896,15 @@ class Config(Section):
             return None
         others = {name: self.variants[name] for name in self.study.variants}
         found = [n for n, v in others.items() if v.mixer == own.mixer and not v.has_classes]
-        alike = (name for name in found if self._learn_alike(name, variant))
+        alike = (name for name in found if self.learn_alike(name, variant, KEYS_OF_CLASSES))
         return next(alike, found[0] if found else None)
 
-    def _learn_alike(self, baseline: str, variant: str) -> bool:
-        """Whether two variants have the same section train, but for start and classes."""
-        section = self.train_for(baseline)
-        unused = unused_train_keys(self.variants[baseline], None, section)
-        left_out = {("start",), *(path for path, _ in unused)}
-        own, other = (
-            without(each.model_dump(), left_out) for each in (section, self.train_for(variant))
+    def learn_alike(self, one: str, other: str, but_for: Collection[str]) -> bool:
+        """Whether two variants have one mixer, and section train but for start and `but_for`."""
+        own, others = (
+            self.train_for(each).model_dump(exclude={"start", *but_for}) for each in (one, other)
         )
-        return own == other
+        return self.variants[one].mixer == self.variants[other].mixer and own == others
 
     def env_for(self, problem: Problem | str) -> Env:
         """Section env with the overrides of `problem` (a definition or its name) merged in.

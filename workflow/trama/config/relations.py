@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 _OF_ALL_PROBLEMS: tuple[KeyPath, ...] = (("backend",), ("device",), ("smacv2", "patience"))
 """Keys of section env that no problem can override."""
 
-_OF_CLUSTERS = ("warm_start", "vqvae_updates", "clustering")
+KEYS_OF_CLUSTERS = ("warm_start", "vqvae_updates", "clustering")
 """Keys of section train that only variants with a representation read."""
+KEYS_OF_CLASSES = ("predictor", "class_representation", *KEYS_OF_CLUSTERS)
+"""Those that only variants with classes read."""
 
 
 def broken_relations(config: "Config") -> tuple[list[Broken], list[InitErrorDetails]]:
@@ -106,10 +108,9 @@ def unused_train_keys(
     if variant.mixer == "vdn":
         unused.append((("mixer_states",), "mixer vdn"))
     if not variant.has_classes:
-        of_classes = ("predictor", "class_representation", *_OF_CLUSTERS)
-        return unused + [((key,), "no trajectory classes") for key in of_classes]
+        return unused + [((key,), "no trajectory classes") for key in KEYS_OF_CLASSES]
     if representation is None:
-        unused += [((key,), "labels true_task") for key in _OF_CLUSTERS]
+        unused += [((key,), "labels true_task") for key in KEYS_OF_CLUSTERS]
     elif representation.embedding == "mean_state":
         unused.append((("vqvae_updates",), "embedding mean_state"))
     if train.class_representation.kind == "one_hot":

@@ -3,7 +3,7 @@
 They are plain mappings as those of `trama.config.params`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -21,6 +21,7 @@ from trama.config.params import (
     with_classes,
     with_clusterings,
 )
+from trama.config.relations import KEYS_OF_CLASSES, KEYS_OF_CLUSTERS
 from trama.config.sections import Name, Section, Seed
 from trama.config.variants import changes, hyperparameters
 
@@ -188,14 +189,14 @@ def claims_params(config: Config) -> Params:
         "reference": reference,
         "without_classes": [name for name in without if name not in collected],
         "controls": [
-            name for name in collected if _alike(config, name, reference, but_for=_OF_CLASSES)
+            name for name in collected if _alike(config, name, reference, but_for=KEYS_OF_CLASSES)
         ],
         "oracles": [
             name
             for name in with_predictor
             if config.variants[name].labels == "true_task"
             and name != reference
-            and _alike(config, name, reference, but_for=_OF_CLUSTERS)
+            and _alike(config, name, reference, but_for=KEYS_OF_CLUSTERS)
         ],
         **_initialisations(config),
         **_given_classes(config),
@@ -203,20 +204,10 @@ def claims_params(config: Config) -> Params:
     return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)
 
 
-_OF_CLUSTERS = {"start", "warm_start", "vqvae_updates", "clustering"}
-"""Keys of section train by which variants that start alike may differ, and oracles too."""
-_OF_CLASSES = {*_OF_CLUSTERS, "predictor", "class_representation"}
-"""Keys of section train by which variants with and without classes may differ."""
-
-
-def _alike(config: Config, name: str, other: str, but_for: set[str]) -> bool:
+def _alike(config: Config, name: str, other: str, but_for: Collection[str]) -> bool:
     """Whether two variants have the same mixer, start and learning settings but for some keys."""
-    variants = config.variants
-    own, others = (config.train_for(each).model_dump(exclude=but_for) for each in (name, other))
-    return (
-        variants[name].mixer == variants[other].mixer
-        and config.start_of(name) == config.start_of(other)
-        and own == others
+    return config.start_of(name) == config.start_of(other) and config.learn_alike(
+        name, other, but_for
     )
 
 
