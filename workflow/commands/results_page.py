@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -335,10 +336,9 @@ def definition_of(config: Mapping[str, Any]) -> tuple[str, Config]:
 
     It is the configuration file that gives a study this name, else the preset.
     """
-    for file in configuration_files():
-        now = read_config(config["preset"], [file])
+    for name, now in of_configuration_files(config["preset"]).items():
         if now.study.name == config["study"]["name"]:
-            return f"`config/{file.name}`", now
+            return f"`config/{name}`", now
     return f"preset `{config['preset']}`", read_config(config["preset"])
 
 
@@ -397,18 +397,19 @@ def not_run(recorded: Path) -> Iterator[str]:
 
 def defined_experiments() -> dict[str, Experiment]:
     """All experiments by name: those that are always there, and those of configuration files."""
-    configs = [read_config(), *(read_config(files=[file]) for file in configuration_files())]
     found: dict[str, Experiment] = {}
-    for config in configs:
+    for config in (read_config(), *of_configuration_files().values()):
         for name in config.playable_experiments:
             found.setdefault(name, config.experiments[name])
     return found
 
 
-def configuration_files() -> list[Path]:
-    """Those that are chosen with --configfile."""
+@cache
+def of_configuration_files(preset: str | None = None) -> dict[str, Config]:
+    """The configuration with each of the files that are chosen with --configfile, by its name."""
     layers = {ROOT / "config/config.yaml", ROOT / "config/experiments.yaml"}
-    return sorted({*(ROOT / "config").glob("*.yaml")} - layers)
+    files = sorted({*(ROOT / "config").glob("*.yaml")} - layers)
+    return {file.name: read_config(preset, [file]) for file in files}
 
 
 def files_of_runs(compared: Study | Experiment) -> Iterator[str]:
