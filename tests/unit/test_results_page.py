@@ -11,10 +11,10 @@ from made_up_study import study_config
 
 COMMANDS = Path(__file__).parents[2] / "workflow/commands"
 VERDICTS = """\
-claim,metric,variant,verdict,value,low,high,n_seeds
-gain,win_rate_difference,trama,reproduced,0.5,0.375,0.625,2
-gain,return_difference,trama,not told apart,-0.5,-1,2,2
-gain,win_rate_difference,trama,reproduced,0.25,0.125,0.375,2
+claim,metric,variant,verdict_of_claim,value,low,high,n_seeds
+gain,win_rate_difference,trama,partly,0.5,0.375,0.625,2
+gain,return_difference,trama,partly,-0.5,-1,2,2
+gain,win_rate_difference,trama,partly,0.25,0.125,0.375,2
 labels,label_consistency,trama,reproduced,0.875,,,2
 labels,label_consistency,trama_random,reproduced,0.25,,,2
 """

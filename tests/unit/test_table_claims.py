@@ -267,6 +267,24 @@ def test_a_control_that_starts_as_trama_does_shows_what_classes_alone_are_worth(
     assert params.controls == ("qplex_replay",)
 
 
+def test_of_baselines_with_one_mixer_the_best_one_counts(tmp_path: Path) -> None:
+    # Made-up variants win the more, the later they stand.
+    strong = {"qplex_strong": {"mixer": "qplex", "train": {"learning_rate": 1e-3}}}
+    names = ["qplex", "trama", "qplex_strong"]
+    study = {"name": "made_up", "variants": names, "seeds": [0, 1, 2]}
+    config = study_config(study=study, variants=strong)
+    frame = csv_of(table_of("claims", write_study(tmp_path / "one", config), config))
+    gains = where(frame, claim="gain", metric="win_rate_difference")
+    verdicts = [("qplex", "reproduced"), ("qplex_strong", "not reproduced")]
+    assert [*zip(gains["over"], gains["verdict"], strict=True)] == verdicts
+    assert set(gains["verdict_of_claim"]) == {"not reproduced"}
+    # Another algorithm counts by itself.
+    study["variants"] = ["qmix", *names]
+    config = study_config(study=study, variants=strong)
+    frame = csv_of(table_of("claims", write_study(tmp_path / "two", config), config))
+    assert set(where(frame, claim="gain")["verdict_of_claim"]) == {"partly"}
+
+
 def test_two_seeds_support_no_verdict(tmp_path: Path) -> None:
     config = four_variants(seeds=[0, 1])
     frame = csv_of(table_of("claims", write_study(tmp_path, config), config))

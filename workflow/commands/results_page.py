@@ -15,7 +15,6 @@ from trama.config.trees import leaves
 from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 from trama.reporting.experiments import TITLES
-from trama.reporting.tables.claims import verdicts_of
 from trama.reporting.tables.measured import difference_text
 from trama.reporting.words import MISSING
 
@@ -133,7 +132,7 @@ def verdicts_in_short(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     It is what was measured first, and of several baselines the least.
     """
     found = {}
-    for claim, verdict in verdicts_of((row["claim"], row["verdict"]) for row in rows).items():
+    for claim, verdict in {row["claim"]: row["verdict_of_claim"] for row in rows}.items():
         of_claim = [row for row in rows if row["claim"] == claim]
         first = [of_claim[0][key] for key in ("metric", "variant")]
         alike = (row for row in of_claim if [row["metric"], row["variant"]] == first)

@@ -48,6 +48,7 @@ class TableParams(ReportParams):
             what a name is set beside, where that is not the first one.
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
+        mixers: of each of those.
         controls: further ones that learn from collected trajectories and start and learn as the
             reference does.
         oracles: variants that learn true tasks, and start and learn as the reference does.
@@ -69,6 +70,7 @@ class TableParams(ReportParams):
     baselines: dict[Name, Name] = Field(default={})
     with_predictor: Names = ()
     without_classes: Names = ()
+    mixers: dict[Name, str] = Field(default={})
     controls: Names = ()
     oracles: Names = ()
     initialisations: dict[Name, str] = Field(default={})
@@ -183,11 +185,13 @@ def claims_params(config: Config) -> Params:
     reference = config.reference
     # The paper has no controls that go on from stage collect.
     collected = [name for name in without if config.learns_from_collected(name)]
+    without = [name for name in without if name not in collected]
     more = {
         **_bootstrap(config),
         "task_sets": list(config.evaluate.task_sets),
         "reference": reference,
-        "without_classes": [name for name in without if name not in collected],
+        "without_classes": without,
+        "mixers": {name: config.variants[name].mixer for name in without},
         "controls": [
             name for name in collected if _alike(config, name, reference, but_for=KEYS_OF_CLASSES)
         ],

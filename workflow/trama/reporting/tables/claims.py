@@ -52,7 +52,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         inputs: `episodes` of each problem, variant and seed; `histories` and `given_classes` of
             those of the variants with classes.
         params: of the table, with `reference`, which the claims are about, `without_classes`,
-            `controls`, `oracles`, `initialisations`, `given_classes` and `task_sets`.
+            `mixers`, `controls`, `oracles`, `initialisations`, `given_classes` and `task_sets`.
         study: its name.
 
     Raises:
@@ -68,7 +68,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         *_transfer(episodes, params),
         *class_gain(episodes, given, params),
     ]
-    verdicts = verdicts_of((each.claim, each.verdict) for each in found)
+    verdicts = _verdicts(found, params)
     problems = [*dict.fromkeys(episodes["problem"])]
     policy = params.tables.policy
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
@@ -81,7 +81,9 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"{words.literals(problems)} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
             "are, and partly where some are; where none is, and not all speak against it, it is "
-            "not told apart. Of what the paper does not have, it is said whether it was seen.",
+            "not told apart. Of several baselines with one mixer, the one that leaves "
+            f"``{params.reference}`` least counts. Of what the paper does not have, it is said "
+            "whether it was seen.",
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
@@ -128,12 +130,21 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
     )
 
 
-def verdicts_of(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Verdict on each claim that something was measured of, from claim and verdict of each row."""
-    of_claims: dict[str, set[str]] = {}
-    for claim, verdict in rows:
-        of_claims.setdefault(claim, set()).add(verdict)
-    return {claim: _together(verdicts) for claim, verdicts in of_claims.items()}
+def _verdicts(found: Iterable[Measurement], params: TableParams) -> dict[str, str]:
+    """Verdict on each claim that something was measured of.
+
+    Of baselines with one mixer the best one counts: neither does a weak one beside it make the
+    claim true in part, nor are the settings of a strong one a reason to leave it out.
+    """
+    counted: dict[tuple[str, ...], Measurement] = {}
+    for each in found:
+        rival = params.mixers.get(each.over, each.over)
+        key = (each.claim, each.metric, each.variant, rival)
+        counted[key] = min(counted.get(key, each), each, key=lambda one: one.found.value)
+    verdicts: dict[str, set[str]] = {}
+    for each in counted.values():
+        verdicts.setdefault(each.claim, set()).add(each.verdict)
+    return {claim: _together(of_claim) for claim, of_claim in verdicts.items()}
 
 
 def _together(verdicts: set[str]) -> str:
