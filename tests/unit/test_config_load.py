@@ -219,6 +219,17 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ("tran: {gamma: 0.9}", ["line 1", "tran =", "no such key", "Did you mean 'train'?"]),
     ("train: {gama: 0.9}", ["train.gama = 0.9", "no such key", "Did you mean 'gamma'?"]),
     ("study:\n  problms: [1]", ["line 2", "study.problms = [1]", "Did you mean 'problems'?"]),
+    # By a merge key, where keys of one's own are in force, and then those of the first.
+    ("pretrain: &a\n  vq_weight: 1\npredict:\n  <<: *a", ["line 2: predict.vq_weight = 1"]),
+    (
+        "pretrain: &a\n  updates: 5\ncluster: &b\n  updates: 5\npredict:\n  <<: [*a, *b]\n"
+        "  updates: -5",
+        ["line 7: predict.updates = -5"],
+    ),
+    (
+        "x: [&a {updates: -5},\n&b {updates: -6}]\npredict:\n  <<: [*a, *b]",
+        ["line 1: predict.updates = -5"],
+    ),
     (
         "train: {predictor: {weight: 1}}",
         ["train.predictor.weight = 1", "Did you mean 'loss_weight'?"],

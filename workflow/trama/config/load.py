@@ -177,8 +177,12 @@ def _read(path: Path) -> Layer:
 
 
 def _index(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: str) -> None:
-    """Note the line of every key path below `node`; keys must be text and stand there once."""
+    """Note the line of every key path below `node`; keys must be text and stand there once.
+
+    What comes by a merge key (`<<`) is noted where it stands.
+    """
     if isinstance(node, yaml.MappingNode):
+        merged: list[yaml.Node] = []
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue  # a list or mapping as a key: the constructor rejects it
@@ -197,7 +201,19 @@ def _index(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: st
                     f"{lines[inner]}: remove one."
                 )
             lines[inner] = line
-            _index(value, inner, lines, source)
+            if kind == "merge":
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            else:
+                _index(value, inner, lines, source)
+        for each in merged:  # keys of one's own are in force, and then those of the first
+            of_merged: dict[KeyPath, int] = {}
+            _index(each, path, of_merged, source)
+            own = {inner[: len(path) + 1] for inner in lines}
+            lines |= {
+                inner: line
+                for inner, line in of_merged.items()
+                if inner[: len(path) + 1] not in own
+            }
     elif isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
             lines[*path, i] = item.start_mark.line + 1
