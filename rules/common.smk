@@ -37,7 +37,13 @@ CHECKS = {"starcraft": ancient("results/{study}/starcraft.json")} if ON_STARCRAF
 FIGURES = ["learning_curves", "task_win_rates"]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 TABLES = ["results"]
-STUDY_TABLES = ["study_hyperparameters", "study_compute", "study_cost", "numbers"]
+STUDY_TABLES = [
+    "study_win_rates",
+    "study_hyperparameters",
+    "study_compute",
+    "study_cost",
+    "numbers",
+]
 TABLE_FORMATS = ["tex", "csv", "md", "html"]
 # Beside the formats of each figure and table.
 SOURCES = ["sources.json"]

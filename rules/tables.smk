@@ -10,6 +10,7 @@ localrules:
     table_novelty,
     table_fallback,
     table_label_consistency,
+    table_win_rates,
     table_ablations,
     table_claims,
     table_hyperparameters,
@@ -347,6 +348,43 @@ rule table_label_consistency:
         "Write the table of label consistency on {wildcards.problem}"
     script:
         "../workflow/scripts/table_label_consistency.py"
+
+
+rule table_win_rates:
+    input:
+        episodes=expand(
+            "results/{{study}}/{problem}/evaluate/{variant}/seed_{seed}/episodes.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+        histories=expand(
+            "results/{{study}}/{problem}/train/{variant}/seed_{seed}/history.parquet",
+            problem=PROBLEMS,
+            variant=VARIANTS,
+            seed=SEEDS,
+        ),
+    output:
+        files=table_files("win_rates", of="study"),
+        caption=caption_file("table", "win_rates", of="study"),
+        sources=sources_file("table", "win_rates", of="study"),
+    log:
+        "results/{study}/logs/table_win_rates.log",
+    benchmark:
+        "results/{study}/benchmarks/table_win_rates.tsv"
+    conda:
+        "../envs/trama.yaml"
+    threads: CONFIG.resources.tables.threads
+    resources:
+        mem_mb=CONFIG.resources.tables.mem_mb,
+        runtime=CONFIG.resources.tables.runtime,
+        gpu=CONFIG.resources.tables.gpu,
+    params:
+        settings=of_study(table_params.win_rates_params),
+    message:
+        "Write the table of win rates by problem"
+    script:
+        "../workflow/scripts/table_win_rates.py"
 
 
 rule table_ablations:

@@ -44,6 +44,7 @@ from trama.reporting.tables.predictor import predictor
 from trama.reporting.tables.predictor_alone import predictor_alone
 from trama.reporting.tables.results import results
 from trama.reporting.tables.table import Make, Table
+from trama.reporting.tables.win_rates import win_rates
 from trama.seeds import derive_seed
 from trama.tasks import evaluation_tasks, likeness, tasks_of
 
@@ -62,6 +63,7 @@ TABLES: dict[str, Make] = {
 """Tables of a problem, by name."""
 
 STUDY_TABLES: dict[str, Make] = {
+    "win_rates": win_rates,
     "ablations": ablations,
     "claims": claims,
     "hyperparameters": hyperparameters,
@@ -136,6 +138,7 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
     learned = [v for v in variants if config.variants[v].has_classes]
     if name == "label_consistency":
         learned = with_clusterings(config)
+    trained = variants if name == "win_rates" else learned
     of_episodes = {
         **dict.fromkeys(("class_use", "novelty"), learned),
         "fallback": beside_fallback(config),
@@ -145,7 +148,7 @@ def _inputs(name: str, study: Path, config: Config, below: str) -> Inputs:
         "fallback": files("evaluate", with_fallback(config), "fallback"),
         "given_classes": files("evaluate", learned, "given_classes"),
         "cluster_metrics": files("representation", config.used_representations, "cluster_metrics"),
-        "histories": files("train", learned, "history"),
+        "histories": files("train", trained, "history"),
     }
     if name == "predictor_alone":
         representations = config.used_representations

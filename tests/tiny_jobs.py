@@ -25,6 +25,7 @@ GAIN = each("figure_ood_gain")
 EVALUATIONS_TABLES = each(
     *("table_results", "table_ood", "table_ood_tasks"),
     *(
+        "table_win_rates",
         "table_ablations",
         "table_claims",
         "table_hyperparameters",

@@ -49,6 +49,7 @@ from trama.config.table_params import (
     predictor_alone_params,
     predictor_params,
     results_params,
+    win_rates_params,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,7 @@ OF_VARIANTS = {
     *("table results", "table ood"),
 }
 OF_STUDY = {
+    "win_rates": win_rates_params,
     "ablations": ablations_params,
     "claims": claims_params,
     "hyperparameters": hyperparameters_params,
@@ -165,6 +167,8 @@ OF_STUDY = {
     "numbers": numbers_params,
     "findings": findings_params,
 }
+# Those that set variants beside the reference.
+OF_REFERENCE = {"ablations", "claims", "numbers", "findings"}
 
 USED = {"cluster vqvae", "cluster mean_state"}
 # What each stage takes inputs from, in the order of the stages.
@@ -417,9 +421,9 @@ def test_upstream_has_the_hashes_of_the_inputs() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"tables": {"decimals": 3}}, {"ablations", "claims", "numbers", "findings"}),
-        ({"tables": {"policy": "best"}}, {"ablations", "claims", "numbers", "findings"}),
-        ({"study": {"reference": "qplex"}}, {"ablations", "claims", "numbers", "findings"}),
+        ({"tables": {"decimals": 3}}, OF_REFERENCE | {"win_rates"}),
+        ({"tables": {"policy": "best"}}, OF_REFERENCE | {"win_rates"}),
+        ({"study": {"reference": "qplex"}}, OF_REFERENCE),
         ({"variants": {"qmix": {"train": {"gamma": 0.9}}}}, set(OF_STUDY)),
         ({"study": {"problems": ["SurComb3", "SurComb4"]}}, set(OF_STUDY)),
         ({"problems": {"SurComb4": {"starts": ["reflected"]}}}, set()),

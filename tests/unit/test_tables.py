@@ -530,6 +530,35 @@ def test_clusters_of_each_representation_and_seed(study: Path, config: Config) -
     assert csv_of(table)["ari"].tolist() == [0.471] * len(config.study.seeds)
 
 
+def test_win_rates_by_problem_and_what_the_end_of_training_still_brought(
+    study: Path, config: Config
+) -> None:
+    table = table_of("win_rates", study, config)
+    problems = [*config.study.problems]
+    assert table.header == ["Variant", *problems, "All problems", "Last fifth"]
+    frame = csv_of(table)
+    episodes = {problem: last_episodes(study, problem) for problem in problems}
+    episodes["All problems"] = pd.concat(episodes.values())
+    for name, rows in episodes.items():
+        won = runs_of(rows[rows["task_set"] == "trained"], "trama", "win_rate")
+        of_all = where(frame, problem=name, variant="trama", metric="win_rate")
+        found = where(of_all, statistic="iqm")
+        assert found["value"].item() == pytest.approx(middle_half(won))
+        assert found["low"].item() < found["value"].item() < found["high"].item()
+    # Tests of the made-up trainings are at 40,000, 140,000 and 240,000 env steps.
+    histories = [
+        read_table(path, "history").to_pandas() for path in study.glob("*/train/trama/*/history.*")
+    ]
+    gained = [
+        rows["value"].iloc[-1] - rows["value"].iloc[-2]
+        for rows in (where(each, metric="test_win_rate") for each in histories)
+    ]
+    assert len(gained) == len(problems) * len(config.study.seeds)
+    found = where(frame, variant="trama", metric="win_rate_rise", statistic="mean")
+    assert found["value"].item() == pytest.approx(np.mean(gained))
+    assert row_of(table, "trama")[-1].startswith(f"{np.mean(gained):.2f} [")
+
+
 def test_variants_beside_the_reference_over_all_problems(study: Path, config: Config) -> None:
     table = table_of("ablations", study, config)
     start = "start scratch instead of collect"

@@ -378,7 +378,8 @@ KEYS: dict[str, tuple[str | list[str] | Edit, Jobs]] = {
         "tables={policy: best}",
         each(
             *("table_results", "table_ood", "table_ood_tasks", "table_class_use", "table_novelty"),
-            *("table_ablations", "table_claims", "table_numbers", "table_findings"),
+            *("table_win_rates", "table_ablations", "table_claims"),
+            *("table_numbers", "table_findings"),
         ),
     ),
     **{

@@ -40,7 +40,7 @@ STUDY_FIGURES = ["aggregates", "performance_profiles"]
 FIGURE_FILES = [f"{'study' if name in STUDY_FIGURES else 'SurComb3'}_{name}" for name in FIGURES]
 TABLES = ["results", "ood", "ood_tasks", "clusters", "predictor", "class_use"]
 TABLES += ["novelty", "label_consistency"]
-STUDY_TABLES = ["ablations", "claims", "hyperparameters", "compute", "cost", "numbers"]
+STUDY_TABLES = ["win_rates", "ablations", "claims", "hyperparameters", "compute", "cost", "numbers"]
 TABLE_FILES = [
     *(f"SurComb3_{name}" for name in TABLES),
     *("numbers" if name == "numbers" else f"study_{name}" for name in STUDY_TABLES),
@@ -253,6 +253,7 @@ def test_figures_and_tables_name_their_inputs(finished_study: Path, name: str) -
         "cost": {("train", v, "timing") for v in VARIANTS},
         "claims": episodes | of_trama | given,
         "numbers": episodes | clusters | of_trama | given,
+        "win_rates": episodes | histories,
         "findings": episodes | clusters | histories,
     }
     name = stem.removeprefix("SurComb3_").removeprefix("study_")

@@ -17,7 +17,7 @@ PREDICT = {"predict_classes": 1, "figure_predictor_alone": 1, "table_predictor_a
 TRAIN = {**CLUSTER, "train_without_representation": 2, "train_with_representation": 1}
 EVALUATE = {**TRAIN, "evaluate_variant": 3}
 OF_EVALUATION = ("results", "ood", "ood_tasks")
-OF_STUDY = ("hyperparameters", "compute", "cost", "numbers", "findings")
+OF_STUDY = ("win_rates", "hyperparameters", "compute", "cost", "numbers", "findings")
 
 
 def written(*tables: str) -> dict[str, int]:

@@ -168,6 +168,14 @@ def label_consistency_params(config: Config, problem: str) -> Params:
     return _table("label_consistency", config, upstream, names, {"decimals"}, **more)
 
 
+def win_rates_params(config: Config) -> Params:
+    """Params of the table of win rates by problem."""
+    names = config.study.variants
+    upstream = of_study(config, train=names, evaluate=names)
+    keys = {"decimals", "policy"}
+    return _table("win_rates", config, upstream, names, keys, **_bootstrap(config))
+
+
 def ablations_params(config: Config) -> Params:
     """Params of the table of all variants beside the reference."""
     names = config.study.variants

@@ -1,0 +1,74 @@
+"""Win rate of each variant on each problem and over all, and whether it still rose at the end."""
+
+import numpy as np
+
+from trama.config.problems import TRAINED
+from trama.config.table_params import TableParams
+from trama.reporting import statistics, words
+from trama.reporting.statistics import Files, Inputs
+from trama.reporting.tables.measured import Measured, interval_words, tidy
+from trama.reporting.tables.table import Table
+
+_ALL = "All problems"
+
+
+def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
+    """Return the table of the win rates of a study.
+
+    Args:
+        inputs: `episodes` and `histories` of each problem, variant and seed.
+        params: of the table.
+        study: its name.
+
+    Raises:
+        TramaError: a file is missing, broken or lacks what is shown, or evaluations differ in
+            tasks.
+    """
+    policy = params.tables.policy
+    episodes = statistics.read_episodes(inputs["episodes"])
+    histories = statistics.by_problem(inputs["histories"])
+    scores = statistics.scores(episodes, policy, "win_rate")
+    columns = {}
+    for problem in dict.fromkeys(scores.problems):
+        own = [each == problem for each in scores.problems]
+        columns[problem] = Measured({v: x[:, own] for v, x in scores.values.items()}, params)
+    if len(columns) > 1:
+        columns[_ALL] = Measured(scores.values, params, scores.problems)
+    rise = Measured(_rise(histories), params, [*histories])
+    rows, records = [], []
+    for variant in params.names:
+        cells = [each.cell(variant, "iqm", bold=True) for each in columns.values()]
+        rows.append([variant, *cells, rise.cell(variant, "mean")])
+        for problem, measured in columns.items():
+            keys = {"problem": problem, "variant": variant, "metric": "win_rate"}
+            records += measured.rows(variant, **keys)
+        keys = {"problem": _ALL, "variant": variant, "metric": "win_rate_rise"}
+        records += rise.rows(variant, **keys)
+    n_problems = len(histories)
+    played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
+    overall = (
+        f" {_ALL}: over the tasks of all, so that a problem counts by its tasks."
+        if n_problems > 1
+        else ""
+    )
+    return Table(
+        title=f"Study {study}: win rates by problem",
+        caption=[
+            f"Greedy evaluation of the {policy} policies: interquartile mean (IQM) of the win rate "
+            f"over seeds and tasks, of {played} per seed and task.{overall} Last fifth: what the "
+            "win rate of the tests gained in the last fifth of a training's env steps, as a mean "
+            "over seeds and problems; above zero, policies were still learning at the end. "
+            f"{interval_words(len(params.seeds), bold=True, n_problems=n_problems)}"
+        ],
+        header=["Variant", *columns, "Last fifth"],
+        align="l" + "r" * (len(columns) + 1),
+        rows=rows,
+        tidy=tidy(records, study=study, policy=policy),
+        shown=f"policy {policy}, task set trained",
+    )
+
+
+def _rise(histories: dict[str, Files]) -> dict[str, np.ndarray]:
+    """What tests gained in the last fifth of the env steps: [seeds, problems] of each variant."""
+    columns = [statistics.rises(files, "test_win_rate") for files in histories.values()]
+    return {name: np.concatenate([each[name] for each in columns], axis=1) for name in columns[0]}
