@@ -321,7 +321,14 @@ def test_class_use_of_two_seeds_equals_the_table_computed_by_hand(tmp_path: Path
     files = _write_class_use(tmp_path)
     table = class_use(files, params, "SurComb3")
     assert table.header[2:] == [
-        *("Predicted", "True class", "Random class", "Wrong class", "Effect", "Actions")
+        *(
+            "Predicted",
+            "True class",
+            "Random class",
+            "Wrong class",
+            "Values swapped",
+            "Actions swapped",
+        )
     ]
     assert table.rows == [
         [

@@ -52,6 +52,7 @@ class TableParams(ReportParams):
         controls: further ones that learn from collected trajectories and start and learn as the
             reference does.
         oracles: variants that learn true tasks, and start and learn as the reference does.
+        started_anew: variants whose clusterings start anew, and all else is as the reference's.
         initialisations: how the clusterings of each variant that has some begin, as the key
             train.clustering.initialisation has it.
         reference: the variant that the others are compared with.
@@ -73,6 +74,7 @@ class TableParams(ReportParams):
     mixers: dict[Name, str] = Field(default={})
     controls: Names = ()
     oracles: Names = ()
+    started_anew: Names = ()
     initialisations: dict[Name, str] = Field(default={})
     reference: Name | None = None
     changes: dict[Name, list[str]] = Field(default={})
@@ -209,6 +211,14 @@ def claims_params(config: Config) -> Params:
             if config.variants[name].labels == "true_task"
             and name != reference
             and _alike(config, name, reference, but_for=KEYS_OF_CLUSTERS)
+        ],
+        "started_anew": [
+            name
+            for name in with_clusterings(config)
+            if config.train_for(name).clustering.initialisation == "random"
+            and name != reference
+            and config.variants[name].representation == config.variants[reference].representation
+            and _alike(config, name, reference, but_for=("clustering",))
         ],
         **_initialisations(config),
         **_given_classes(config),

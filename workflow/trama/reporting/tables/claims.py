@@ -41,6 +41,8 @@ CLAIMS = {
     "transfer": "TRAMA wins more than the baselines on tasks that are like the trained ones",
     "use": "policies win by the class that they are told, which the paper does not test",
     "oracle": "an oracle wins more than that control, which the paper does not test",
+    "stability": "TRAMA wins more than with labels that lose their meaning at each clustering, "
+    "which the paper does not test",
 }
 """The claims, by the name that stands for each, in words."""
 
@@ -52,7 +54,8 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         inputs: `episodes` of each problem, variant and seed; `histories` and `given_classes` of
             those of the variants with classes.
         params: of the table, with `reference`, which the claims are about, `without_classes`,
-            `mixers`, `controls`, `oracles`, `initialisations`, `given_classes` and `task_sets`.
+            `mixers`, `controls`, `oracles`, `started_anew`, `initialisations`, `given_classes` and
+            `task_sets`.
         study: its name.
 
     Raises:
@@ -88,9 +91,9 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks; what is "
-            "measured in training is a mean. The gain over a control, of oracles, too, and what a "
-            "wrong class costs are means over pairs of runs that start alike, with intervals of "
-            f"Student's t{of_pairs}. A row counts as reproduced where its whole 95 % interval lies "
+            "measured in training is a mean. The gain over a control, of oracles, too, that by "
+            "stable labels, and what a wrong class costs are means over pairs of runs that start "
+            f"alike, with intervals of Student's t{of_pairs}. A row counts as reproduced where its whole 95 % interval lies "
             "above the lowest end of the paper's range, in it or beyond, or, for a difference, "
             "above zero; where the interval has both in it, the row is not told apart. "
             f"{interval_words(len(params.seeds), differences=True, n_problems=len(problems))}",

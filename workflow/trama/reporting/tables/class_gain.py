@@ -25,12 +25,16 @@ _SURE = 0.8
 def class_gain(
     episodes: pd.DataFrame, given: pd.DataFrame, params: TableParams
 ) -> Iterator[Measurement]:
-    """What a wrong class costs the reference and the oracles, and what these gain over controls.
+    """What policies win by their class: by the one that they are told, a true one, a stable one.
+
+    That is what a wrong class costs the reference and the oracles, what the latter gain over
+    controls, and what the reference gains over labels that lose their meaning.
 
     Args:
         episodes: of all variants, as `statistics.read_episodes` returns them.
         given: of those with classes, as `statistics.read_given_classes` returns them.
-        params: of the table, with `reference`, `oracles`, `controls` and `given_classes`.
+        params: of the table, with `reference`, `oracles`, `controls`, `started_anew` and
+            `given_classes`.
     """
     for name, found in _lost(episodes, given, "wrong_class", params).items():
         what = f"win rate of {name} minus that with a wrong class given to its agents"
@@ -42,6 +46,12 @@ def class_gain(
             where=f", of {oracle}, which learns true tasks",
             start_alike=True,
         )
+    reference = str(params.reference)
+    yield from differences(
+        *("stability", reference, params.started_anew, episodes, TRAINED, tuple(METRICS), params),
+        where=", whose clusterings start anew",
+        start_alike=True,
+    )
 
 
 def conclusion(
@@ -101,8 +111,8 @@ def conclusion(
     )
     least = ", on the problem where it is least" if len(histories) > 1 else ""
     start = (
-        f"{start}gain, nor the latter to lose wins by a wrong class. Its predictor is right on "
-        f"{words.value(float(at_first))} of the agents at the first step{least}"
+        f"{start}gain, nor the latter to lose wins by a wrong class. At the first step the "
+        f"oracle's predictor is right on {words.value(float(at_first))} of the agents{least}"
     )
     if at_first >= _SURE:
         return f"{start}: they see which task it is, and the class may tell them nothing new."
