@@ -1,6 +1,8 @@
 """docs/RESULTS.md: what it says of recorded studies, found in their files alone."""
 
+import gzip
 import json
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,15 +10,16 @@ from typing import Any
 import pytest
 
 from made_up_study import study_config
+from trama.archive import COMPRESSED, FORMAT
 
 COMMANDS = Path(__file__).parents[2] / "workflow/commands"
 VERDICTS = """\
-claim,metric,variant,verdict_of_claim,value,low,high,n_seeds
-gain,win_rate_difference,trama,partly,0.5,0.375,0.625,2
-gain,return_difference,trama,partly,-0.5,-1,2,2
-gain,win_rate_difference,trama,partly,0.25,0.125,0.375,2
-labels,label_consistency,trama,reproduced,0.875,,,2
-labels,label_consistency,trama_random,reproduced,0.25,,,2
+claim,metric,variant,over,verdict_of_claim,value,low,high,n_seeds
+labels,label_consistency,trama,n/a,reproduced,0.875,,,2
+labels,label_consistency,trama_random,n/a,reproduced,0.25,,,2
+gain,win_rate_difference,trama,qmix,partly,0.5,0.375,0.625,2
+gain,return_difference,trama,qmix,partly,-0.5,-1,2,2
+gain,win_rate_difference,trama,qplex,partly,0.25,0.125,0.375,2
 """
 DIFFERENCES = """\
 problem,name,measure,over,than_on,statistic,seed,value,low,high,n_seeds
@@ -37,6 +40,15 @@ Q,b,return,a,P,difference,,0.25,0.1,1,3
 Q,a,return,,P,difference,,-5,-6,-4,3
 P,b,win_rate,a,,difference,,2,1,3,3
 P,b,ari,,,mean,,2,1,3,3
+"""
+HYPERPARAMETERS = """\
+section,key,variant,value,published
+collect,batch_size,trama,16,32
+collect,random_episodes,trama,64,100
+collect,gamma,trama,0.99,0.99
+train,batch_size,trama,16,32
+train,batch_size,trama_paper,32,32
+train,td_lambda,trama,0.6,
 """
 
 
@@ -60,9 +72,19 @@ def recorded(tmp_path: Path) -> Path:
     config["env"]["mpe"]["no_longer_a_key"] = 5  # of another backend
     config["representations"]["vqvae"]["n_codes"] = 7
     config["representations"]["mean_state"]["n_classes"] = 7  # of which no run is recorded
-    run = {"started": "2026-01-02T03", "code": {"version": "1", "commit": "f" * 40}}
-    _write(study / "provenance/0.json", json.dumps({**run, "config": {}}))
-    _write(study / "provenance/1.json", json.dumps({**run, "config": config}))
+    jobs = {}
+    for number, commit in enumerate("bcdef"):
+        started = f"2026-01-0{number + 1}T03:00:00+00:00"
+        run = {"started": started, "code": {"version": "1", "commit": commit * 40}}
+        of_run = config if commit == "f" else {}
+        _write(study / f"provenance/{number}.json", json.dumps({**run, "config": of_run}))
+        # The first run made representations, the two that follow trainings, the others none.
+        at = {"starttime": datetime.fromisoformat(started).timestamp() + 60}
+        stage = ("representation/vqvae", "train/trama")[number > 0]
+        if commit in "bcd":
+            jobs[f"results/kept/SurComb3/{stage}/seed_{number}/any.parquet"] = at
+    manifest = {"format": FORMAT, "study": "kept", "files": {}, "notes": {"records": jobs}}
+    (study / COMPRESSED).write_bytes(gzip.compress(json.dumps(manifest).encode()))
     for seed in range(2):
         _write(study / f"SurComb3/train/trama/seed_{seed}/history.parquet")
         _write(study / f"SurComb3/representation/vqvae/seed_{seed}/cluster_metrics.parquet")
@@ -70,6 +92,8 @@ def recorded(tmp_path: Path) -> Path:
     _write(study / "tables/SurComb3_results.csv")
     _write(study / "tables/study_claims.csv", VERDICTS)
     _write(study / "tables/study_claims.md", "<!-- from -->\nStudy claims: the claims.\n\n| a |\n")
+    _write(study / "tables/study_ablations.csv", "reference,value\ntrama,1\n")
+    _write(study / "tables/study_hyperparameters.csv", HYPERPARAMETERS)
     own = "Experiment own.\n\n| b |\n\nWhich of ``a``\nand b?\n\nMore.\n"
     _write(study / "tables/experiment_own.md", own)
     _write(study / "tables/experiment_own.csv", DIFFERENCES)
@@ -89,10 +113,11 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
 ) -> None:
     page = "\n".join(results_page.page(recorded))
     short, left, study = page.split("\n## ")[1:]
-    assert "| Study | Problems | Seeds | Env steps | gain | labels |" in short
     steps = f"{study_config().train.env_steps:,}"
-    verdicts = "partly: 0.25 [0.12, 0.38] | reproduced: 0.88"
-    assert f"| [kept](#study-kept) | SurComb3 | 2 | {steps} | {verdicts} |" in short
+    assert f"| Claim | [kept](#study-kept): SurComb3, 2 seeds, {steps} env steps |" in short
+    assert "from clustering to clustering | reproduced: 0.88 |\n| **gain**: TRAMA wins" in short
+    over = "0.50 [0.38, 0.62] over `qmix`, 0.25 [0.12, 0.38] over `qplex`"
+    assert f"| partly: {over} |" in short
     collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
     assert f"- **own** ([kept](#study-kept), {collected} env steps, 3 seeds): Which of" in short
     assert (
@@ -110,6 +135,33 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     shown = study.count("![experiment own](results/kept/figures/experiment_own.png)")
     assert shown == 1 and "![other]" not in study
     assert "All 2 figures, with their captions: [results/kept/FIGURES.md](" in study
+
+
+def test_what_stands_under_many_tables_stands_on_the_page_once(
+    results_page: SimpleNamespace, recorded: Path
+) -> None:
+    for name in "xyz":
+        text = f"Experiment {name}.\n\n| a |\n\nWhich of {name}?\n\nHow ``all``\nare shown.\n"
+        _write(recorded / f"kept/tables/experiment_{name}.md", text)
+        _write(recorded / f"kept/tables/experiment_{name}.csv", DIFFERENCES)
+    page = "\n".join(results_page.page(recorded))
+    _, *tables = page.split("### Experiment ")
+    assert page.count("How `all`\nare shown.") == 1
+    assert "## Notes on the tables\n\nHow `all`\nare shown.\n" in page
+    pointed = [each[0] for each in tables if "See [notes on the tables](#notes-on-the-" in each]
+    assert pointed == [*"xyz"]  # and not the one of `own`
+
+
+def test_of_many_differences_their_number_and_range_are_told(
+    results_page: SimpleNamespace,
+) -> None:
+    gap = {"measure": "ari", "problem": "P", "than_on": "", "statistic": "difference"}
+    rows = [
+        {**gap, "name": name, "over": "a", "n_seeds": "3", "low": "1", "high": "9", "value": value}
+        for name, value in zip("bcde", "2345", strict=True)
+    ]
+    found = results_page.found_in(rows)
+    assert found == "ARI, minus `a`: on `P` higher for 4, by 2.00 to 5.00."
 
 
 def test_problems_are_compared_where_an_experiment_has_nothing_else_to(
@@ -130,7 +182,11 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
     results_page: SimpleNamespace, recorded: Path
 ) -> None:
     said = results_page.how_it_ran(recorded / "kept")
-    assert "code fffffff" in said and "Last run on 2026-01-02" in said
+    assert (
+        "Trained by code ccccccc (2026-01-02) to ddddddd (2026-01-03); last run on 2026-01-05, "
+        "code fffffff. Of `trama`, other than published: `collect.random_episodes` 64 (100), "
+        "`train.batch_size` 16 (32); why," in said
+    )
     now = study_config().collect.learning_rate
     assert said.endswith(
         "Defined by preset `laptop`. Where it differs from that as it is now: "
@@ -144,12 +200,13 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
         (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
     said = results_page.how_it_ran(recorded / "kept")
     assert said.startswith("No trainings; trajectories of ") and "no_longer_a_key" not in said
+    assert "Clustered by code bbbbbbb (2026-01-01); last run" in said
 
 
 def test_a_study_of_a_configuration_file_is_set_beside_that(
     results_page: SimpleNamespace, recorded: Path
 ) -> None:
-    file = recorded / "kept/provenance/1.json"
+    file = recorded / "kept/provenance/4.json"
     run = json.loads(file.read_text(encoding="utf-8"))
     config = results_page.read_config(files=[COMMANDS.parents[1] / "config/memory.yaml"])
     run["config"] = config.model_dump(mode="json")
@@ -164,7 +221,7 @@ def test_a_study_of_a_configuration_file_is_set_beside_that(
 def test_a_study_of_another_backend_than_its_preset_differs_in_the_backend_alone(
     results_page: SimpleNamespace, recorded: Path
 ) -> None:
-    file = recorded / "kept/provenance/1.json"
+    file = recorded / "kept/provenance/4.json"
     run = json.loads(file.read_text(encoding="utf-8"))
     run["config"]["env"] = {**study_config().model_dump(mode="json")["env"], "backend": "mpe"}
     _write(file, json.dumps(run))

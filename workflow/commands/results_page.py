@@ -3,22 +3,27 @@
 import csv
 import json
 import re
+from bisect import bisect
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from command import ROOT, read_config
+from trama.archive import manifest_of
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.config.trees import leaves
 from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 from trama.reporting.experiments import TITLES
+from trama.reporting.tables.claims import CLAIMS
 from trama.reporting.tables.measured import difference_text
 from trama.reporting.words import MISSING
 
-ON_PAGE = ("study_claims", "*_class_use", "study_ablations", "experiment_*")
+ON_PAGE = ("study_claims", "study_win_rates", "*_class_use", "study_ablations", "experiment_*")
 """Tables that stand on the page, where a study has them."""
 
 FIGURES = "FIGURES.md"
@@ -37,6 +42,14 @@ _OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
 _SECTIONS = (*_OF_CLUSTERS, "train", "evaluate")
 """Sections of the configuration that decide on what is measured."""
 
+_OFTEN = 3
+"""Under as many tables stands a paragraph that the page has once, for all of them."""
+
+_FEW = 3
+"""So many differences are told by name; of more their number and their range."""
+
+NOTES = "Notes on the tables"
+
 LEVELS = ("mean", "share")
 """Statistics of an experiment's CSV that say how much is measured of a name."""
 
@@ -53,14 +66,23 @@ def page(recorded: Path) -> Iterator[str]:
     yield INTRODUCTION
     yield from in_short(studies)
     yield from not_run(recorded)
+    of_all = [paragraphs_of(table) for study in studies for table in tables_of(study)]
+    counts = Counter(each for paragraphs in of_all for each in paragraphs)
+    often = (each for each, count in counts.items() if count >= _OFTEN)
+    notes = [each for each in often if not each.startswith("|")]  # which are cells
+    if notes:
+        yield f"## {NOTES}\n"
+        yield from (f"{note}\n" for note in notes)
     for study in studies:
         yield f"## Study {study.name}\n"
         yield how_it_ran(study)
         for table in tables_of(study):
-            title, rest = without_origin(table.read_text(encoding="utf-8")).split("\n", 1)
+            title, *paragraphs = paragraphs_of(table)
             title = re.sub(r"^Study \w+:", f"Study {study.name}:", title)  # as the folder is called
-            yield f"### {title.rstrip('.')}"
-            yield as_markdown(rest)
+            yield f"### {title.rstrip('.')}\n"
+            yield from (f"{each}\n" for each in paragraphs if each not in notes)
+            if not set(notes).isdisjoint(paragraphs):
+                yield f"See [{NOTES.lower()}](#{NOTES.lower().replace(' ', '-')}), too.\n"
             figure = study / "figures" / f"{table.stem}.png"
             if figure.is_file():  # its numbers are those of the table
                 yield picture(figure, recorded.parent)
@@ -75,6 +97,12 @@ def figures_page(study: Path) -> Iterator[str]:
     for figure in figures_of(study):
         yield picture(figure, study)
         yield as_markdown(figure.with_suffix(".caption.rst").read_text(encoding="utf-8"))
+
+
+def paragraphs_of(table: Path) -> list[str]:
+    """The title, the cells and the caption's paragraphs of a table in Markdown."""
+    text = without_origin(table.read_text(encoding="utf-8"))
+    return [as_markdown(each).strip() for each in text.split("\n\n") if each.strip()]
 
 
 def tables_of(study: Path) -> list[Path]:
@@ -95,20 +123,23 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
     if claims:
         yield (
             "Which of the paper's claims about TRAMA a study reproduced, and what it saw of "
-            "questions that the paper does not have (control, use, oracle); what each of them says "
-            "stands below. Beside each verdict, with its 95 % interval, stands the first number "
-            "that it rests on: of gain, control, transfer, use and oracle a difference in win "
-            "rate, and that to the best baseline.\n"
+            "questions that the paper does not have. Beside each verdict stand the first numbers "
+            "that it rests on, with 95 % intervals: right predictions, labels kept, and of all "
+            "others differences in win rate. A claim of baselines is true in part where it is of "
+            "one mixer and not of another.\n"
         )
+        of_claims = [study for study in studies if found[study]]
         rows = [
-            [
-                *(linked(study), *scale(study), env_steps(study, trained(study))),
-                *(found[study].get(claim, MISSING) for claim in claims),
-            ]
-            for study in studies
-            if found[study]
+            [f"**{claim}**: {CLAIMS[claim]}"]
+            + [found[study].get(claim, MISSING) for study in of_claims]
+            for claim in (name for name in CLAIMS if name in claims)
         ]
-        yield markdown_table(["Study", "Problems", "Seeds", "Env steps", *claims], rows)
+        scales = [
+            f"{linked(study)}: {', '.join(scale(study))} seeds, "
+            f"{env_steps(study, trained(study))} env steps"
+            for study in of_claims
+        ]
+        yield markdown_table(["Claim", *scales], rows)
     asked = [
         asked_in(study, table)
         for study in studies
@@ -127,19 +158,22 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
 
 
 def verdicts_in_short(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Verdict on each claim, and a number that it rests on, from the CSV of the claims.
+    """Verdict on each claim, and numbers that it rests on, from the CSV of the claims.
 
-    It is what was measured first, and of several baselines the least.
+    They are of what was measured first, over each of the baselines.
     """
     found = {}
     for claim, verdict in {row["claim"]: row["verdict_of_claim"] for row in rows}.items():
         of_claim = [row for row in rows if row["claim"] == claim]
         first = [of_claim[0][key] for key in ("metric", "variant")]
-        alike = (row for row in of_claim if [row["metric"], row["variant"]] == first)
-        least = min(alike, key=lambda row: float(row["value"]))
-        # Of too few seeds there is no interval.
-        low, high = (float(least[end]) if least[end] else None for end in ("low", "high"))
-        found[claim] = f"{verdict}: {difference_text(float(least['value']), low, high, 2)}"
+        numbers = []
+        for row in of_claim:
+            if [row["metric"], row["variant"]] == first:
+                # Of too few seeds there is no interval.
+                low, high = (float(row[end]) if row[end] else None for end in ("low", "high"))
+                over = "" if row["over"] == MISSING else f" over `{row['over']}`"
+                numbers.append(f"{difference_text(float(row['value']), low, high, 2)}{over}")
+        found[claim] = f"{verdict}: {', '.join(numbers)}"
     return found
 
 
@@ -262,7 +296,10 @@ def _in_brief(
         told = []
         for side, of in sides.items():
             values = {name: words.small(gap.value)[0] for name, gap in of.items()}
-            told += [f"{side} for {words.listed(values)}"] if of else []
+            if len(of) > _FEW:
+                told.append(f"{side} for {len(of)}, by {_range(of.values())}")
+            elif of:
+                told.append(f"{side} for {words.listed(values)}")
         if not told:
             alike[where] = apart
         else:
@@ -288,16 +325,19 @@ def _range(gaps: Iterable[Estimate]) -> str:
 
 def run_of(study: Path) -> Mapping[str, Any]:
     """What was recorded of the last run of a study: its code and its configuration."""
-    last = max((study / "provenance").glob("*.json"))
-    run: Mapping[str, Any] = json.loads(last.read_text(encoding="utf-8"))
+    run: Mapping[str, Any] = json.loads(provenance_of(study)[-1].read_text(encoding="utf-8"))
     return run
+
+
+def provenance_of(study: Path) -> list[Path]:
+    """What was recorded of each run of a study, in their order."""
+    return sorted((study / "provenance").glob("*.json"))
 
 
 def how_it_ran(study: Path) -> str:
     """The scale of a recorded study, the code of its last run, and what differs from now."""
     run = run_of(study)
-    code, config = run["code"], run["config"]
-    version = code["version"] if code["commit"] is None else code["commit"][:7]
+    config = run["config"]
     collected = f"{config['collect']['env_steps']:,}"
     sentences = [f"No trainings; trajectories of {collected} env steps of stage collect."]
     if trained(study):
@@ -315,7 +355,14 @@ def how_it_ran(study: Path) -> str:
         )
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
     sentences.append(f"Backend `{config['env']['backend']}`.")
-    sentences.append(f"Last run on {run['started'][:10]}, code {version}.")
+    sentences.append(
+        f"{code_of_jobs(study)}; last run on {run['started'][:10]}, code {version_of(run)}."
+    )
+    if unlike := unlike_published(study):
+        sentences.append(
+            f"Of `{reference_of(study)}`, other than published: {', '.join(unlike)}; why, and what "
+            "else is, stands in [method.md](method.md#departures-from-the-paper)."
+        )
     source, of_now = definition_of(config)
     sentences.append(f"Defined by {source}.")
     other_backends = of_now.env.backends.keys() - {config["env"]["backend"]}
@@ -328,6 +375,49 @@ def how_it_ran(study: Path) -> str:
     if changed := list(departures(ran, now)):
         sentences.append(f"Where it differs from that as it is now: {', '.join(changed)}.")
     return " ".join(sentences) + "\n"
+
+
+def code_of_jobs(study: Path) -> str:
+    """The code of a study's first and last training, or clustering where there are none."""
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in provenance_of(study)]
+    starts = [datetime.fromisoformat(run["started"]).timestamp() for run in runs]
+    stage = "train" if trained(study) else "representation"
+    records = manifest_of(study).notes["records"]
+    jobs = [each["starttime"] for path, each in records.items() if Path(path).parts[3] == stage]
+    first, last = (runs[max(bisect(starts, job) - 1, 0)] for job in (min(jobs), max(jobs)))
+    done = {"train": "Trained", "representation": "Clustered"}[stage]
+    ends = dict.fromkeys(f"{version_of(run)} ({run['started'][:10]})" for run in (first, last))
+    return f"{done} by code {' to '.join(ends)}"
+
+
+def version_of(run: Mapping[str, Any]) -> str:
+    """The code of a run: its commit in short, or its version where that is unknown."""
+    code: Mapping[str, str | None] = run["code"]
+    return str(code["version"] if code["commit"] is None else code["commit"][:7])
+
+
+def reference_of(study: Path) -> str | None:
+    """The variant that a study sets others beside; none where it has one alone."""
+    path = study / "tables/study_ablations.csv"
+    return rows_of(path)[0]["reference"] if path.is_file() else None
+
+
+def unlike_published(study: Path) -> list[str]:
+    """Keys that a study's reference has other than published; of collect, what train has not."""
+    path, reference = study / "tables/study_hyperparameters.csv", reference_of(study)
+    if reference is None or not path.is_file():
+        return []
+    rows = [
+        row
+        for row in rows_of(path)
+        if row["variant"] == reference and row["published"] not in ("", row["value"])
+    ]
+    of_train = {(row["key"], row["value"]) for row in rows if row["section"] == "train"}
+    return [
+        f"`{row['section']}.{row['key']}` {row['value']} ({row['published']})"
+        for row in rows
+        if row["section"] != "collect" or (row["key"], row["value"]) not in of_train
+    ]
 
 
 def definition_of(config: Mapping[str, Any]) -> tuple[str, Config]:
