@@ -1,6 +1,6 @@
 """The table of claims: its numbers and verdicts, and why classes bring a gain or none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -149,6 +149,10 @@ def test_a_gain_in_return_is_a_gain(tmp_path: Path) -> None:
         "Classes bring a gain. ``own`` is higher in return than ``control``, which starts as it "
         "does; in win rate no gain is seen."
     )
+    # A better baseline may do without any classes.
+    returns = {"own": 0.2, "better": 0.2}
+    said = _concluded((0.0, 0.0, 0.0, 0.0, 0.9), tmp_path, ("better",), returns=returns)
+    assert said.endswith("in win rate no gain is seen. Over ``better`` no gain is seen.")
     both = _concluded((0.2, 0.0, 0.0, 0.0, 0.9), tmp_path, returns={"own": 0.2})
     assert both.endswith("in win rate and return than ``control``, which starts as it does.")
     said = _concluded((0.0, 0.0, 0.0, 0.0, 0.9), tmp_path, returns={"oracle": 0.2})
@@ -158,12 +162,15 @@ def test_a_gain_in_return_is_a_gain(tmp_path: Path) -> None:
 def _concluded(
     sizes: tuple[float, ...],
     folder: Path,
+    baselines: Sequence[str] = (),
+    *,
     returns: Mapping[str, float] = {},
     **change: object,
 ) -> str:
     """The conclusion from made-up runs of effects of these sizes, which each test as they are.
 
-    `returns`: how much more return names have than others.
+    `baselines`: of which gains are measured, too; `returns`: how much more return names have than
+    others.
     """
     gain, of_oracle, lost, truth, right = sizes
     noise = np.array([[0.0, 0.02, 0.04], [0.02, 0.0, 0.04], [0.04, 0.02, 0.0], [0.0, 0.04, 0.02]])
@@ -202,7 +209,12 @@ def _concluded(
     )
     metrics = ("win_rate", "return")
     of_controls = ("control", "own", params.controls, episodes, "trained", metrics, params)
-    found = [*differences(*of_controls, start_alike=True), *class_gain(episodes, again, params)]
+    of_baselines = ("gain", "own", baselines, episodes, "trained", metrics, params)
+    found = [
+        *differences(*of_baselines),
+        *differences(*of_controls, start_alike=True),
+        *class_gain(episodes, again, params),
+    ]
     return conclusion(found, episodes, again, histories, params)
 
 

@@ -81,7 +81,7 @@ def conclusion(
     if not over_controls or not of_oracles or UNDECIDED in {each.verdict for each in gains}:
         return ""
     if any(each.supported for each in over_controls):
-        return f"Classes bring a gain. {_by_metric(over_controls, str(reference))}"
+        return f"Classes bring a gain. {_by_metric(over_controls, str(reference))}{_but(found)}"
     if gained := [each for each in of_oracles if each.supported]:
         names = words.literals([*dict.fromkeys(each.variant for each in gained)])
         start = f"Oracles gain ({names}), and ``{reference}`` is not seen to"
@@ -133,6 +133,14 @@ def _by_metric(over_controls: Sequence[Measurement], reference: str) -> str:
     higher = [f"in {' and '.join(of)} than {words.literals(names)}" for names, of in titles.items()]
     start = "starts" if len(set().union(*titles)) == 1 else "start"
     return f"``{reference}`` is higher {' and '.join(higher)}, which {start} as it does{seen}."
+
+
+def _but(found: Sequence[Measurement]) -> str:
+    """Over which baselines no gain is seen, in anything."""
+    gains = [each for each in found if each.claim == "gain"]
+    gained = {each.over for each in gains if each.supported}
+    without = [name for name in dict.fromkeys(each.over for each in gains) if name not in gained]
+    return f" Over {words.literals(without)} no gain is seen." if without else ""
 
 
 def _lost(
