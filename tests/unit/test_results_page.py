@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import textwrap
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from made_up_study import study_config
 from trama.archive import COMPRESSED, FORMAT
+from trama.reporting.comparisons import NOTE
 
 COMMANDS = Path(__file__).parents[2] / "workflow/commands"
 VERDICTS = """\
@@ -137,19 +139,22 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "All 2 figures, with their captions: [results/kept/FIGURES.md](" in study
 
 
-def test_what_stands_under_many_tables_stands_on_the_page_once(
+def test_how_differences_are_shown_stands_on_the_page_once(
     results_page: SimpleNamespace, recorded: Path
 ) -> None:
-    for name in "xyz":
-        text = f"Experiment {name}.\n\n| a |\n\nWhich of {name}?\n\nHow ``all``\nare shown.\n"
+    note = textwrap.fill(NOTE, 100)
+    for name in "xy":
+        text = f"Experiment {name}.\n\n| a |\n| b |\n\nWhich of {name}?\n\nFound\nit.\n\n{note}\n"
         _write(recorded / f"kept/tables/experiment_{name}.md", text)
-        _write(recorded / f"kept/tables/experiment_{name}.csv", DIFFERENCES)
+        _write(recorded / f"kept/tables/experiment_{name}.csv", DIFFERENCES.splitlines()[0])
     page = "\n".join(results_page.page(recorded))
-    _, *tables = page.split("### Experiment ")
-    assert page.count("How `all`\nare shown.") == 1
-    assert "## Notes on the tables\n\nHow `all`\nare shown.\n" in page
-    pointed = [each[0] for each in tables if "See [notes on the tables](#notes-on-the-" in each]
-    assert pointed == [*"xyz"]  # and not the one of `own`
+    assert page.count(NOTE) == 1
+    assert f"## How differences are shown\n\n{NOTE}\n\n## Study kept" in page
+    pointer = "Found\nit.\n\n[How differences are shown](#how-differences-are-shown).\n"
+    assert f"| a |\n| b |\n\nWhich of x?\n\n{pointer}\n### Experiment y\n" in page
+    assert page.count(pointer) == 2
+    # An experiment of too few seeds.
+    assert "Which of y? No difference is told.\n" in page
 
 
 def test_of_many_differences_their_number_and_range_are_told(
@@ -183,7 +188,7 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
 ) -> None:
     said = results_page.how_it_ran(recorded / "kept")
     assert (
-        "Trained by code ccccccc (2026-01-02) to ddddddd (2026-01-03); last run on 2026-01-05, "
+        "Trained by code ccccccc (2026-01-02) to ddddddd (2026-01-03). Last run on 2026-01-05, "
         "code fffffff. Of `trama`, other than published: `collect.random_episodes` 64 (100), "
         "`train.batch_size` 16 (32); why," in said
     )
@@ -200,7 +205,10 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
         (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
     said = results_page.how_it_ran(recorded / "kept")
     assert said.startswith("No trainings; trajectories of ") and "no_longer_a_key" not in said
-    assert "Clustered by code bbbbbbb (2026-01-01); last run" in said
+    assert "Clustered by code bbbbbbb (2026-01-01). Last run" in said
+    (recorded / "kept" / COMPRESSED).unlink()
+    said = results_page.how_it_ran(recorded / "kept")
+    assert "Backend `smax`. Last run on 2026-01-05" in said
 
 
 def test_a_study_of_a_configuration_file_is_set_beside_that(

@@ -24,8 +24,10 @@ from made_up_study import study_config, table_of, write_study
 from trama.config.model import Config
 from trama.config.table_params import TableParams, claims_params
 from trama.data.parquet import read_table
+from trama.reporting.estimates import Estimate
+from trama.reporting.tables.claims import verdicts_of
 from trama.reporting.tables.class_gain import class_gain, conclusion
-from trama.reporting.tables.measurement import differences
+from trama.reporting.tables.measurement import Measurement, differences
 
 
 def _verdict(low: float, high: float, bound: float) -> str:
@@ -299,6 +301,44 @@ def test_of_baselines_with_one_mixer_the_best_one_counts(tmp_path: Path) -> None
     config = study_config(study=study, variants=strong)
     frame = csv_of(table_of("claims", write_study(tmp_path / "two", config), config))
     assert set(where(frame, claim="gain")["verdict_of_claim"]) == {"partly"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        # The smaller difference is the surer one.
+        ((0.05, 0.01, 0.09), (0.06, -0.02, 0.14), "not told apart"),
+        ((-0.1, -0.3, 0.1), (-0.08, -0.1, -0.06), "not reproduced"),
+        ((0.05, 0.01, 0.09), (0.06, 0.02, 0.14), "reproduced"),
+    ],
+)
+def test_what_speaks_most_against_a_claim_counts(
+    one: tuple[float, float, float], other: tuple[float, float, float], expected: str
+) -> None:
+    of = ("win rate", "above 0")
+    params = TWO_SEEDS.model_copy(update={"mixers": {"a": "qplex", "b": "qplex", "c": "qmix"}})
+    found = [
+        Measurement("gain", "win_rate_difference", "trama", over, *of, Estimate(*values, 3), "iqm")
+        for over, values in (("a", one), ("b", other))
+    ]
+    assert verdicts_of(found, params) == {"gain": expected}
+
+
+def test_stable_labels_stand_beside_ones_that_differ_in_nothing_else(tmp_path: Path) -> None:
+    anew: dict[str, object] = {"initialisation": "random"}
+    of = {"mixer": "qplex", "representation": "vqvae"}
+    variants = {
+        "more": {**of, "train": {"clustering": {**anew, "interval_env_steps": 5000}}},
+        "scratch": {**of, "train": {"clustering": anew, "start": "scratch"}},
+        "mean": {**of, "representation": "mean_state", "train": {"clustering": anew}},
+    }
+    names = ["qplex", "trama", "trama_random", "trama_matched", *variants]
+    study = {"name": "made_up", "variants": names}
+    params = claims_params(study_config(study=study, variants=variants))
+    assert params["started_anew"] == ["trama_random"]
+    study["reference"] = "trama_random"
+    params = claims_params(study_config(study=study, variants=variants))
+    assert params["started_anew"] == []
 
 
 def test_two_seeds_support_no_verdict(tmp_path: Path) -> None:

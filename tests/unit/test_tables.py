@@ -31,7 +31,7 @@ from trama.config.model import Config
 from trama.data.parquet import read_table, write_table
 from trama.data.schemas import KINDS
 from trama.errors import TramaError
-from trama.reporting import estimates
+from trama.reporting import estimates, statistics
 from trama.reporting.statistics import OVERALL
 from trama.reporting.tables import measured
 from trama.reporting.tables.class_use import class_use
@@ -322,7 +322,7 @@ def test_class_use_of_two_seeds_equals_the_table_computed_by_hand(tmp_path: Path
     table = class_use(files, params, "SurComb3")
     assert table.header[2:] == [
         *("Predicted", "True class", "Random class", "Wrong class"),
-        *("Values swapped", "Actions swapped"),
+        *("Change of values", "Changed actions"),
     ]
     assert table.rows == [
         [
@@ -558,6 +558,17 @@ def test_win_rates_by_problem_and_what_the_end_of_training_still_brought(
     found = where(frame, variant="trama", metric="win_rate_rise", statistic="mean")
     assert found["value"].item() == pytest.approx(np.mean(gained))
     assert row_of(table, "trama")[-1].startswith(f"{np.mean(gained):.2f} [")
+
+
+def test_what_tests_gained_after_four_fifths_of_a_training(tmp_path: Path) -> None:
+    tests: list[tuple[int, str, str | None, int | None, float]] = [
+        (steps, "test_win_rate", None, None, steps**2 / 1e4) for steps in range(0, 101, 10)
+    ]
+    path = write_history(tmp_path / "train/trama/seed_0/history.parquet", tests)
+    found = statistics.rises({"trama": {0: path}}, "test_win_rate")
+    assert found["trama"].tolist() == [[pytest.approx(1.0 - 0.64)]]
+    write_history(path, tests[-1:])
+    assert statistics.rises({"trama": {0: path}}, "test_win_rate") == {}
 
 
 def test_variants_beside_the_reference_over_all_problems(study: Path, config: Config) -> None:

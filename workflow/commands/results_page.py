@@ -4,15 +4,15 @@ import csv
 import json
 import re
 from bisect import bisect
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from command import ROOT, read_config
-from trama.archive import manifest_of
+from trama.archive import COMPRESSED, manifest_of
 from trama.config.experiments import Experiment
 from trama.config.model import Config, Study
 from trama.config.trees import leaves
@@ -42,13 +42,11 @@ _OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
 _SECTIONS = (*_OF_CLUSTERS, "train", "evaluate")
 """Sections of the configuration that decide on what is measured."""
 
-_OFTEN = 3
-"""Under as many tables stands a paragraph that the page has once, for all of them."""
-
 _FEW = 3
 """So many differences are told by name; of more their number and their range."""
 
-NOTES = "Notes on the tables"
+_ON_DIFFERENCES = "How differences are shown"
+_POINTER = f"[{_ON_DIFFERENCES}](#{_ON_DIFFERENCES.lower().replace(' ', '-')})."
 
 LEVELS = ("mean", "share")
 """Statistics of an experiment's CSV that say how much is measured of a name."""
@@ -66,13 +64,10 @@ def page(recorded: Path) -> Iterator[str]:
     yield INTRODUCTION
     yield from in_short(studies)
     yield from not_run(recorded)
-    of_all = [paragraphs_of(table) for study in studies for table in tables_of(study)]
-    counts = Counter(each for paragraphs in of_all for each in paragraphs)
-    often = (each for each, count in counts.items() if count >= _OFTEN)
-    notes = [each for each in often if not each.startswith("|")]  # which are cells
-    if notes:
-        yield f"## {NOTES}\n"
-        yield from (f"{note}\n" for note in notes)
+    tables = [table for study in studies for table in tables_of(study)]
+    if any(map(is_note, chain.from_iterable(map(paragraphs_of, tables)))):
+        yield f"## {_ON_DIFFERENCES}\n"
+        yield f"{comparisons.NOTE}\n"
     for study in studies:
         yield f"## Study {study.name}\n"
         yield how_it_ran(study)
@@ -80,9 +75,7 @@ def page(recorded: Path) -> Iterator[str]:
             title, *paragraphs = paragraphs_of(table)
             title = re.sub(r"^Study \w+:", f"Study {study.name}:", title)  # as the folder is called
             yield f"### {title.rstrip('.')}\n"
-            yield from (f"{each}\n" for each in paragraphs if each not in notes)
-            if not set(notes).isdisjoint(paragraphs):
-                yield f"See [{NOTES.lower()}](#{NOTES.lower().replace(' ', '-')}), too.\n"
+            yield from (f"{_POINTER if is_note(each) else each}\n" for each in paragraphs)
             figure = study / "figures" / f"{table.stem}.png"
             if figure.is_file():  # its numbers are those of the table
                 yield picture(figure, recorded.parent)
@@ -101,8 +94,13 @@ def figures_page(study: Path) -> Iterator[str]:
 
 def paragraphs_of(table: Path) -> list[str]:
     """The title, the cells and the caption's paragraphs of a table in Markdown."""
-    text = without_origin(table.read_text(encoding="utf-8"))
-    return [as_markdown(each).strip() for each in text.split("\n\n") if each.strip()]
+    text = as_markdown(without_origin(table.read_text(encoding="utf-8")))
+    return [part.strip() for part in text.split("\n\n") if part.strip()]
+
+
+def is_note(paragraph: str) -> bool:
+    """Whether it is what experiments' tables say of their differences, however it is wrapped."""
+    return paragraph.split() == comparisons.NOTE.split()
 
 
 def tables_of(study: Path) -> list[Path]:
@@ -125,8 +123,9 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
             "Which of the paper's claims about TRAMA a study reproduced, and what it saw of "
             "questions that the paper does not have. Beside each verdict stand the first numbers "
             "that it rests on, with 95 % intervals: right predictions, labels kept, and of all "
-            "others differences in win rate. A claim of baselines is true in part where it is of "
-            "one mixer and not of another.\n"
+            "others differences in win rate. Of several baselines with one mixer, the one that "
+            "speaks most against a claim counts. A claim is true in part where it is over one "
+            "mixer alone, or in win rate or return alone.\n"
         )
         of_claims = [study for study in studies if found[study]]
         rows = [
@@ -135,8 +134,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
             for claim in (name for name in CLAIMS if name in claims)
         ]
         scales = [
-            f"{linked(study)}: {', '.join(scale(study))} seeds, "
-            f"{env_steps(study, trained(study))} env steps"
+            f"{linked(study)}: {scale(study)}, {env_steps(study, trained(study))} env steps"
             for study in of_claims
         ]
         yield markdown_table(["Claim", *scales], rows)
@@ -189,12 +187,12 @@ def rows_of(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def scale(study: Path) -> Row:
-    """Problems and seeds of what a study's claims were measured on."""
+def scale(study: Path) -> str:
+    """Problems and number of seeds of what a study's claims were measured on."""
     problems = [
         file.stem.removesuffix("_results") for file in sorted(study.glob("tables/*_results.csv"))
     ]
-    return [", ".join(problems), rows_of_claims(study)[0]["n_seeds"]]
+    return ", ".join([*problems, words.counted(int(rows_of_claims(study)[0]["n_seeds"]), "seed")])
 
 
 def env_steps(study: Path, of_trainings: bool) -> str:
@@ -210,8 +208,10 @@ def asked_in(study: Path, table: Path) -> str:
     compared = {row["name"] for row in rows}
     steps = env_steps(study, any(each.name in compared for each in study.glob("*/train/*")))
     seeds = words.span([int(row["n_seeds"]) for row in rows if row["statistic"] in LEVELS])
-    asked = f"- **{name}** ({linked(study)}, {steps} env steps, {seeds} seeds)"
-    return f"{asked}: {question_of(table)} {found_in(rows)}".rstrip()
+    counted = "1 seed" if seeds == "1" else f"{seeds} seeds"
+    asked = f"- **{name}** ({linked(study)}, {steps} env steps, {counted})"
+    found = found_in(rows) or "No difference is told."
+    return f"{asked}: {question_of(table)} {found}"
 
 
 def trained(study: Path) -> bool:
@@ -355,9 +355,8 @@ def how_it_ran(study: Path) -> str:
         )
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
     sentences.append(f"Backend `{config['env']['backend']}`.")
-    sentences.append(
-        f"{code_of_jobs(study)}; last run on {run['started'][:10]}, code {version_of(run)}."
-    )
+    sentences += code_of_jobs(study)
+    sentences.append(f"Last run on {run['started'][:10]}, code {version_of(run)}.")
     if unlike := unlike_published(study):
         sentences.append(
             f"Of `{reference_of(study)}`, other than published: {', '.join(unlike)}; why, and what "
@@ -377,17 +376,24 @@ def how_it_ran(study: Path) -> str:
     return " ".join(sentences) + "\n"
 
 
-def code_of_jobs(study: Path) -> str:
-    """The code of a study's first and last training, or clustering where there are none."""
+def code_of_jobs(study: Path) -> list[str]:
+    """A sentence on the code of a study's first and last training, or else clustering.
+
+    There is none on a study whose jobs are not recorded.
+    """
+    if not (study / COMPRESSED).is_file():
+        return []
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in provenance_of(study)]
     starts = [datetime.fromisoformat(run["started"]).timestamp() for run in runs]
     stage = "train" if trained(study) else "representation"
     records = manifest_of(study).notes["records"]
     jobs = [each["starttime"] for path, each in records.items() if Path(path).parts[3] == stage]
+    if not jobs:
+        return []
     first, last = (runs[max(bisect(starts, job) - 1, 0)] for job in (min(jobs), max(jobs)))
     done = {"train": "Trained", "representation": "Clustered"}[stage]
     ends = dict.fromkeys(f"{version_of(run)} ({run['started'][:10]})" for run in (first, last))
-    return f"{done} by code {' to '.join(ends)}"
+    return [f"{done} by code {' to '.join(ends)}."]
 
 
 def version_of(run: Mapping[str, Any]) -> str:

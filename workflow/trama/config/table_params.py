@@ -52,7 +52,7 @@ class TableParams(ReportParams):
         controls: further ones that learn from collected trajectories and start and learn as the
             reference does.
         oracles: variants that learn true tasks, and start and learn as the reference does.
-        started_anew: variants whose clusterings start anew, and all else is as the reference's.
+        started_anew: variants that differ from the reference in that their clusterings start anew.
         initialisations: how the clusterings of each variant that has some begin, as the key
             train.clustering.initialisation has it.
         reference: the variant that the others are compared with.
@@ -212,18 +212,27 @@ def claims_params(config: Config) -> Params:
             and name != reference
             and _alike(config, name, reference, but_for=KEYS_OF_CLUSTERS)
         ],
-        "started_anew": [
-            name
-            for name in with_clusterings(config)
-            if config.train_for(name).clustering.initialisation == "random"
-            and name != reference
-            and config.variants[name].representation == config.variants[reference].representation
-            and _alike(config, name, reference, but_for=("clustering",))
-        ],
+        "started_anew": _started_anew(config, reference),
         **_initialisations(config),
         **_given_classes(config),
     }
     return _table("claims", config, upstream, names, {"decimals", "policy"}, **more)
+
+
+def _started_anew(config: Config, reference: str) -> list[str]:
+    """Variants that differ from the reference in that their clusterings start anew, and its do not.
+
+    Those that are matched with old labels afterwards are none.
+    """
+    own = config.train_for(reference).clustering
+    anew = own.model_copy(update={"initialisation": "random"})
+    return [
+        name
+        for name in with_clusterings(config)
+        if config.train_for(name).clustering == anew != own
+        and config.variants[name].representation == config.variants[reference].representation
+        and _alike(config, name, reference, but_for=("clustering",))
+    ]
 
 
 def _alike(config: Config, name: str, other: str, but_for: Collection[str]) -> bool:

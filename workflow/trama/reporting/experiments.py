@@ -29,7 +29,7 @@ TITLES = {
     "win_rate": "Win rate",
     "return": "Return",
     "unseen_win_rate": "Unseen win rate",
-    "swap_actions": "Swapped actions",
+    "swap_actions": "Changed actions",
     **{f"{score}_auroc": f"{title} (AUROC)" for score, title in detection.SCORES.items()},
     "fallback_win_rate": "Win rate, fallback",
     "fallback_unseen_win_rate": "Unseen, fallback",

@@ -108,19 +108,20 @@ def final_scores(histories: Files, metric: str) -> dict[str, np.ndarray]:
 def rises(histories: Files, metric: str) -> dict[str, np.ndarray]:
     """Return scores [seeds, 1] of each variant: what a metric gained in the last fifth.
 
-    It is the last value minus the last one of the first four fifths of the env steps, or the first
-    one where all are later; errors as `learning_curve`.
+    It is the last value minus the last one of the first four fifths of the env steps. Variants of
+    which a run has none are left out; errors as `learning_curve`.
     """
 
     def rise(history: Path) -> float:
         env_steps, values = learning_curve(history, metric)
-        before = np.searchsorted(env_steps, 0.8 * env_steps[-1], side="right") - 1
-        return float(values[-1] - values[max(before, 0)])
+        before = np.flatnonzero(env_steps <= 0.8 * env_steps[-1])
+        return float(values[-1] - values[before[-1]]) if len(before) else np.nan
 
-    return {
+    found = {
         variant: np.array([[rise(files[seed])] for seed in sorted(files)])
         for variant, files in histories.items()
     }
+    return {variant: scores for variant, scores in found.items() if not np.isnan(scores).any()}
 
 
 def _has(history: Path, metric: str) -> bool:

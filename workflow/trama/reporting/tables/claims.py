@@ -20,6 +20,7 @@ from trama.reporting.tables.measured import (
     tidy,
 )
 from trama.reporting.tables.measurement import (
+    FAVOURABLE,
     PARTLY,
     REPRODUCED,
     SEEN,
@@ -71,7 +72,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
         *_transfer(episodes, params),
         *class_gain(episodes, given, params),
     ]
-    verdicts = _verdicts(found, params)
+    verdicts = verdicts_of(found, params)
     problems = [*dict.fromkeys(episodes["problem"])]
     policy = params.tables.policy
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
@@ -84,9 +85,9 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             f"{words.literals(problems)} shows them. "
             f"{in_words[0].upper()}{in_words[1:]}. A claim is reproduced where all of its rows "
             "are, and partly where some are; where none is, and not all speak against it, it is "
-            "not told apart. Of several baselines with one mixer, the one that leaves "
-            f"``{params.reference}`` least counts. Of what the paper does not have, it is said "
-            "whether it was seen.",
+            "not told apart. Of several baselines with one mixer, the one that speaks most "
+            "against the claim counts. Of what the paper does not have, it is said whether it was "
+            "seen.",
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
@@ -133,20 +134,21 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
     )
 
 
-def _verdicts(found: Iterable[Measurement], params: TableParams) -> dict[str, str]:
+def verdicts_of(found: Iterable[Measurement], params: TableParams) -> dict[str, str]:
     """Verdict on each claim that something was measured of.
 
-    Of baselines with one mixer the best one counts: neither does a weak one beside it make the
-    claim true in part, nor are the settings of a strong one a reason to leave it out.
+    Of baselines with one mixer the one that speaks most against the claim counts: neither does a
+    weak one beside it make it true in part, nor are the settings of a strong one a reason to leave
+    it out.
     """
-    counted: dict[tuple[str, ...], Measurement] = {}
+    counted: dict[tuple[str, ...], str] = {}
     for each in found:
         rival = params.mixers.get(each.over, each.over)
         key = (each.claim, each.metric, each.variant, rival)
-        counted[key] = min(counted.get(key, each), each, key=lambda one: one.found.value)
+        counted[key] = min(counted.get(key, each.verdict), each.verdict, key=FAVOURABLE.index)
     verdicts: dict[str, set[str]] = {}
-    for each in counted.values():
-        verdicts.setdefault(each.claim, set()).add(each.verdict)
+    for (claim, *_), verdict in counted.items():
+        verdicts.setdefault(claim, set()).add(verdict)
     return {claim: _together(of_claim) for claim, of_claim in verdicts.items()}
 
 

@@ -110,9 +110,10 @@ def conclusion(
         for files in histories.values()
     )
     least = ", on the problem where it is least" if len(histories) > 1 else ""
+    theirs = "the oracle's predictor is" if len(params.oracles) == 1 else "oracles' predictors are"
     start = (
-        f"{start}gain, nor the latter to lose wins by a wrong class. At the first step the "
-        f"oracle's predictor is right on {words.value(float(at_first))} of the agents{least}"
+        f"{start}gain, nor the latter to lose wins by a wrong class. At the first step {theirs} "
+        f"right on {words.value(float(at_first))} of the agents{least}"
     )
     if at_first >= _SURE:
         return f"{start}: they see which task it is, and the class may tell them nothing new."

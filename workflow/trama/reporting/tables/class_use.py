@@ -11,7 +11,7 @@ from trama.reporting.statistics import OVERALL, PREDICTED, Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
 
-SWAP = {"swap_effect": "Values swapped", "swap_actions": "Actions swapped"}
+SWAP = {"swap_effect": "Change of values", "swap_actions": "Changed actions"}
 """Metrics of a swap of classes, and what the table calls them."""
 
 _GIVEN = {
@@ -79,9 +79,9 @@ def class_use(inputs: Inputs, params: TableParams, problem: str) -> Table:
             f"Greedy evaluation of the {policy} policies with classes on {problem}: interquartile "
             f"mean (IQM) of the win rate over seeds, of {played} per seed and task, with the "
             f"classes that agents predict{_given_words(params)}. Episodes start alike in all of "
-            "these. Values swapped: mean absolute change of the available action values when the "
+            "these. Change of values: mean absolute change of the available action values when the "
             "predicted classes are replaced by others, over the standard deviation of the values. "
-            "Actions swapped: share of the greedy actions that this changes. Both are means over "
+            "Changed actions: share of the greedy actions that this changes. Both are means over "
             "the other classes, episodes and seeds. Overall: over the scores of all seeds and "
             "tasks together. "
             f"{interval_words(n_seeds)}"

@@ -20,6 +20,10 @@ PARTLY = "partly"
 UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
 
+FAVOURABLE = (NOT_REPRODUCED, NOT_SEEN, NOT_TOLD_APART, UNDECIDED, REPRODUCED, SEEN)
+"""Verdicts on a single measurement, from what speaks most against a claim on."""
+
+
 class Measurement(NamedTuple):
     """Something that a claim says, and what was found.
 

@@ -42,13 +42,12 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
         for problem, measured in columns.items():
             keys = {"problem": problem, "variant": variant, "metric": "win_rate"}
             records += measured.rows(variant, **keys)
-        keys = {"problem": _ALL, "variant": variant, "metric": "win_rate_rise"}
+        keys = {"problem": [*columns][-1], "variant": variant, "metric": "win_rate_rise"}
         records += rise.rows(variant, **keys)
-    n_problems = len(histories)
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
     overall = (
         f" {_ALL}: over the tasks of all, so that a problem counts by its tasks."
-        if n_problems > 1
+        if len(histories) > 1
         else ""
     )
     return Table(
@@ -56,9 +55,9 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
         caption=[
             f"Greedy evaluation of the {policy} policies: interquartile mean (IQM) of the win rate "
             f"over seeds and tasks, of {played} per seed and task.{overall} Last fifth: what the "
-            "win rate of the tests gained in the last fifth of a training's env steps, as a mean "
-            "over seeds and problems; above zero, policies were still learning at the end. "
-            f"{interval_words(len(params.seeds), bold=True, n_problems=n_problems)}"
+            "win rate of the tests gained after four fifths of a training's env steps, as a mean "
+            "over seeds and problems; with an interval above zero, policies were still learning at "
+            f"the end. {interval_words(len(params.seeds), bold=True)}"
         ],
         header=["Variant", *columns, "Last fifth"],
         align="l" + "r" * (len(columns) + 1),
@@ -69,6 +68,10 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
 
 
 def _rise(histories: dict[str, Files]) -> dict[str, np.ndarray]:
-    """What tests gained in the last fifth of the env steps: [seeds, problems] of each variant."""
-    columns = [statistics.rises(files, "test_win_rate") for files in histories.values()]
-    return {name: np.concatenate([each[name] for each in columns], axis=1) for name in columns[0]}
+    """What tests gained in the last fifth of the env steps: [seeds, problems] of each variant.
+
+    One is left out of which a run has no earlier test.
+    """
+    found = [statistics.rises(files, "test_win_rate") for files in histories.values()]
+    known = [name for name in found[0] if all(name in each for each in found)]
+    return {name: np.concatenate([each[name] for each in found], axis=1) for name in known}
