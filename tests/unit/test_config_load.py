@@ -579,6 +579,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
     ("train: {gamma: 0.9", ["line 1", "not valid YAML"]),
     ("train: [1,\n\t2]", ["line 2", "not valid YAML"]),
     ("{[a, b]: c}", ["not valid YAML"]),
+    ("train: &a\n  <<: *a", ["an alias (*) stands within what it names"]),
     ("- train", ["must hold keys and values", "train"]),
 ]
 

@@ -167,6 +167,11 @@ def _read(path: Path) -> Layer:
         line = "" if mark is None else f", line {mark.line + 1}"
         reason = getattr(error, "problem", None) or str(error)
         raise TramaError(f"{path}{line}: not valid YAML: {reason}.") from error
+    except RecursionError as error:
+        raise TramaError(
+            f"{path}: not a valid configuration: an alias (*) stands within what it names; remove "
+            "it there."
+        ) from error
     finally:
         loader.dispose()
     if values is None:
