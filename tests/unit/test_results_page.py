@@ -163,10 +163,10 @@ def test_of_many_differences_their_number_and_range_are_told(
     gap = {"measure": "ari", "problem": "P", "than_on": "", "statistic": "difference"}
     rows = [
         {**gap, "name": name, "over": "a", "n_seeds": "3", "low": "1", "high": "9", "value": value}
-        for name, value in zip("bcde", "2345", strict=True)
+        for name, value in zip("bcdef", "23456", strict=True)
     ]
     found = results_page.found_in(rows)
-    assert found == "ARI, minus `a`: on `P` higher for 4, by 2.00 to 5.00."
+    assert found == "ARI, minus `a`: on `P` higher for 5, by 2.00 to 6.00."
 
 
 def test_problems_are_compared_where_an_experiment_has_nothing_else_to(

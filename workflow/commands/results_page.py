@@ -42,7 +42,7 @@ _OF_CLUSTERS = ("env", "collect", "pretrain", "cluster", "predict")
 _SECTIONS = (*_OF_CLUSTERS, "train", "evaluate")
 """Sections of the configuration that decide on what is measured."""
 
-_FEW = 3
+_FEW = 4
 """So many differences are told by name; of more their number and their range."""
 
 _ON_DIFFERENCES = "How differences are shown"
