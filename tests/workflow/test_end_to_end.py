@@ -345,10 +345,10 @@ def test_a_study_is_recorded_for_the_repository(copied_study: Path) -> None:
         own = Path(f"SurComb3/{file}.parquet")
         assert (kept / own).read_bytes() == (copied_study / "results/tiny" / own).read_bytes()
     assert not list(kept.rglob("*.pt"))
-    for name in ("study_claims", "study_ablations", "SurComb3_class_use"):
+    for name in ("study_claims", "study_win_rates", "study_ablations", "SurComb3_class_use"):
         (copied_study / f"results/tiny/tables/{name}.md").unlink()
     failed = subprocess.run(command, cwd=copied_study, capture_output=True, text=True)
-    assert failed.returncode == 1 and "there is neither study_claims.md nor" in failed.stderr
+    assert failed.returncode == 1 and "there is neither study_win_rates.md nor" in failed.stderr
 
 
 def test_an_experiment_of_finished_runs_is_a_figure_and_a_table(

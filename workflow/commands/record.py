@@ -57,9 +57,8 @@ def main() -> None:
         rows = sorted(file for pattern in ROWS for file in source.glob(pattern))
         if not tables_of(source):
             raise TramaError(
-                f"{source}/tables: there is neither study_claims.md nor a table of an experiment; "
-                "run `make` first, with a variant with classes and one without in study.variants, "
-                "or the target of an experiment"
+                f"{source}/tables: there is neither study_win_rates.md nor a table of an "
+                "experiment; run `make` first, or the target of an experiment"
             )
         lost = {
             path
