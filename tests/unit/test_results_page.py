@@ -136,7 +136,7 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "### Study kept: the claims\n" in study and "<!--" not in study
     shown = study.count("![experiment own](results/kept/figures/experiment_own.png)")
     assert shown == 1 and "![other]" not in study
-    assert "All 2 figures, with their captions: [results/kept/FIGURES.md](" in study
+    assert "All figures (2), with their captions: [results/kept/FIGURES.md](" in study
 
 
 def test_how_differences_are_shown_stands_on_the_page_once(

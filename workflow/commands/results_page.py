@@ -81,7 +81,7 @@ def page(recorded: Path) -> Iterator[str]:
                 yield picture(figure, recorded.parent)
         if figures := figures_of(study):
             path = study.relative_to(recorded.parent) / FIGURES
-            yield f"All {len(figures)} figures, with their captions: [{path}]({path}).\n"
+            yield f"All figures ({len(figures)}), with their captions: [{path}]({path}).\n"
 
 
 def figures_page(study: Path) -> Iterator[str]:
