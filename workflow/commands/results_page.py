@@ -64,15 +64,15 @@ def page(recorded: Path) -> Iterator[str]:
     yield INTRODUCTION
     yield from in_short(studies)
     yield from not_run(recorded)
-    tables = [table for study in studies for table in tables_of(study)]
-    if any(map(is_note, chain.from_iterable(map(paragraphs_of, tables)))):
+    shown = {study: {each: paragraphs_of(each) for each in tables_of(study)} for study in studies}
+    of_tables = chain.from_iterable(tables.values() for tables in shown.values())
+    if any(map(is_note, chain.from_iterable(of_tables))):
         yield f"## {_ON_DIFFERENCES}\n"
         yield f"{comparisons.NOTE}\n"
     for study in studies:
         yield f"## Study {study.name}\n"
         yield how_it_ran(study)
-        for table in tables_of(study):
-            title, *paragraphs = paragraphs_of(table)
+        for table, (title, *paragraphs) in shown[study].items():
             title = re.sub(r"^Study \w+:", f"Study {study.name}:", title)  # as the folder is called
             yield f"### {title.rstrip('.')}\n"
             yield from (f"{_POINTER if is_note(each) else each}\n" for each in paragraphs)

@@ -1,6 +1,6 @@
 """Aggregates over seeds, tasks and time, computed from the rows that the stages wrote."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -122,6 +122,22 @@ def rises(histories: Files, metric: str) -> dict[str, np.ndarray]:
         for variant, files in histories.items()
     }
     return {variant: scores for variant, scores in found.items() if not np.isnan(scores).any()}
+
+
+def over_problems(
+    histories: Mapping[str, Files], variant: str, scores: Callable[[Files], dict[str, np.ndarray]]
+) -> np.ndarray | None:
+    """Return scores [seeds, problems] of a variant; None if a problem has none of all its seeds.
+
+    Args:
+        histories: of each problem.
+        variant: its name.
+        scores: of such files, scores [seeds, 1] of each variant, as `final_scores` has them.
+    """
+    found = [scores({variant: files[variant]}) for files in histories.values()]
+    if not all(variant in each for each in found):
+        return None
+    return np.concatenate([each[variant] for each in found], axis=1)
 
 
 def _has(history: Path, metric: str) -> bool:

@@ -1,6 +1,6 @@
 """The claims of the paper, each beside what the study measured of it, with a verdict."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -174,22 +174,12 @@ def _mean(scores: np.ndarray, histories: dict[str, Files], params: TableParams) 
     return _measured({"": scores}, histories, params).estimate("", "mean")
 
 
-def _over_problems(
-    histories: dict[str, Files], variant: str, scores: Callable[[Files], dict[str, np.ndarray]]
-) -> np.ndarray | None:
-    """Scores [seeds, problems] of a variant; None if a problem has none of all its seeds."""
-    found = [scores({variant: files[variant]}) for files in histories.values()]
-    if not all(variant in each for each in found):
-        return None
-    return np.concatenate([each[variant] for each in found], axis=1)
-
-
 def _predictor(histories: dict[str, Files], params: TableParams) -> Iterator[Measurement]:
     """Accuracy over steps and agents at the last test, and what it is better than guessing by."""
     reference = _reference(params)
 
     def final(metric: str) -> np.ndarray | None:
-        return _over_problems(
+        return statistics.over_problems(
             histories, reference, lambda files: statistics.final_scores(files, metric)
         )
 
@@ -230,7 +220,7 @@ def _labels(histories: dict[str, Files], params: TableParams) -> Iterator[Measur
             rows = statistics.clusterings(files, ["label_consistency"])
             return statistics.clustering_scores(rows, "label_consistency", len(params.seeds))
 
-        return _over_problems(histories, variant, scores)
+        return statistics.over_problems(histories, variant, scores)
 
     reference = _reference(params)
     own = kept(reference) if reference in params.initialisations else None

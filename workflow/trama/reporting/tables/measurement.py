@@ -19,7 +19,6 @@ SEEN, NOT_SEEN = "seen", "not seen"
 PARTLY = "partly"
 UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
-
 FAVOURABLE = (NOT_REPRODUCED, NOT_SEEN, NOT_TOLD_APART, UNDECIDED, REPRODUCED, SEEN)
 """Verdicts on a single measurement, from what speaks most against a claim on."""
 

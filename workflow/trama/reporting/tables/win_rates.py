@@ -1,11 +1,9 @@
 """Win rate of each variant on each problem and over all, and whether it still rose at the end."""
 
-import numpy as np
-
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
-from trama.reporting.statistics import Files, Inputs
+from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
 
@@ -30,11 +28,18 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
     scores = statistics.scores(episodes, policy, "win_rate")
     columns = {}
     for problem in dict.fromkeys(scores.problems):
-        own = [each == problem for each in scores.problems]
-        columns[problem] = Measured({v: x[:, own] for v, x in scores.values.items()}, params)
+        own = [i for i, each in enumerate(scores.problems) if each == problem]
+        columns[problem] = Measured(statistics.known(scores.values, own), params)
     if len(columns) > 1:
         columns[_ALL] = Measured(scores.values, params, scores.problems)
-    rise = Measured(_rise(histories), params, [*histories])
+    rises = {
+        name: statistics.over_problems(
+            histories, name, lambda files: statistics.rises(files, "test_win_rate")
+        )
+        for name in params.names
+    }
+    known = {name: of for name, of in rises.items() if of is not None}
+    rise = Measured(known, params, [*histories])
     rows, records = [], []
     for variant in params.names:
         cells = [each.cell(variant, "iqm", bold=True) for each in columns.values()]
@@ -65,13 +70,3 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
         tidy=tidy(records, study=study, policy=policy),
         shown=f"policy {policy}, task set trained",
     )
-
-
-def _rise(histories: dict[str, Files]) -> dict[str, np.ndarray]:
-    """What tests gained in the last fifth of the env steps: [seeds, problems] of each variant.
-
-    One is left out of which a run has no earlier test.
-    """
-    found = [statistics.rises(files, "test_win_rate") for files in histories.values()]
-    known = [name for name in found[0] if all(name in each for each in found)]
-    return {name: np.concatenate([each[name] for each in found], axis=1) for name in known}
