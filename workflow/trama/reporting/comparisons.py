@@ -15,12 +15,10 @@ from trama.reporting.estimates import Estimate
 from trama.reporting.experiments import SHARES, TITLES, Scores
 
 NOTE = (
-    "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; of what "
-    "policies win on one problem, those of an analysis of variance, among names that go on from "
-    "the same learners (by name and seed) or three or more that do not (by name), which takes "
-    "their errors to be of one size; else Welch's, of what names gain that start alike, and beside "
-    "the same policies, by pairs of a seed. Of several names the span of theirs is told. Of "
-    "differences that are zero, one in twenty looks as if it were not."
+    "Differences of means over runs, with 95 % intervals: of shares of seeds Newcombe's; among "
+    "names that go on from the same learners, and beside the same policies, Student's, by pairs of "
+    "a seed; else Welch's. Of several names the span of theirs is told. Of differences that are "
+    "zero, one in twenty looks as if it were not."
 )
 """What has to be said of the intervals."""
 
@@ -30,7 +28,7 @@ STATISTIC = "difference"
 _GAINS = ("win_rate", "learning_win_rate", "return")
 """Measures of which problems are compared in what names gain."""
 _WON = (*_GAINS, "unseen_win_rate", *OF_FALLBACKS, *OF_GIVEN)
-"""Measures of what a policy wins: their errors are of one size, whatever is compared."""
+"""Measures of what a policy wins."""
 AS_PREDICTED = "with the classes that they predict"
 """What stands for `over` where a name that plays otherwise is beside its own play."""
 
@@ -150,7 +148,7 @@ class _Compare:
             for name in runs:
                 over = self._over(name, plain)
                 if over != name:
-                    gap = self._gap(measure, name, over, {**runs, over: plain[over]})
+                    gap = self._gap(measure, name, over, runs[name], plain[over])
                     yield Comparison(problem, measure, name, over, "", gap)
         yield from own
 
@@ -167,7 +165,7 @@ class _Compare:
             for name in (name for name in here if name in there):
                 over = self._over(name, here)
                 if measure not in _WON:
-                    gap = _alone(measure, here[name], there[name])
+                    gap = self._gap(measure, name, "", here[name], there[name])
                     yield Comparison(problem, measure, name, "", first, gap)
                 elif measure in _GAINS and over != name and over in there:
                     gap = self._gap_of_gains(name, over, here, there)
@@ -181,27 +179,20 @@ class _Compare:
     def _alike(self, *names: str) -> bool:
         return self._start_alike.issuperset(names)
 
-    def _gap(self, measure: str, name: str, over: str, runs: Runs) -> Estimate:
+    def _gap(
+        self, measure: str, name: str, over: str, own: np.ndarray, other: np.ndarray
+    ) -> Estimate:
         """Runs of a name beside those of another; see `NOTE` for how errors are found."""
-        own, other = runs[name], runs[over]
-        same = {each: of for each, of in runs.items() if self._alike(each) == self._alike(name)}
-        fewest = 2 if self._alike(name) else 3
-        if measure not in _WON or over not in same or len(same) < fewest:
-            return _alone(measure, own, other)
-        error = differences.by_name_and_seed if self._alike(name) else differences.by_name
-        return differences.difference(own, other, error(same))
+        if measure in SHARES:
+            return estimates.difference_of_shares(own[:, None], other[:, None])
+        if self._alike(name, over):
+            return differences.contrast([own - other], [])
+        return differences.contrast([own], [other])
 
     def _gap_of_gains(self, name: str, over: str, here: Runs, there: Runs) -> Estimate:
         if self._alike(name, over):
             return differences.contrast([here[name] - here[over]], [there[name] - there[over]])
         return differences.contrast([here[name], there[over]], [here[over], there[name]])
-
-
-def _alone(measure: str, own: np.ndarray, other: np.ndarray) -> Estimate:
-    """Runs beside others, from these two alone."""
-    if measure in SHARES:
-        return estimates.difference_of_shares(own[:, None], other[:, None])
-    return differences.contrast([own], [other])
 
 
 def _measure_as_predicted(measure: str) -> str:
