@@ -592,7 +592,7 @@ def test_variants_beside_the_reference_over_all_problems(study: Path, config: Co
             assert row["value"].item() == pytest.approx(middle_half(own) - middle_half(other))
             gaps = np.subtract.outer(*(resampled_iqm(x, 1000, (3, 4)) for x in (own, other)))
             # Satterthwaite's 5.56 degrees of 3 and 4 tasks: t 2.495 times sqrt(4 / 3) leaves 2 in
-            # 1,000 at each end; 2,000 resamples find that between a half and 5.
+            # 1,000 at each end; 10,000 resamples find that between a half and 5.
             lowest, low, high, highest = np.quantile(gaps, [0.0005, 0.005, 0.995, 0.9995])
             assert lowest <= row["low"].item() <= low and high <= row["high"].item() <= highest
         wins = [runs_of(episodes, v, "win_rate") for v in (variant, "trama")]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from trama.reporting.estimates import COVERAGE, MIN_SEEDS, Estimate
+from trama.reporting.estimates import COVERAGE, MIN_SEEDS, RESAMPLES, Estimate
 
 MISSING = "n/a"
 """What stands where there is no number."""
@@ -126,7 +126,7 @@ def intervals(n_seeds: int, *, of_seeds: bool = True, n_problems: int = 1) -> st
         each = "; in brackets: the values of the seeds" if of_seeds and n_seeds > 1 else ""
         return f"{counted(n_seeds, 'seed')}: too few for intervals{each}."
     return (
-        f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds (2,000 "
+        f"In brackets: 95 % bootstrap intervals over the {n_seeds} seeds ({RESAMPLES:,} "
         f"resamples, percentiles){few_seeds(n_seeds, n_problems=n_problems)}."
     )
 
