@@ -16,12 +16,22 @@ from trama.reporting.comparisons import NOTE
 
 COMMANDS = Path(__file__).parents[2] / "workflow/commands"
 VERDICTS = """\
-claim,metric,variant,over,verdict_of_claim,value,low,high,n_seeds
-labels,label_consistency,trama,n/a,reproduced,0.875,,,2
-labels,label_consistency,trama_random,n/a,reproduced,0.25,,,2
-gain,win_rate_difference,trama,qmix,partly,0.5,0.375,0.625,2
-gain,return_difference,trama,qmix,partly,-0.5,-1,2,2
-gain,win_rate_difference,trama,qplex,partly,0.25,0.125,0.375,2
+claim,metric,variant,over,verdict,verdict_of_claim,value,low,high,n_seeds
+labels,label_consistency,trama,n/a,reproduced,reproduced,0.875,,,2
+labels,label_consistency,trama_random,n/a,reproduced,reproduced,0.25,,,2
+gain,win_rate_difference,trama,qmix,reproduced,partly,0.5,0.375,0.625,2
+gain,return_difference,trama,qmix,not told apart,partly,-0.5,-1,2,2
+gain,win_rate_difference,trama,qplex,reproduced,partly,0.25,0.125,0.375,2
+control,win_rate_difference,trama,alike,not told apart,partly,0.25,-0.5,1,2
+control,return_difference,trama,alike,seen,partly,0.5,0.25,0.75,2
+"""
+WIN_RATES = """\
+variant,metric,statistic,value,low,high,n_seeds
+trama,win_rate,mean,0.9,0.8,1,3
+trama,win_rate_rise,iqm,0.5,0.25,0.75,3
+trama,win_rate_rise,mean,0.25,0.125,0.375,3
+qplex,win_rate_rise,mean,0.25,-0.125,0.375,3
+few,win_rate_rise,mean,0.25,,,2
 """
 DIFFERENCES = """\
 problem,name,measure,over,than_on,statistic,seed,value,low,high,n_seeds
@@ -120,6 +130,9 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     assert "from clustering to clustering | reproduced: 0.88 |\n| **gain**: TRAMA wins" in short
     over = "0.50 [0.38, 0.62] over `qmix`, 0.25 [0.12, 0.38] over `qplex`"
     assert f"| partly: {over} |" in short
+    # In part by the return alone.
+    alike = "0.25 [-0.50, 1.00] over `alike`, return 0.50 [0.25, 0.75] over `alike`"
+    assert f"| partly: {alike} |" in short
     collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
     assert f"- **own** ([kept](#study-kept), {collected} env steps, 3 seeds): Which of" in short
     assert (
@@ -201,6 +214,10 @@ def test_a_study_says_how_its_settings_differ_from_those_of_now(
     )
     assert "Number of classes (K): `vqvae` 3, `vqvae_chosen` from the data." in said
     assert said.startswith("Trainings of ") and "Backend `smax`." in said
+    _write(recorded / "kept/tables/study_win_rates.csv", WIN_RATES)
+    said = results_page.how_it_ran(recorded / "kept")
+    assert "may order them otherwise: `trama` 0.25 [0.12, 0.38]. Trained by code" in said
+    (recorded / "kept/tables/study_win_rates.csv").unlink()
     for seed in range(2):
         (recorded / f"kept/SurComb3/train/trama/seed_{seed}/history.parquet").unlink()
     said = results_page.how_it_ran(recorded / "kept")

@@ -84,6 +84,10 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
             found = expected.pop()
         assert set(of_claim["verdict_of_claim"]) == {found}
     assert "reproduced" in set(frame["verdict_of_claim"])  # trama has more skill than qmix
+    qplex, qmix = (middle_half(runs_of(trained, name, "win_rate")) for name in ("qplex", "qmix"))
+    (of_mixers,) = (text for text in table.caption if text.startswith("A gain over another mixer"))
+    gap = f"{qplex - qmix:.2f}"
+    assert f"has the mixer of ``trama`` and no classes, minus that of ``qmix`` {gap} [" in of_mixers
 
 
 def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: Config) -> None:
@@ -113,7 +117,7 @@ def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: 
 _CONCLUSIONS = [
     # What each makes of: the gain over the control, the oracle's, what a wrong class costs it, what
     # a true class gives, how often its predictor is right at the first step.
-    ((0.2, 0.2, 0.0, 0.0, 0.9), "Classes bring a gain. ``own`` is higher in win rate than ``contr"),
+    ((0.2, 0.2, 0.0, 0.0, 0.9), "``own`` is higher in win rate than ``contr"),
     ((0.0, 0.2, 0.0, 0.3, 0.9), "with the true class given it wins more, so its predictor loses"),
     (
         (0.0, 0.2, 0.0, 0.0, 0.9),
@@ -148,7 +152,7 @@ def test_a_gain_in_return_is_a_gain(tmp_path: Path) -> None:
     """Where all win in the end, the return still tells them apart."""
     said = _concluded((0.0, 0.0, 0.0, 0.0, 0.9), tmp_path, returns={"own": 0.2})
     assert said == (
-        "Classes bring a gain. ``own`` is higher in return than ``control``, which starts as it "
+        "``own`` is higher in return than ``control``, which starts as it "
         "does; in win rate no gain is seen."
     )
     # A better baseline may do without any classes.

@@ -20,7 +20,8 @@ from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 from trama.reporting.experiments import TITLES
 from trama.reporting.tables.claims import CLAIMS
-from trama.reporting.tables.measured import difference_text
+from trama.reporting.tables.measured import METRICS, difference_text
+from trama.reporting.tables.measurement import PARTLY, SUPPORTING
 from trama.reporting.words import MISSING
 
 ON_PAGE = ("study_claims", "study_win_rates", "*_class_use", "study_ablations", "experiment_*")
@@ -123,9 +124,10 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
             "Which of the paper's claims about TRAMA a study reproduced, and what it saw of "
             "questions that the paper does not have. Beside each verdict stand the first numbers "
             "that it rests on, with 95 % intervals: right predictions, labels kept, and of all "
-            "others differences in win rate. Of several baselines with one mixer, the one that "
-            "speaks most against a claim counts. A claim is true in part where it is over one "
-            "mixer alone, or in win rate or return alone.\n"
+            "others differences in win rate, and in return where that alone speaks for the claim. "
+            "Of several baselines with one mixer, the one that speaks most against a claim counts. "
+            "A claim is true in part where it is over one mixer alone, or in win rate or return "
+            "alone; a gain over another mixer may be that mixer's.\n"
         )
         of_claims = [study for study in studies if found[study]]
         rows = [
@@ -158,21 +160,31 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
 def verdicts_in_short(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Verdict on each claim, and numbers that it rests on, from the CSV of the claims.
 
-    They are of what was measured first, over each of the baselines.
+    They are of what was measured first, over each of the baselines, and of all that supports a
+    claim where none of those does.
     """
     found = {}
     for claim, verdict in {row["claim"]: row["verdict_of_claim"] for row in rows}.items():
         of_claim = [row for row in rows if row["claim"] == claim]
-        first = [of_claim[0][key] for key in ("metric", "variant")]
-        numbers = []
-        for row in of_claim:
-            if [row["metric"], row["variant"]] == first:
-                # Of too few seeds there is no interval.
-                low, high = (float(row[end]) if row[end] else None for end in ("low", "high"))
-                over = "" if row["over"] == MISSING else f" over `{row['over']}`"
-                numbers.append(f"{difference_text(float(row['value']), low, high, 2)}{over}")
-        found[claim] = f"{verdict}: {', '.join(numbers)}"
+        metric, variant = (of_claim[0][key] for key in ("metric", "variant"))
+        of_variant = [row for row in of_claim if row["variant"] == variant]
+        told = [row for row in of_variant if row["metric"] == metric]
+        if verdict == PARTLY and not any(row["verdict"] in SUPPORTING for row in told):
+            told += [row for row in of_claim if row["verdict"] in SUPPORTING]
+        found[claim] = f"{verdict}: {', '.join(_number(row, metric) for row in told)}"
     return found
+
+
+def _number(row: Mapping[str, str], usual: str) -> str:
+    """A value of a claim with its interval, and of what it is where that is not as `usual`."""
+    # Of too few seeds there is no interval.
+    low, high = (float(row[end]) if row[end] else None for end in ("low", "high"))
+    text = difference_text(float(row["value"]), low, high, 2)
+    if row["over"] != MISSING:
+        text += f" over `{row['over']}`"
+    if row["metric"] != usual:
+        text = f"{METRICS[row['metric'].removesuffix('_difference')].lower()} {text}"
+    return text
 
 
 def rows_of_claims(study: Path) -> list[dict[str, str]]:
@@ -355,6 +367,7 @@ def how_it_ran(study: Path) -> str:
         )
         sentences.append(f"Number of classes (K): {', '.join(numbers)}.")
     sentences.append(f"Backend `{config['env']['backend']}`.")
+    sentences += still_learning(study)
     sentences += code_of_jobs(study)
     sentences.append(f"Last run on {run['started'][:10]}, code {version_of(run)}.")
     if unlike := unlike_published(study):
@@ -374,6 +387,27 @@ def how_it_ran(study: Path) -> str:
     if changed := list(departures(ran, now)):
         sentences.append(f"Where it differs from that as it is now: {', '.join(changed)}.")
     return " ".join(sentences) + "\n"
+
+
+def still_learning(study: Path) -> list[str]:
+    """A sentence on the variants whose tests still gained wins at the end; none without any."""
+    path = study / "tables/study_win_rates.csv"
+    rows = rows_of(path) if path.is_file() else []
+    rose = {
+        row["variant"]: difference_text(
+            float(row["value"]), float(row["low"]), float(row["high"]), 2
+        )
+        for row in rows
+        if (row["metric"], row["statistic"]) == ("win_rate_rise", "mean")
+        and row["low"]
+        and float(row["low"]) > 0
+    }
+    if not rose:
+        return []
+    return [
+        "In the last fifth of their env steps tests still gained win rate, so that another budget "
+        f"may order them otherwise: {as_markdown(words.listed(rose))}."
+    ]
 
 
 def code_of_jobs(study: Path) -> list[str]:

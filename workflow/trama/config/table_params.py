@@ -48,7 +48,7 @@ class TableParams(ReportParams):
             what a name is set beside, where that is not the first one.
         with_predictor: variants with a class predictor, where others are shown too.
         without_classes: variants without a class predictor, which classes are to be better than.
-        mixers: of each of those.
+        mixers: of each of those, and of the reference.
         controls: further ones that learn from collected trajectories and start and learn as the
             reference does.
         oracles: variants that learn true tasks, and start and learn as the reference does.
@@ -201,7 +201,7 @@ def claims_params(config: Config) -> Params:
         "task_sets": list(config.evaluate.task_sets),
         "reference": reference,
         "without_classes": without,
-        "mixers": {name: config.variants[name].mixer for name in without},
+        "mixers": {name: config.variants[name].mixer for name in (*without, reference)},
         "controls": [
             name for name in collected if _alike(config, name, reference, but_for=KEYS_OF_CLASSES)
         ],

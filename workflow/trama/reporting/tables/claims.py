@@ -22,8 +22,7 @@ from trama.reporting.tables.measured import (
 from trama.reporting.tables.measurement import (
     FAVOURABLE,
     PARTLY,
-    REPRODUCED,
-    SEEN,
+    SUPPORTING,
     Measurement,
     differences,
 )
@@ -88,6 +87,7 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             "not told apart. Of several baselines with one mixer, the one that speaks most "
             "against the claim counts. Of what the paper does not have, it is said whether it was "
             "seen.",
+            *filter(None, [_of_mixers(episodes, params)]),
             *filter(None, [conclusion(found, episodes, given, histories, params)]),
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
@@ -152,10 +152,27 @@ def verdicts_of(found: Iterable[Measurement], params: TableParams) -> dict[str, 
     return {claim: _together(of_claim) for claim, of_claim in verdicts.items()}
 
 
+def _of_mixers(episodes: pd.DataFrame, params: TableParams) -> str:
+    """What the reference's mixer brings without classes; nothing without any to set it beside."""
+    reference = _reference(params)
+    mixer = params.mixers[reference]
+    alike = [name for name in params.without_classes if params.mixers[name] == mixer]
+    others = [name for name in params.without_classes if params.mixers[name] != mixer]
+    if not alike or not others:
+        return ""
+    scores = statistics.scores(episodes, params.tables.policy, "win_rate")
+    measured = Measured(scores.values, params, scores.problems)
+    gains = {name: measured.gain_cell(alike[0], name, "iqm") for name in others}
+    return (
+        f"A gain over another mixer need not be one by classes. Win rate of ``{alike[0]}``, which "
+        f"has the mixer of ``{reference}`` and no classes, minus that of {words.listed(gains)}."
+    )
+
+
 def _together(verdicts: set[str]) -> str:
     if len(verdicts) == 1:
         return next(iter(verdicts))
-    return PARTLY if verdicts & {REPRODUCED, SEEN} else NOT_TOLD_APART
+    return PARTLY if verdicts.intersection(SUPPORTING) else NOT_TOLD_APART
 
 
 def _reference(params: TableParams) -> str:

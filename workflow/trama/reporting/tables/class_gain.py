@@ -81,7 +81,7 @@ def conclusion(
     if not over_controls or not of_oracles or UNDECIDED in {each.verdict for each in gains}:
         return ""
     if any(each.supported for each in over_controls):
-        return f"Classes bring a gain. {_by_metric(over_controls, str(reference))}{_but(found)}"
+        return f"{_by_metric(over_controls, str(reference))}{_but(found)}"
     if gained := [each for each in of_oracles if each.supported]:
         names = words.literals([*dict.fromkeys(each.variant for each in gained)])
         start = f"Oracles gain ({names}), and ``{reference}`` is not seen to"

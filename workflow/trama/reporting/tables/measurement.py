@@ -21,6 +21,8 @@ UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
 FAVOURABLE = (NOT_REPRODUCED, NOT_SEEN, NOT_TOLD_APART, UNDECIDED, REPRODUCED, SEEN)
 """Verdicts on a single measurement, from what speaks most against a claim on."""
+SUPPORTING = (REPRODUCED, SEEN)
+"""Those that speak for it."""
 
 
 class Measurement(NamedTuple):
@@ -53,7 +55,7 @@ class Measurement(NamedTuple):
     @property
     def supported(self) -> bool:
         """Whether the whole interval lies on its side of the bound."""
-        return self.verdict in (REPRODUCED, SEEN)
+        return self.verdict in SUPPORTING
 
     @property
     def verdict(self) -> str:
