@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 CORES ?= all
-# GPUs of this machine that jobs may use at the same time.
+# Jobs that may use the GPU at the same time. All take the first one that CUDA_VISIBLE_DEVICES names.
 GPUS ?= 1
 # PRESET: laptop, paper, claims; without it the one that config/config.yaml names.
 PRESET ?=

@@ -57,7 +57,7 @@ def local_processes() -> Iterator[tuple[int, list[str]]]:
     """Id and command of this machine's processes in this folder, as far as they can be seen."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_text().split("\0")
+            command = (process / "cmdline").read_text(errors="replace").split("\0")
             if (process / "cwd").resolve(strict=True) == FOLDER:
                 yield int(process.name), command
         except OSError:

@@ -14,9 +14,8 @@ from tempfile import mkstemp
 EDITS = {
     '"my_account"': '"trama"',
     '"my_partition"': '"main"',
-    "# slurm-status-command: squeue": "slurm-status-command: squeue",
 }
-"""What a site edits in slurm/config.yaml; the third because this SLURM keeps no database."""
+"""What a site edits in slurm/config.yaml."""
 HASTE = ("--slurm-init-seconds-before-status-checks", "10", "--max-status-checks-per-second", "1")
 """What makes the tests quicker, and nothing else."""
 RESOURCES: dict[str, dict[str, int]] = {

@@ -48,16 +48,21 @@ def test_threads_memory_and_log(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(["3"] * 4), "1 passive", "false", "[]", "3"]
     assert "WARNING: look here" in done.stderr and "one line" not in done.stderr
-    lines = log.read_text().splitlines()
-    assert [line.split(" ", 2)[2] for line in lines] == ["INFO one line", "WARNING look here"]
+    lines = [line.split(" ", 2)[2] for line in log.read_text().splitlines()]
+    assert lines == ["INFO one line", "WARNING look here", "INFO PyTorch computes on cpu"]
 
 
-def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert torch_device("cpu") == torch_device("auto") == torch.device("cpu")
     with pytest.raises(TramaError, match=r"device: 'cuda'.*no GPU.*'auto' or 'cpu'"):
         torch_device("cuda")
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "1")
+    caplog.clear()
+    assert torch_device("cpu") == torch.device("cpu") and not caplog.records
+    assert torch_device("auto") == torch.device("cpu")
+    assert "SLURM gave this job a GPU, but PyTorch" in caplog.text
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert torch_device("cuda") == torch_device("auto") == torch.device("cuda")
 

@@ -1,6 +1,7 @@
 """What `slurm/recover.py` finds of work that Snakemake has no record of; this needs no SLURM."""
 
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def test_files_without_a_record_are_found(
 
     Path(training[0]).unlink()  # its job runs again, and what follows from it
     assert unrecorded(SNAKEMAKE, ARGUMENTS) == [evaluation]
+
+
+def test_any_command_of_a_process_can_be_read() -> None:
+    recover = runpy.run_path("slurm/recover.py")
+    command = [sys.executable.encode(), b"-c", b"input()", b"caf\xe9"]  # not UTF-8
+    with subprocess.Popen(command, cwd=recover["FOLDER"], stdin=subprocess.PIPE) as process:
+        found = dict(recover["local_processes"]())
+        process.communicate(b"\n")
+    assert found[process.pid][1:3] == ["-c", "input()"]

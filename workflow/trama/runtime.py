@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import platform
 import signal
 import sys
 from functools import cache
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger("trama")
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -58,7 +61,6 @@ def _open_log(log: Path) -> None:
     to_terminal = logging.StreamHandler()
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger = logging.getLogger("trama")
     logger.setLevel(logging.INFO)
     logger.handlers[:] = [to_file, to_terminal]
     logger.propagate = False
@@ -103,11 +105,19 @@ def torch_device(name: str) -> "torch.device":
     _spare_the_compiler()
     if name == "cuda" and not torch.cuda.is_available():
         raise TramaError(
-            "config key device: 'cuda' was asked for, but PyTorch sees no GPU here. "
-            "Set device to 'auto' or 'cpu', or run on a node with a GPU."
+            "config key device: 'cuda' was asked for, but PyTorch sees no GPU here. Set device to "
+            "'auto' or 'cpu', or run on a node with a GPU; in a SLURM job, with "
+            "resources.<stage>.gpu: 1."
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and "SLURM_GPUS_ON_NODE" in os.environ:
+            logger.warning(
+                "SLURM gave this job a GPU, but PyTorch %s sees none and computes on the CPU: "
+                "install a build of PyTorch for the driver of %s, or set resources.<stage>.gpu: 0",
+                *(torch.__version__, platform.node()),
+            )
+    logger.info("PyTorch computes on %s", name)
     # In episodes as in batches: cuDNN's recurrence would round to 10 bits, a single step would not.
     torch.backends.cudnn.allow_tf32 = False
     return torch.device(name)

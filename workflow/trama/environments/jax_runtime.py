@@ -48,5 +48,6 @@ def configure_jax(device: Literal["cpu", "cuda"], threads: int) -> None:
     if found != expected:
         raise TramaError(
             f"env.device: {device} is not what JAX offers here ({found}). For a GPU, install jax "
-            "with CUDA support; or set env.device: cpu."
+            "with CUDA support, and in a SLURM job set resources.<stage>.gpu: 1; or set "
+            "env.device: cpu."
         )

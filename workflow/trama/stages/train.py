@@ -74,8 +74,8 @@ def train(
     trajectories (its classes, or by going on from there); others take only the scale of each state
     feature from them.
 
-    A training that was killed goes on from its last checkpoint and ends in the same bytes. It
-    writes one every few minutes, and on SIGTERM, after which it stops.
+    A training that was killed goes on from its last checkpoint and, on the CPU, ends in the same
+    bytes. It writes one every few minutes, and on SIGTERM, after which it stops.
 
     Args:
         trajectories: from which the training goes on; None where it starts from scratch.
