@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.harness import ROOT, THREADS
 from trama.config.backends import Env
-from trama.config.model import Cluster, Pretrain, Representation, Train
+from trama.config.model import Cluster, MixerName, Pretrain, Representation, Train
 from trama.config.problems import UnitProblem
 from trama.environments import EnvSpec, Observation, VectorEnv, make_env
 from trama.learning.build import build_learner
@@ -24,7 +24,7 @@ from trama.runtime import torch_device
 
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 N_CLASSES = 3
-MIXERS = {"vdn": "vdn", "qmix": "qmix", "qplex": "qplex", "trama": "qplex"}
+MIXERS: dict[str, MixerName] = {"vdn": "vdn", "qmix": "qmix", "qplex": "qplex", "trama": "qplex"}
 """Mixer of each algorithm; trama alone has a predictor, a VQ-VAE and classes."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from trama.config.model import Classifier as ClassifierConfig
-from trama.config.model import Cluster, Pretrain, QMix, QPlex, Representation, Train
+from trama.config.model import Cluster, MixerName, Pretrain, QMix, QPlex, Representation, Train
 from trama.environments.base import (
     EnvSpec,
     Int,
@@ -387,7 +387,7 @@ def _pretrain(vqvae: VQVAE, embedding: TrajectoryEmbedding, replay: ReplayBuffer
 
 def make_trainer(
     env: VectorEnv,
-    mixer: str,
+    mixer: MixerName,
     config: Train,
     labels: Labels | None,
     seed: int,

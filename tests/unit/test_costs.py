@@ -186,6 +186,18 @@ def test_rates_of_work_that_was_not_measured_stay(tmp_path: Path) -> None:
         assert seconds_of(config(), job, found) > 0
 
 
+def test_a_mixer_that_nobody_measured_costs_as_much_as_the_slowest() -> None:
+    settings, known = config(study={"variants": ["vdn", "qplex"]}), committed_rates()
+    others = {unit: took for unit, took in known.seconds.items() if not unit.endswith("_vdn")}
+    without_vdn = known.model_copy(update={"seconds": others})
+    costs = {
+        job.wildcards["variant"]: seconds_of(settings, job, without_vdn)
+        for job in jobs_of(settings)
+        if job.rule == "train_without_representation" and job.wildcards["seed"] == "0"
+    }
+    assert costs["vdn"] == costs["qplex"]
+
+
 def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
     settings = config()
     made_up_study(tmp_path, settings, committed_rates())

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fakes import CPU, RANDOM_SPEC, make_spec, played_replay, random_env, small_train
-from trama.config.model import Train
+from trama.config.model import MixerName, Train
 from trama.learning.build import build_learner
 from trama.learning.learner import Learner, td_lambda_returns
 from trama.learning.policy import Policy
@@ -36,7 +37,7 @@ def _statistics() -> StateStatistics:
     return StateStatistics(mean, (mean + 1.5).astype(np.float32))
 
 
-def _learner(mixer: str, config: Train, classes: bool, seed: int = 0) -> Learner:
+def _learner(mixer: MixerName, config: Train, classes: bool, seed: int = 0) -> Learner:
     """A learner whose targets differ from its networks."""
     n_classes = N_CLASSES if classes else None
     torch.manual_seed(seed + 100)
@@ -221,7 +222,7 @@ CASES = [("vdn", False), ("qmix", False), ("qplex", False), ("qplex", True), ("q
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("td_lambda", [0.0, 0.6])
 @pytest.mark.parametrize(("mixer", "classes"), CASES)
-def test_packed_equals_padded(mixer: str, classes: bool, td_lambda: float) -> None:
+def test_packed_equals_padded(mixer: MixerName, classes: bool, td_lambda: float) -> None:
     learner = _learner(mixer, small_train(td_lambda=td_lambda, gamma=0.9), classes)
     replay = _replay()
     batch = replay.batch(replay.finished[:8], CPU)
@@ -240,7 +241,7 @@ def test_packed_equals_padded(mixer: str, classes: bool, td_lambda: float) -> No
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(("mixer", "classes"), CASES)
-def test_an_episode_counts_the_same_in_any_batch(mixer: str, classes: bool) -> None:
+def test_an_episode_counts_the_same_in_any_batch(mixer: MixerName, classes: bool) -> None:
     learner = _learner(mixer, small_train(td_lambda=0.4), classes)
     replay = _replay()
     if classes:
@@ -390,7 +391,9 @@ def test_what_lies_beyond_an_episode_changes_no_bit() -> None:
 
 
 @pytest.mark.parametrize("mixer", ["vdn", "qmix", "qplex"])
-def test_unavailable_actions_do_not_count(mixer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_actions_do_not_count(
+    mixer: MixerName, monkeypatch: pytest.MonkeyPatch
+) -> None:
     learner = _learner(mixer, small_train(), classes=False)
     replay = _replay()
     batch = replay.batch(replay.finished[:8], CPU)
@@ -482,7 +485,7 @@ def test_other_state_statistics_reach_the_mixer() -> None:
 
 def test_learning_a_batch_by_heart() -> None:
     config = small_train(gamma=0.0, learning_rate=0.01, hidden_size=24)
-    for mixer, classes in itertools.product(("vdn", "qmix", "qplex"), (False, True)):
+    for mixer, classes in itertools.product(get_args(MixerName), (False, True)):
         learner = _learner(mixer, config, classes)
         replay = _replay()
         batch = replay.batch(replay.finished[:4], CPU)

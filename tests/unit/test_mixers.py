@@ -1,20 +1,21 @@
 """Mixers: individual-global-max by enumeration, monotonicity, and where gradients go."""
 
 import itertools
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from trama.config.model import QMix, QPlex
+from trama.config.model import MixerName, QMix, QPlex
 from trama.networks.mixers import QMIX, QPLEX, VDN, Mixer, make_mixer
 
 N_AGENTS, N_ACTIONS, STATE = 3, 4, 6
 FEATURES = torch.tensor([[0, 1], [2, 3], [4, 5]])
-MIXERS = ["vdn", "qmix", "qplex"]
+MIXERS = get_args(MixerName)
 
 
-def _mixer(name: str, seed: int, spread: float = 1.0) -> Mixer:
+def _mixer(name: MixerName, seed: int, spread: float = 1.0) -> Mixer:
     """A random mixer in double precision; `spread` scales its weights."""
     torch.manual_seed(seed)
     mixer = make_mixer(
@@ -38,7 +39,7 @@ def _choose(values: Tensor, actions: Tensor) -> Tensor:
 @pytest.mark.parametrize("spread", [1.0, 3.0])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", MIXERS)
-def test_individual_global_max(name: str, seed: int, spread: float) -> None:
+def test_individual_global_max(name: MixerName, seed: int, spread: float) -> None:
     mixer = _mixer(name, seed, spread)
     rows = 150
     values = torch.randn(rows, N_AGENTS, N_ACTIONS, dtype=torch.float64)
@@ -59,7 +60,7 @@ def test_individual_global_max(name: str, seed: int, spread: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["vdn", "qmix"])
-def test_monotone_in_each_agents_value(name: str) -> None:
+def test_monotone_in_each_agents_value(name: MixerName) -> None:
     mixer = _mixer(name, 2)
     chosen = torch.randn(200, N_AGENTS, dtype=torch.float64, requires_grad=True)
     state = torch.randn(200, STATE, dtype=torch.float64)
@@ -186,7 +187,7 @@ def test_qplex_attention_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", MIXERS)
-def test_rows_are_independent(name: str) -> None:
+def test_rows_are_independent(name: MixerName) -> None:
     mixer = _mixer(name, 7)
     chosen, state = torch.randn(9, 3).double(), torch.randn(9, STATE).double()
     actions = torch.randint(N_ACTIONS, (9, 3))

@@ -17,7 +17,7 @@ from fakes import (
     small_cluster,
     small_train,
 )
-from trama.config.model import QMix, QPlex, Representation
+from trama.config.model import MixerName, QMix, QPlex, Representation
 from trama.learning.diagnosis import predictor_accuracy
 from trama.learning.rollout import Episodes, play_episodes
 from trama.learning.trainer import Trainer
@@ -42,7 +42,7 @@ def _episodes(trainer: Trainer, env: FakeEnv) -> Episodes:
     return Episodes.of(*play_episodes(env, trainer.learner.policy, 16, 123, CPU))
 
 
-def _learn_two_steps(mixer: str, seed: int, updates: int) -> Trainer:
+def _learn_two_steps(mixer: MixerName, seed: int, updates: int) -> Trainer:
     env = FakeEnv(TWO_STEP_SPEC, 8, TwoStepGame)
     trainer = make_trainer(env, mixer, small_train(**SETTINGS), None, seed)
     while trainer.updates < updates:
@@ -51,7 +51,7 @@ def _learn_two_steps(mixer: str, seed: int, updates: int) -> Trainer:
 
 
 @pytest.mark.parametrize("mixer", ["qmix", "qplex"])
-def test_two_step_game(mixer: str) -> None:
+def test_two_step_game(mixer: MixerName) -> None:
     """The safe branch pays 7, coordination in the other one 8."""
     trainer = _learn_two_steps(mixer, seed=0, updates=600)
     played = _episodes(trainer, FakeEnv(TWO_STEP_SPEC, 8, TwoStepGame))

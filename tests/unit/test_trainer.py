@@ -17,7 +17,7 @@ from fakes import (
     small_cluster,
     small_train,
 )
-from trama.config.model import Representation
+from trama.config.model import MixerName, Representation
 from trama.data.parquet import Provenance
 from trama.learning.build import save_weights
 from trama.learning.history import History
@@ -169,7 +169,7 @@ def _train(
     representation: Representation | None,
     report: Callable[[int, int], int] | None = None,
     seed: int = 0,
-    mixer: str = "qplex",
+    mixer: MixerName = "qplex",
 ) -> tuple[Trainer, History]:
     """300 env steps with everything that the method has; writes the policy and the history."""
     folder.mkdir()
@@ -218,7 +218,7 @@ def _losses(history: History) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("mixer", ["vdn", "qmix", "qplex"])
-def test_two_runs_give_equal_bytes(mixer: str, tmp_path: Path) -> None:
+def test_two_runs_give_equal_bytes(mixer: MixerName, tmp_path: Path) -> None:
     _train(tmp_path / "a", QUANTISED, mixer=mixer)
     _train(tmp_path / "b", QUANTISED, mixer=mixer)
     _train(tmp_path / "c", QUANTISED, mixer=mixer, seed=1)

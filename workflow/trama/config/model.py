@@ -18,6 +18,9 @@ from trama.config.sections import EnvSteps, Name, Section, Seed, listed
 from trama.config.trees import deep_merge
 from trama.config.validation import Broken, at_most, duplicates, report
 
+MixerName = Literal["vdn", "qmix", "qplex"]
+"""Mixers that `networks.mixers.make_mixer` builds."""
+
 
 class Study(Section):
     """What is run: problems x variants x seeds."""
@@ -173,7 +176,7 @@ class Representation(Section):
 class Variant(Section):
     """A named set of changes to the base algorithm."""
 
-    mixer: Literal["vdn", "qmix", "qplex"] = Field(..., description="Value factorisation.")
+    mixer: MixerName = Field(..., description="Value factorisation.")
     representation: Name | None = Field(
         default=None,
         description="Representation, by its name in `representations`, whose clusters are the "
@@ -352,9 +355,7 @@ class RL(Section):
 class Collect(RL):
     """Stage collect: random episodes, then a short baseline run whose episodes are all kept."""
 
-    mixer: Literal["vdn", "qmix", "qplex"] = Field(
-        default="qplex", description="Value factorisation of the baseline."
-    )
+    mixer: MixerName = Field(default="qplex", description="Value factorisation of the baseline.")
     random_episodes: int = Field(
         default=100, ge=1, description="Random episodes that give the first state statistics."
     )

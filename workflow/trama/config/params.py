@@ -30,6 +30,7 @@ from trama.config.model import (
     Config,
     Criterion,
     Evaluate,
+    MixerName,
     Predict,
     Pretrain,
     Representation,
@@ -150,7 +151,7 @@ class TrainVariant(Section):
     `labels` is None for a baseline.
     """
 
-    mixer: Literal["vdn", "qmix", "qplex"]
+    mixer: MixerName
     labels: Literal["clusters", "true_task"] | None
 
 

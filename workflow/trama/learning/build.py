@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trama.config.model import RL, Pretrain, Representation, Train
+from trama.config.model import RL, MixerName, Pretrain, Representation, Train
 from trama.data.parquet import column_matrix, read_table
 from trama.environments.base import EnvSpec
 from trama.errors import TramaError
@@ -23,7 +23,7 @@ from trama.networks.vqvae import VQVAE
 
 def build_learner(
     spec: EnvSpec,
-    mixer: str,
+    mixer: MixerName,
     config: RL,
     statistics: StateStatistics,
     device: torch.device,

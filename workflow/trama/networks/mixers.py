@@ -6,12 +6,13 @@ of each agent's greedy action among its available ones.
 
 import math
 from abc import ABC, abstractmethod
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trama.config.model import QMix, QPlex
+from trama.config.model import MixerName, QMix, QPlex
 
 
 class Mixer(nn.Module, ABC):
@@ -148,17 +149,20 @@ def _hypernet(state_size: int, hidden: int, size: int) -> nn.Sequential:
 
 
 def make_mixer(
-    name: str,
+    name: MixerName,
     state_size: int,
     n_actions: int,
     agent_features: Tensor,
     qmix: QMix,
     qplex: QPlex,
 ) -> Mixer:
-    """Build the mixer that a variant names (vdn, qmix or qplex); arguments as in `QPLEX`."""
+    """Build the mixer that a variant names; arguments as in `QPLEX`."""
     n_agents = len(agent_features)
-    if name == "vdn":
-        return VDN()
-    if name == "qmix":
-        return QMIX(state_size, n_agents, qmix)
-    return QPLEX(state_size, n_agents, n_actions, agent_features, qplex)
+    match name:
+        case "vdn":
+            return VDN()
+        case "qmix":
+            return QMIX(state_size, n_agents, qmix)
+        case "qplex":
+            return QPLEX(state_size, n_agents, n_actions, agent_features, qplex)
+    assert_never(name)
