@@ -6,6 +6,8 @@ CORES ?= all
 GPUS ?= 1
 # PRESET: laptop, paper, claims; without it the one that config/config.yaml names.
 PRESET ?=
+# What to estimate, without it all of the study.
+TARGET ?=
 # Files over config/config.yaml, as config/tuning.yaml.
 CONFIGFILE ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.

@@ -37,13 +37,7 @@ CHECKS = {"starcraft": ancient("results/{study}/starcraft.json")} if ON_STARCRAF
 FIGURES = ["learning_curves", "task_win_rates"]
 STUDY_FIGURES = ["aggregates", "performance_profiles"]
 TABLES = ["results"]
-STUDY_TABLES = [
-    "study_win_rates",
-    "study_hyperparameters",
-    "study_compute",
-    "study_cost",
-    "numbers",
-]
+STUDY_TABLES = ["win_rates", "hyperparameters", "compute", "cost"]
 TABLE_FORMATS = ["tex", "csv", "md", "html"]
 # Beside the formats of each figure and table.
 SOURCES = ["sources.json"]
@@ -65,9 +59,9 @@ if CONFIG.evaluate.task_sets:
 if FALLBACK_VARIANTS:
     TABLES += ["fallback"]
 if len(VARIANTS) > 1:
-    STUDY_TABLES += ["study_ablations"]
+    STUDY_TABLES += ["ablations"]
 if CONFIG.reference in CLUSTER_VARIANTS and len(CLASS_VARIANTS) < len(VARIANTS):
-    STUDY_TABLES += ["study_claims"]
+    STUDY_TABLES += ["claims"]
 
 
 def any_of(names):

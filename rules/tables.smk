@@ -32,7 +32,7 @@ rule tables:
         expand(
             "results/{study}/tables/{table}.{suffix}",
             study=STUDY,
-            table=STUDY_TABLES,
+            table=[*expand("study_{name}", name=STUDY_TABLES), "numbers"],
             suffix=TABLE_FORMATS + CAPTION + SOURCES,
         ),
         expand("results/{study}/tables/findings.{suffix}", study=STUDY, suffix=["rst", *SOURCES]),

@@ -179,3 +179,11 @@ def test_rule_script_log_and_benchmark_have_one_name() -> None:
                 assert re.search(rf'"results/{{study}}/benchmarks/{name}(/|\.tsv")', rule)
     scripts = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
     assert scripts == {*names, "entry"}
+
+
+def test_no_figure_or_table_is_a_job_of_the_cluster() -> None:
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        made = set(re.findall(r"^rule ((?:figure|table)_\w+):", text, flags=re.MULTILINE))
+        local = re.search(r"^localrules:\n((?:    \w+,\n)+)", text, flags=re.MULTILINE)
+        assert made <= set(re.findall(r"\w+", local[1] if local else "")), path.name
