@@ -150,8 +150,7 @@ def in_short(studies: Sequence[Path]) -> Iterator[str]:
         yield (
             "What experiments ask, which study asked it, and what it found of the first two things "
             "that it measures, as means over runs: which names are higher or lower by their 95 % "
-            "intervals (errors of win rates and returns are pooled over an experiment's names, see "
-            "method.md), and of how many that cannot be told, with the least and the greatest of "
+            "intervals, and of how many that cannot be told, with the least and the greatest of "
             "their differences; in brackets what they are set beside.\n"
         )
         yield "\n".join(asked) + "\n"
