@@ -363,6 +363,14 @@ MALFORMED: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "problems: {SurComb3: {units: [2s1z]}}\n"
+        "evaluate: {task_sets: [one_changed, fewer_allies, one_type]}",
+        [
+            'evaluate.task_sets[0] = "one_changed"',
+            "Nor do fewer_allies, one_type: set evaluate.task_sets to [] in config/config.yaml",
+        ],
+    ),
+    (
         "problems: {SurComb3: {units: [1s1z]}}\ntask_sets: {own: {units: [1s, 2s, 2s1z, 4z]}}\n"
         "evaluate: {task_sets: [own]}",
         ["evaluate.task_sets[0]", "'2s1z' is a team of 3, the problem has teams of 2"],

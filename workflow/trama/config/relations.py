@@ -313,27 +313,38 @@ def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]
         if trained and all(problem.trains_all_of(task_set) for problem in trained):
             message = "the problems of the study train on all of its tasks: leave the set out"
             problems.append(Broken(path, message, name, others=(("task_sets", name),)))
-        elif isinstance(task_set, config.env.settings.plays):
-            for problem in config.study.problems:
-                if problem in envs:
-                    problems += _unsuitable(config, envs, path, name, problem)
+    for problem in config.study.problems:
+        if problem in envs:
+            problems += _unsuitable_sets(config, envs, problem)
     return problems
 
 
-def _unsuitable(
-    config: "Config", envs: Mapping[str, "Env"], path: KeyPath, name: str, problem: str
-) -> list[Broken]:
-    """The first of a task set that no environment of a problem can have."""
-    task_set, trained = config.task_sets[name], config.problems[problem]
+def _unsuitable_sets(config: "Config", envs: Mapping[str, "Env"], problem: str) -> list[Broken]:
+    """The task sets that no environment of a problem can have, told of at the first one."""
+    trained = config.problems[problem]
     units = _units(_study_envs(config, envs), of_any=False)
-    # Unknown units are told of elsewhere.
-    found = trained.unplayable(task_set) if all(s in units for _, s in task_set.symbols) else None
-    if found is None:
+    found = {}
+    for i, name in enumerate(config.evaluate.task_sets):
+        task_set = config.task_sets.get(name)
+        if not isinstance(task_set, config.env.settings.plays):
+            continue
+        # Unknown units are told of elsewhere.
+        known = all(symbol in units for _, symbol in task_set.symbols)
+        if known and (unplayable := trained.unplayable(task_set)):
+            found[name] = i, *unplayable
+    if not found:
         return []
-    where, reason = found
+    (first, (i, where, reason)), *more = found.items()
     message = f"does not suit problem {problem!r}: {reason}; leave the set out, or change it"
-    others = (("task_sets", name, *where), ("problems", problem, trained.told_by))
-    return [Broken(path, message, name, others=others)]
+    if more:
+        left = ", ".join(name for name in config.evaluate.task_sets if name not in found)
+        message = (
+            f"does not suit problem {problem!r}: {reason}. Nor do "
+            f"{', '.join(name for name, _ in more)}: set evaluate.task_sets to [{left}] in "
+            "config/config.yaml, or change the sets"
+        )
+    others = (("task_sets", first, *where), ("problems", problem, trained.told_by))
+    return [Broken(("evaluate", "task_sets", i), message, first, others=others)]
 
 
 def _representation_rules(config: "Config") -> list[Broken]:
