@@ -8,8 +8,8 @@ import numpy as np
 
 from trama.data.parquet import Provenance, write_table
 from trama.data.schemas import KINDS
+from trama.reporting.detection import SCORES
 from trama.reporting.statistics import Files
-from trama.reporting.tables.novelty import SCORES
 
 PROVENANCE = Provenance("made_up", "train", "0123456789abcdef", 0, "0.1.0", "feedbeef")
 VARIANTS = ("qmix", "qplex", "trama")

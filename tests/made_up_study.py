@@ -28,6 +28,7 @@ from trama.config.table_params import (
 )
 from trama.data.parquet import read_table, write_table
 from trama.data.schemas import KINDS
+from trama.reporting.detection import SCORES
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.ablations import ablations
 from trama.reporting.tables.claims import claims
@@ -35,9 +36,10 @@ from trama.reporting.tables.class_use import class_use
 from trama.reporting.tables.clusters import clusters
 from trama.reporting.tables.compute import compute
 from trama.reporting.tables.cost import cost
+from trama.reporting.tables.fallback import fallback
 from trama.reporting.tables.hyperparameters import hyperparameters
 from trama.reporting.tables.label_consistency import label_consistency
-from trama.reporting.tables.novelty import SCORES, fallback, novelty
+from trama.reporting.tables.novelty import novelty
 from trama.reporting.tables.numbers import numbers
 from trama.reporting.tables.ood import ood, ood_tasks
 from trama.reporting.tables.predictor import predictor

@@ -3,6 +3,6 @@
 from entry import stage, table
 
 with stage("tables", snakemake) as provenance:
-    from trama.reporting.tables.novelty import fallback
+    from trama.reporting.tables.fallback import fallback
 
     table(fallback, snakemake, provenance)

@@ -148,7 +148,7 @@ def fallback_params(config: Config, problem: str) -> Params:
         "baselines": {n: over for n, over in baselines(config).items() if n in names},
         "fallback": config.evaluate.fallback.model_dump(mode="json"),
     }
-    return _table("novelty", config, upstream, names, {"decimals", "policy"}, **more)
+    return _table("fallback", config, upstream, names, {"decimals", "policy"}, **more)
 
 
 def with_fallback(config: Config) -> list[str]:

@@ -1,12 +1,12 @@
-"""How well scores of novelty tell episodes of tasks that were not trained on from the others."""
+"""How well scores of novelty tell episodes of tasks that were not trained on, and groups of them."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from trama.config.problems import TRAINED
-from trama.reporting import statistics
+from trama.config.problems import TRAINED, UNSEEN
+from trama.reporting import statistics, words
 
 SCORES = {
     "confidence": "Confidence",
@@ -59,3 +59,27 @@ def _auroc(novel: np.ndarray, trained: np.ndarray) -> float:
 
     is_novel = np.repeat([True, False], [len(novel), len(trained)])
     return float(roc_auc_score(is_novel, np.concatenate([novel, trained])))
+
+
+def unseen_groups(
+    episodes: pd.DataFrame, policy: str, sets: Sequence[str]
+) -> list[tuple[str, list[int], str]]:
+    """Groups of tasks that were not trained on: name, columns of their scores, units changed.
+
+    They are the sets, all of them, and all tasks of a number of changed units.
+    """
+    if not sets:
+        return []
+    rows = statistics.of_sets(episodes, policy, sets)
+    of_task = rows.drop_duplicates("task").set_index("task")
+    order = [task for _, task in statistics.scores(episodes, policy, "win_rate", sets).tasks]
+    tasks = of_task.loc[order].reset_index()
+    chosen = {name: tasks["task_set"] == name for name in sets}
+    chosen[UNSEEN] = pd.Series(True, index=tasks.index)
+    for changed in sorted(tasks["units_changed"].dropna().unique()):
+        noun = words.counted(int(changed), "unit")
+        chosen[f"{noun} changed"] = tasks["units_changed"] == changed
+    return [
+        (name, np.flatnonzero(which).tolist(), words.span(tasks["units_changed"][which]))
+        for name, which in chosen.items()
+    ]
