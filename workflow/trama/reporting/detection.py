@@ -1,4 +1,4 @@
-"""How well scores of novelty tell episodes of tasks that were not trained on, and groups of them."""
+"""How well scores of novelty tell tasks that were not trained on, and groups of such tasks."""
 
 from collections.abc import Mapping, Sequence
 
