@@ -125,7 +125,7 @@ rule table_ood_tasks:
     params:
         settings=of_problem(table_params.ood_params),
     message:
-        "Write the table of unseen tasks on {wildcards.problem}"
+        "Write the table of OOD tasks on {wildcards.problem}"
     script:
         "../workflow/scripts/table_ood_tasks.py"
 
@@ -280,7 +280,7 @@ rule table_novelty:
     params:
         settings=of_problem(table_params.novelty_params),
     message:
-        "Write the table of the detection of unseen tasks on {wildcards.problem}"
+        "Write the table of the detection of OOD tasks on {wildcards.problem}"
     script:
         "../workflow/scripts/table_novelty.py"
 

@@ -196,7 +196,7 @@ def write_evaluations(folder: Path) -> Files:
     for (variant, seed), (in_a, in_b) in wins.items():
         rows = [("last", "trained", "task_a", float(10 * seed - 5), i < in_a) for i in range(4)]
         rows += [("last", "trained", "task_b", 7.0, i < in_b) for i in range(2)]
-        rows += [("best", "trained", "task_a", 1.0, True), ("last", "unseen", "x", 1.0, True)]
+        rows += [("best", "trained", "task_a", 1.0, True), ("last", "ood", "x", 1.0, True)]
         path = folder / "evaluate" / variant / f"seed_{seed}" / "episodes.parquet"
         files.setdefault(variant, {})[seed] = write_episodes(path, rows)
     return files

@@ -118,7 +118,7 @@ def test_problems_are_compared_in_gains_and_in_what_is_measured_of_a_name() -> N
         {name: base + NOISE for name, base in zip("abc", bases, strict=True)}
         for bases in ((0.6, 0.7, 0.6), (0.3, 0.7, 0.3))
     )
-    of_near = {"win_rate": near, "ari": near, "unseen_win_rate": near}
+    of_near = {"win_rate": near, "ari": near, "ood_win_rate": near}
     scores = {"near": of_near, "hidden": {**of_near, "win_rate": hidden, "ari": hidden}}
     gains, levels, _ = _told(scores, "abc")[-3:]
     assert gains.startswith(

@@ -823,7 +823,7 @@ def test_what_nobody_trains_need_not_suit_section_train(
         ("variants: [trama_oracle], measures: [label_consistency]", "[one_type]", "clusters"),
         ("variants: [trama_mean_state], measures: [codes_in_use]", "[one_type]", "codebook"),
         ("representations: [mean_state], measures: [ari, codes_in_use]", "[]", "codebook"),
-        ("variants: [trama], measures: [unseen_win_rate]", "[]", "evaluate.task_sets names no"),
+        ("variants: [trama], measures: [ood_win_rate]", "[]", "evaluate.task_sets names no"),
         ("variants: [trama], measures: [energy_auroc]", "[]", "evaluate.task_sets names no"),
         ("variants: [trama], measures: [fallback_win_rate]", "[one_type]", "falls back"),
         ("variants: [qplex], measures: [wrong_class_win_rate]", "[one_type]", "has trajectory"),

@@ -206,5 +206,5 @@ def test_definitions_that_the_study_does_not_use_may_clash() -> None:
 
 
 def test_a_task_set_has_no_name_that_stands_for_others() -> None:
-    with pytest.raises(TramaError, match="unseen stands for all task sets together"):
-        _config(task_sets={"unseen": {"units": ["5s"]}})
+    with pytest.raises(TramaError, match="ood stands for all task sets together"):
+        _config(task_sets={"ood": {"units": ["5s"]}})

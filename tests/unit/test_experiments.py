@@ -21,7 +21,7 @@ from trama.reporting.statistics import Inputs
 from trama.reporting.tables.experiment import experiment as table_experiment
 
 VARIANTS = ["qmix", "trama", "trama_oracle"]
-MEASURES = ["win_rate", "unseen_win_rate", "predictor_accuracy", "label_consistency"]
+MEASURES = ["win_rate", "ood_win_rate", "predictor_accuracy", "label_consistency"]
 MEASURES += ["train_minutes", "classes_share", "cluster_seconds", "cluster_mb"]
 MEASURES += ["true_class_win_rate", "wrong_class_win_rate"]
 PROBLEMS = ["SurComb3", "SurComb4"]
@@ -67,7 +67,7 @@ def test_a_table_has_each_problem_and_name_with_the_numbers_of_its_runs(
         own = [p for p in inputs["episodes"] if {problem, variant} <= set(p.parts)]
         rows = pd.concat(read_table(path, "episodes").to_pandas() for path in own)
         rows = rows[rows["policy"] == "last"]
-        for measure, task_set in (("win_rate", "trained"), ("unseen_win_rate", "one_changed")):
+        for measure, task_set in (("win_rate", "trained"), ("ood_win_rate", "one_changed")):
             of_set = rows[rows["task_set"] == task_set]
             assert means[problem, variant, measure] == pytest.approx(of_set["won"].mean())
         own = [p for p in inputs["timing"] if {problem, variant} <= set(p.parts)]

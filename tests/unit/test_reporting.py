@@ -92,10 +92,10 @@ def test_scores_are_the_means_of_a_run_on_a_task(tmp_path: Path) -> None:
 
 def test_scores_of_task_sets_are_apart_or_together(tmp_path: Path) -> None:
     episodes = _read(write_evaluations(tmp_path))
-    unseen = statistics.scores(episodes, "last", "win_rate", "unseen")
-    assert unseen.tasks == [("SurComb3", "x")]
-    assert unseen.values["trama"].tolist() == [[1], [1]]
-    both = statistics.scores(episodes, "last", "win_rate", ["trained", "unseen"])
+    ood = statistics.scores(episodes, "last", "win_rate", "ood")
+    assert ood.tasks == [("SurComb3", "x")]
+    assert ood.values["trama"].tolist() == [[1], [1]]
+    both = statistics.scores(episodes, "last", "win_rate", ["trained", "ood"])
     assert [task for _, task in both.tasks] == ["task_a", "task_b", "x"]
     assert both.values["qmix"].tolist() == [[0.25, 0, 1], [0.75, 0.5, 1]]
 
@@ -235,6 +235,6 @@ def test_results_leave_out_problems_without_such_tasks(tmp_path: Path) -> None:
     other = _one_task(
         tmp_path, "SurComb4", {(v, s): True for v in ("qmix", "trama") for s in (0, 1)}
     )
-    table = statistics.results(_read(write_evaluations(tmp_path), *other), "last", 0, "unseen")
+    table = statistics.results(_read(write_evaluations(tmp_path), *other), "last", 0, "ood")
     assert set(table["problem"]) == {"SurComb3"}
     assert set(table["task"]) == {"x", OVERALL}

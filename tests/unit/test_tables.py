@@ -125,10 +125,10 @@ def test_the_best_that_intervals_support() -> None:
 def test_sets_of_tasks_that_were_not_trained_on(study: Path, config: Config) -> None:
     table = table_of("ood", study, config, "SurComb4")
     episodes = last_episodes(study, "SurComb4")
-    unseen = episodes[episodes["task_set"] != "trained"]
+    ood = episodes[episodes["task_set"] != "trained"]
     groups = {name: where(episodes, task_set=name) for name in ("trained", *TASK_SETS)}
-    groups["unseen"] = unseen
-    assert list(dict.fromkeys(row[0] for row in table.rows)) == ["trained", *TASK_SETS, "unseen"]
+    groups["ood"] = ood
+    assert list(dict.fromkeys(row[0] for row in table.rows)) == ["trained", *TASK_SETS, "ood"]
     frame = csv_of(table)
     for task_set, of_set in groups.items():
         for variant in VARIANTS:
@@ -153,7 +153,7 @@ def test_sets_of_tasks_that_were_not_trained_on(study: Path, config: Config) -> 
             else:
                 assert gain == "n/a"
     # SurComb4 trains on 1c2s2z, which is 2c1s2z with one unit changed, and not on its twin.
-    assert "2c1s2z surrounded" in set(unseen["task"])
+    assert "2c1s2z surrounded" in set(ood["task"])
 
 
 def test_each_task_that_was_not_trained_on(study: Path, config: Config) -> None:
@@ -198,7 +198,7 @@ def test_a_set_that_a_problem_trains_on_is_left_out(tmp_path: Path) -> None:
         evaluate={"task_sets": ["known", "new"]},
     )
     table = table_of("ood", write_study(tmp_path, config), config, "SurComb3")
-    assert [row[0] for row in table.rows] == ["trained", "new", "unseen"]
+    assert [row[0] for row in table.rows] == ["trained", "new", "ood"]
     assert "There is one seed, so there are no intervals." in table.caption[0]
     assert all("[" not in cell for row in table.rows for cell in row)
 
@@ -387,11 +387,11 @@ def test_detection_is_the_share_of_pairs_that_a_score_orders_rightly(
 ) -> None:
     table = table_of("novelty", study, config, "SurComb3")
     episodes = last_episodes(study, "SurComb3")
-    unseen = episodes[episodes["task_set"] != "trained"]
-    groups = {name: where(unseen, task_set=name) for name in TASK_SETS} | {"unseen": unseen}
-    for changed in sorted(unseen["units_changed"].unique()):
+    ood = episodes[episodes["task_set"] != "trained"]
+    groups = {name: where(ood, task_set=name) for name in TASK_SETS} | {"ood": ood}
+    for changed in sorted(ood["units_changed"].unique()):
         name = f"{changed} unit{'s' if changed > 1 else ''} changed"
-        groups[name] = unseen[unseen["units_changed"] == changed]
+        groups[name] = ood[ood["units_changed"] == changed]
     assert list(groups)[-2:] == ["1 unit changed", "2 units changed"]
     classes = ("trama", "trama_oracle")
     assert [row[:2] for row in table.rows] == [[g, v] for g in groups for v in classes]
@@ -433,9 +433,9 @@ def test_policies_without_scores_are_not_shown_in_numbers(tmp_path: Path) -> Non
     columns["energy"] = [None] * len(columns["energy"])
     write_table(path, "episodes", columns, PROVENANCE)
     table = table_of("novelty", study, config, "SurComb3")
-    _, _, confidence, energy, *_ = row_of(table, "unseen", "trama")
+    _, _, confidence, energy, *_ = row_of(table, "ood", "trama")
     assert energy == "n/a" and confidence != "n/a"
-    assert "n/a" not in row_of(table, "unseen", "trama_oracle")
+    assert "n/a" not in row_of(table, "ood", "trama_oracle")
 
 
 def test_falling_back_beside_predicted_classes_and_the_baseline(tmp_path: Path) -> None:
@@ -456,11 +456,11 @@ def test_falling_back_beside_predicted_classes_and_the_baseline(tmp_path: Path) 
     again = pd.concat([read_table(file, "fallback").to_pandas() for file in files])
     again = again[again["policy"] == "last"].rename(columns={"won": "win_rate"})
     assert set(again["variant"]) == {"trama"}
-    groups = ["trained", *TASK_SETS, "unseen", "1 unit changed", "2 units changed"]
+    groups = ["trained", *TASK_SETS, "ood", "1 unit changed", "2 units changed"]
     assert [row[:2] for row in table.rows] == [[group, "trama"] for group in groups]
     frame = csv_of(table)
     for group in groups:
-        if group == "unseen":
+        if group == "ood":
             chosen = episodes["task_set"] != "trained"
         elif group.endswith(" changed"):
             chosen = (episodes["units_changed"] == int(group[0])) & (
@@ -722,8 +722,8 @@ def test_numbers_are_those_of_the_tables(
     assert [shown(f"{prefix}{n}") for n in ("WinRate", "Return", "WinRateGain")] == [
         *(wins, returns, gain)
     ]
-    assert shown("TramaSurCombThreeUnseenWinRate") == row_of(table, "unseen", "trama")[2]
-    assert "QmixSurCombThreeUnseenWinRateGain" not in macros
+    assert shown("TramaSurCombThreeOodWinRate") == row_of(table, "ood", "trama")[2]
+    assert "QmixSurCombThreeOodWinRateGain" not in macros
     _, wins, difference, of_return, better = row_of(table_of("ablations", study, config), "qmix")
     assert shown("QmixWinRate") == wins
     assert shown("QmixWinRateDifference") == difference

@@ -10,14 +10,14 @@ from trama.config.validation import Broken, duplicates, report
 Measure = Literal[
     "win_rate",
     "return",
-    "unseen_win_rate",
+    "ood_win_rate",
     "swap_actions",
     "confidence_auroc",
     "energy_auroc",
     "disagreement_auroc",
     "distance_auroc",
     "fallback_win_rate",
-    "fallback_unseen_win_rate",
+    "fallback_ood_win_rate",
     "true_class_win_rate",
     "random_class_win_rate",
     "wrong_class_win_rate",
@@ -55,11 +55,11 @@ OF_NOVELTY: tuple[Measure, ...] = (
 )
 """Measures of how well scores of novelty detect tasks that were not trained on."""
 OF_EPISODES: tuple[Measure, ...] = (
-    *("win_rate", "return", "unseen_win_rate", "swap_actions"),
+    *("win_rate", "return", "ood_win_rate", "swap_actions"),
     *OF_NOVELTY,
 )
 """Measures of the episodes of stage evaluate."""
-OF_FALLBACKS: tuple[Measure, ...] = ("fallback_win_rate", "fallback_unseen_win_rate")
+OF_FALLBACKS: tuple[Measure, ...] = ("fallback_win_rate", "fallback_ood_win_rate")
 """Measures of those in which agents use no class where an episode looks novel."""
 OF_GIVEN: tuple[Measure, ...] = (
     *("true_class_win_rate", "random_class_win_rate", "wrong_class_win_rate"),

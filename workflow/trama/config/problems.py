@@ -29,7 +29,7 @@ ScenarioName = Annotated[
 ]
 TRAINED = "trained"
 """What the tasks of a problem itself are called beside the names of task sets."""
-UNSEEN = "unseen"
+OOD = "ood"
 """What all tasks of the task sets together are called."""
 MOST_UNITS = 20
 """Units of the largest team."""

@@ -19,7 +19,7 @@ from trama.config.experiments import (
     OF_VQVAE_PARTS,
 )
 from trama.config.macros import clashing_names, letters
-from trama.config.problems import TRAINED, UNSEEN
+from trama.config.problems import OOD, TRAINED
 from trama.config.trees import KeyPath, deep_merge, has_path, value_at
 from trama.config.validation import Broken, is_rule, nested, unknown
 
@@ -299,7 +299,7 @@ def _units(envs: Iterable["Env"], *, of_any: bool) -> dict[str, str]:
 def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:
     """Sets have other names than a problem's own tasks, and suit the problems of the study."""
     problems = []
-    for name, tasks in ((TRAINED, "a problem's own tasks"), (UNSEEN, "all task sets together")):
+    for name, tasks in ((TRAINED, "a problem's own tasks"), (OOD, "all task sets together")):
         if name in config.task_sets:
             message = f"{name} stands for {tasks} in the results: choose another name"
             problems.append(Broken(("task_sets", name), message, name))
@@ -413,7 +413,7 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
     named = [*experiment.representations, *(each.representation for each in variants)]
     embeddings = {config.representations[each].embedding for each in named if each is not None}
     classes = any(each.has_classes for each in variants)
-    unseen = bool(config.evaluate.task_sets)
+    ood = bool(config.evaluate.task_sets)
     fallback = any(map(config.falls_back, experiment.variants))
     given = {f"{kind}_win_rate" for kind in config.evaluate.given_classes}
     not_given = [measure for measure in OF_GIVEN if measure not in given]
@@ -429,7 +429,7 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
         (("swap_actions", *OF_PREDICTIONS, *OF_NOVELTY, *OF_CLASS_PARTS), classes, no_classes),
         ((*OF_LABELS, *OF_CLUSTERS, *OF_CLUSTER_PARTS), bool(embeddings), no_clusters),
         (("codes_in_use", *OF_VQVAE_PARTS), "quantised" in embeddings, no_codes),
-        (("unseen_win_rate", "fallback_unseen_win_rate", *OF_NOVELTY), unseen, no_sets),
+        (("ood_win_rate", "fallback_ood_win_rate", *OF_NOVELTY), ood, no_sets),
         (OF_FALLBACKS, fallback, no_fallback),
         (OF_GIVEN, classes, no_classes),
         (not_given, False, "evaluate.given_classes does not have this class"),

@@ -97,8 +97,8 @@ def ood_params(config: Config, problem: str) -> Params:
     """Params of the tables of tasks that were not trained on, on one problem."""
     names = config.study.variants
     upstream = of_all("evaluate", config, problem, names)
-    unseen = {**_bootstrap(config), **_unseen(config)}
-    return _table("ood", config, upstream, names, {"decimals", "policy"}, **unseen)
+    ood = {**_bootstrap(config), **_ood(config)}
+    return _table("ood", config, upstream, names, {"decimals", "policy"}, **ood)
 
 
 def clusters_params(config: Config, problem: str) -> Params:
@@ -269,7 +269,7 @@ def numbers_params(config: Config) -> Params:
     names = config.study.variants
     representations, with_predictor = config.used_representations, with_classes(config)
     upstream = of_study(config, cluster=representations, train=with_predictor, evaluate=names)
-    more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
+    more = {**_bootstrap(config), **_ood(config), "reference": config.reference}
     if with_predictor:
         more |= _given_classes(config)
     return _table("numbers", config, upstream, names, {"decimals", "policy"}, **more)
@@ -280,7 +280,7 @@ def findings_params(config: Config) -> Params:
     names = config.study.variants
     representations = config.used_representations
     upstream = of_study(config, cluster=representations, train=names, evaluate=names)
-    more = {**_bootstrap(config), **_unseen(config), "reference": config.reference}
+    more = {**_bootstrap(config), **_ood(config), "reference": config.reference}
     more["with_predictor"] = with_classes(config)
     return _table("findings", config, upstream, names, {"decimals", "policy"}, **more)
 
@@ -322,6 +322,6 @@ def _given_classes(config: Config) -> Params:
     return {"given_classes": list(config.evaluate.given_classes)}
 
 
-def _unseen(config: Config) -> Params:
+def _ood(config: Config) -> Params:
     """What the comparison on tasks that were not trained on needs."""
     return {"task_sets": list(config.evaluate.task_sets), "baselines": baselines(config)}

@@ -27,7 +27,7 @@ STATISTIC = "difference"
 
 _GAINS = ("win_rate", "learning_win_rate", "return")
 """Measures of which problems are compared in what names gain."""
-_WON = (*_GAINS, "unseen_win_rate", *OF_FALLBACKS, *OF_GIVEN)
+_WON = (*_GAINS, "ood_win_rate", *OF_FALLBACKS, *OF_GIVEN)
 """Measures of what a policy wins."""
 AS_PREDICTED = "with the classes that they predict"
 """What stands for `over` where a name that plays otherwise is beside its own play."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from trama.config.problems import TRAINED, UNSEEN
+from trama.config.problems import OOD, TRAINED
 from trama.reporting import statistics, words
 
 SCORES = {
@@ -61,7 +61,7 @@ def _auroc(novel: np.ndarray, trained: np.ndarray) -> float:
     return float(roc_auc_score(is_novel, np.concatenate([novel, trained])))
 
 
-def unseen_groups(
+def ood_groups(
     episodes: pd.DataFrame, policy: str, sets: Sequence[str]
 ) -> list[tuple[str, list[int], str]]:
     """Groups of tasks that were not trained on: name, columns of their scores, units changed.
@@ -75,7 +75,7 @@ def unseen_groups(
     order = [task for _, task in statistics.scores(episodes, policy, "win_rate", sets).tasks]
     tasks = of_task.loc[order].reset_index()
     chosen = {name: tasks["task_set"] == name for name in sets}
-    chosen[UNSEEN] = pd.Series(True, index=tasks.index)
+    chosen[OOD] = pd.Series(True, index=tasks.index)
     for changed in sorted(tasks["units_changed"].dropna().unique()):
         noun = words.counted(int(changed), "unit")
         chosen[f"{noun} changed"] = tasks["units_changed"] == changed

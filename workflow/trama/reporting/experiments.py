@@ -28,11 +28,11 @@ FOUND = 0.8
 TITLES = {
     "win_rate": "Win rate",
     "return": "Return",
-    "unseen_win_rate": "Unseen win rate",
+    "ood_win_rate": "OOD win rate",
     "swap_actions": "Changed actions",
     **{f"{score}_auroc": f"{title} (AUROC)" for score, title in detection.SCORES.items()},
     "fallback_win_rate": "Win rate, fallback",
-    "fallback_unseen_win_rate": "Unseen, fallback",
+    "fallback_ood_win_rate": "OOD, fallback",
     "true_class_win_rate": "True class given",
     "random_class_win_rate": "Random class given",
     "wrong_class_win_rate": "Wrong class given",
@@ -67,12 +67,12 @@ TITLES = {
 
 EXPLANATIONS = {
     ("win_rate", "return"): "greedy episodes on the problem's own tasks",
-    ("unseen_win_rate",): "on tasks that were not trained on",
+    ("ood_win_rate",): "on tasks that were not trained on",
     ("swap_actions",): "share of the greedy actions that another class would change",
     ("confidence_auroc", "energy_auroc", "disagreement_auroc", "distance_auroc"): (
-        "how well that score of novelty tells unseen tasks from trained ones; 0.5 is chance"
+        "how well that score of novelty tells OOD tasks from trained ones; 0.5 is chance"
     ),
-    ("fallback_win_rate", "fallback_unseen_win_rate"): (
+    ("fallback_win_rate", "fallback_ood_win_rate"): (
         "agents use no class where an episode looks novel"
     ),
     ("true_class_win_rate", "random_class_win_rate", "wrong_class_win_rate"): (
@@ -156,16 +156,16 @@ def measured(
     }
     for problem, files in statistics.by_problem(inputs.get("episodes", ())).items():
         episodes = statistics.read_episodes(_paths(files))
-        unseen = statistics.played_sets(episodes, policy, task_sets)
+        ood = statistics.played_sets(episodes, policy, task_sets)
         chosen = [measure for measure in measures if measure in OF_EPISODES]
         of_problem = found.setdefault(problem, {})
-        of_problem.update(_of_episodes(episodes, chosen, policy, unseen))
+        of_problem.update(_of_episodes(episodes, chosen, policy, ood))
         for kind, (known, read_given) in given.items():
             again = statistics.by_problem(inputs.get(kind, ()))
             if problem in again:
                 chosen = [measure for measure in measures if measure in known]
                 played = read_given(_paths(again[problem]))
-                of_problem.update(_of_given(episodes, played, chosen, policy, unseen))
+                of_problem.update(_of_given(episodes, played, chosen, policy, ood))
     return {
         problem: {measure: of[measure] for measure in measures if measure in of}
         for problem, of in found.items()
@@ -276,18 +276,18 @@ def _of_timing(path: Path) -> dict[str, float]:
 
 
 def _of_episodes(
-    episodes: pd.DataFrame, measures: Sequence[str], policy: str, unseen: Sequence[str]
+    episodes: pd.DataFrame, measures: Sequence[str], policy: str, ood: Sequence[str]
 ) -> Scores:
     found: Scores = {}
     for measure in measures:
-        of_unseen = measure == "unseen_win_rate"
-        if of_unseen and not unseen:
+        of_ood = measure == "ood_win_rate"
+        if of_ood and not ood:
             continue
         if measure.endswith("_auroc"):
             score = measure.removesuffix("_auroc")
-            found[measure] = detection.detection(episodes, policy, score, unseen)
+            found[measure] = detection.detection(episodes, policy, score, ood)
             continue
-        metric, tasks = ("win_rate", unseen) if of_unseen else (measure, TRAINED)
+        metric, tasks = ("win_rate", ood) if of_ood else (measure, TRAINED)
         found[measure] = statistics.scores(episodes, policy, metric, tasks).values
     return found
 
@@ -297,12 +297,12 @@ def _of_given(
     given: pd.DataFrame,
     measures: Sequence[str],
     policy: str,
-    unseen: Sequence[str],
+    ood: Sequence[str],
 ) -> Scores:
     seeds = sorted(set(episodes["seed"]))
     found: Scores = {}
     for measure in measures:
-        tasks = unseen if measure == "fallback_unseen_win_rate" else TRAINED
+        tasks = ood if measure == "fallback_ood_win_rate" else TRAINED
         kind = statistics.FALLBACK if measure in OF_FALLBACKS else measure.removesuffix("_win_rate")
         if tasks:
             played = statistics.scores(episodes, policy, "win_rate", tasks)

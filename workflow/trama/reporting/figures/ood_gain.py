@@ -158,7 +158,7 @@ def _numbers(
     sets: Sequence[str],
     seed: int,
 ) -> str:
-    """The gain on each set of tasks, and how the gains of unseen tasks go with the similarity."""
+    """The gain on each set of tasks, and how the gains of OOD tasks go with the similarity."""
     parts = {}
     for name in sets:
         of_set = (tasks["task_set"] == name).to_numpy()
@@ -167,12 +167,12 @@ def _numbers(
         at = "" if np.isnan(mean) else f" at {words.value(mean)}"
         parts[name] = f"{words.estimate(gain, [])}{at}"
     text = words.listed(parts)
-    unseen = (tasks["task_set"] != TRAINED).to_numpy() & ~np.isnan(similarity)
+    ood = (tasks["task_set"] != TRAINED).to_numpy() & ~np.isnan(similarity)
     values = np.array([gain.value for gain in gains])
-    if len(np.unique(similarity[unseen])) > 1 and len(np.unique(values[unseen])) > 1:
-        correlation = spearmanr(similarity[unseen], values[unseen]).statistic
+    if len(np.unique(similarity[ood])) > 1 and len(np.unique(values[ood])) > 1:
+        correlation = spearmanr(similarity[ood], values[ood]).statistic
         text += (
-            f"; rank correlation (Spearman) of gain and distance over {unseen.sum()} tasks that "
+            f"; rank correlation (Spearman) of gain and distance over {ood.sum()} tasks that "
             f"were not trained on: {words.value(correlation)}"
         )
     return text

@@ -3,7 +3,7 @@
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
-from trama.reporting.detection import unseen_groups
+from trama.reporting.detection import ood_groups
 from trama.reporting.statistics import FALLBACK, PREDICTED, Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
@@ -39,7 +39,7 @@ def fallback(inputs: Inputs, params: TableParams, problem: str) -> Table:
     again = statistics.read_fallback(inputs["fallback"])
     sets = statistics.played_sets(episodes, policy, params.task_sets)
     rows, records = [], []
-    groups = [(TRAINED, None, "0"), *unseen_groups(episodes, policy, sets)]
+    groups = [(TRAINED, None, "0"), *ood_groups(episodes, policy, sets)]
     for group, columns, changed in groups:
         members = [TRAINED] if columns is None else sets
         predicted = statistics.scores(episodes, policy, "win_rate", members)

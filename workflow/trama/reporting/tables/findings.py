@@ -92,7 +92,7 @@ def findings(inputs: Inputs, params: TableParams, study: str) -> list[str]:
         blocks += [
             _title(f"``{problem}``"),
             *_compared(of_problem, list(files.items()), params),
-            *_unseen(of_problem, params),
+            *_ood(of_problem, params),
             "\n".join(map(_bullet, bullets)),
         ]
     if len(histories) > 1:
@@ -162,7 +162,7 @@ def _improvement(measured: Measured, variant: str, over: str, params: TableParam
     return interval_text(*measured.improvement(variant, over)[:3], params.tables.decimals)
 
 
-def _unseen(episodes: pd.DataFrame, params: TableParams) -> Iterator[str]:
+def _ood(episodes: pd.DataFrame, params: TableParams) -> Iterator[str]:
     """Win rate of each variant on each set of tasks that was not trained on."""
     policy = params.tables.policy
     reference = _reference(params)

@@ -8,7 +8,7 @@ a coin, and 1 a perfect detector's.
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
-from trama.reporting.detection import SCORES, detection, unseen_groups
+from trama.reporting.detection import SCORES, detection, ood_groups
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
@@ -30,7 +30,7 @@ def novelty(inputs: Inputs, params: TableParams, problem: str) -> Table:
     sets = statistics.played_sets(episodes, policy, params.task_sets)
     found = {score: detection(episodes, policy, score, sets) for score in SCORES}
     rows, records = [], []
-    for group, tasks, changed in unseen_groups(episodes, policy, sets):
+    for group, tasks, changed in ood_groups(episodes, policy, sets):
         measured = {
             score: Measured({v: x[:, tasks] for v, x in values.items()}, params)
             for score, values in found.items()

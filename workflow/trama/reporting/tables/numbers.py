@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from trama.config.macros import letters
-from trama.config.problems import TRAINED, UNSEEN
+from trama.config.problems import OOD, TRAINED
 from trama.config.table_params import TableParams
 from trama.errors import TramaError
 from trama.reporting import statistics
@@ -65,11 +65,11 @@ def numbers(inputs: Inputs, params: TableParams, study: str) -> Table:
         for task_set in sets:
             where = f"on the tasks {task_set} of {problem}"
             macros.add_evaluation(of_problem, [task_set], (problem, task_set), where)
-            macros.add_unseen(of_problem, [task_set], (problem, task_set), where)
+            macros.add_ood(of_problem, [task_set], (problem, task_set), where)
         if sets:
             where = f"on all tasks that were not trained on of {problem}"
-            macros.add_evaluation(of_problem, sets, (problem, UNSEEN), where)
-            macros.add_unseen(of_problem, sets, (problem, UNSEEN), where)
+            macros.add_evaluation(of_problem, sets, (problem, OOD), where)
+            macros.add_ood(of_problem, sets, (problem, OOD), where)
     macros.add_evaluation(episodes, [TRAINED], (), "over all problems")
     macros.add_comparisons(episodes)
     for problem, files in statistics.by_problem(inputs.get("given_classes", [])).items():
@@ -139,7 +139,7 @@ class _Macros:
                     meaning = f"{METRICS[metric].lower()} of {variant} {where}, {words}"
                     self._add_measured(name, measured, variant, statistic, meaning)
 
-    def add_unseen(
+    def add_ood(
         self, episodes: pd.DataFrame, sets: Sequence[str], names: tuple[str, ...], where: str
     ) -> None:
         """Add distance and gain of each variant that has one, over the tasks of some sets."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trama.config.problems import TRAINED, UNSEEN
+from trama.config.problems import OOD, TRAINED
 from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
 from trama.reporting.statistics import OVERALL, Inputs
@@ -42,7 +42,7 @@ def _table(inputs: Inputs, params: TableParams, problem: str, *, by_task: bool) 
     sets = statistics.played_sets(episodes, policy, params.task_sets)
     groups = {name: [name] for name in (TRAINED, *sets)}
     if sets and not by_task:
-        groups[UNSEEN] = sets
+        groups[OOD] = sets
     rows, records = [], []
     for group, members in groups.items():
         of_group = statistics.of_sets(episodes, policy, members)
