@@ -26,8 +26,8 @@ GAIN_VARIANTS = figure_params.with_gain(CONFIG)
 FALLBACK_VARIANTS = table_params.with_fallback(CONFIG)
 BESIDE_FALLBACK = table_params.beside_fallback(CONFIG)
 REPRESENTATIONS = CONFIG.used_representations
-QUANTISED = [n for n, r in CONFIG.representations.items() if r.embedding == "quantised"]
-PRETRAINED = [name for name in REPRESENTATIONS if name in QUANTISED]
+WITH_CODEBOOK = [n for n, r in CONFIG.representations.items() if r.has_codebook]
+PRETRAINED = [name for name in REPRESENTATIONS if name in WITH_CODEBOOK]
 # Problems on which the predictor is measured alone.
 PREDICTED = PROBLEMS if REPRESENTATIONS else []
 # The environment of the jobs that play, and what they wait for.
@@ -87,7 +87,7 @@ def representation_files(representation, wildcards, names):
 
 def cluster_vqvae(wildcards):
     """The VQ-VAE that embeds the trajectories, where the representation has one."""
-    names = ["vqvae"] if wildcards.representation in QUANTISED else []
+    names = ["vqvae"] if wildcards.representation in WITH_CODEBOOK else []
     return representation_files(wildcards.representation, wildcards, names)
 
 
@@ -96,7 +96,7 @@ def initial_representation(wildcards):
     representation = CONFIG.variants[wildcards.variant].representation
     if not CONFIG.starts_warm(wildcards.variant):
         return {}
-    names = ["centroids", "classifier"] + ["vqvae"] * (representation in QUANTISED)
+    names = ["centroids", "classifier"] + ["vqvae"] * (representation in WITH_CODEBOOK)
     return representation_files(representation, wildcards, names)
 
 

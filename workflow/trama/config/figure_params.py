@@ -141,8 +141,8 @@ def experiment_params(config: Config, experiment: str) -> Params:
 
 def with_codebook(config: Config) -> list[str]:
     """The study's variants whose representation has a codebook."""
-    quantised = {n for n, r in config.representations.items() if r.embedding == "quantised"}
-    return [n for n in config.study.variants if config.variants[n].representation in quantised]
+    having = {name for name, each in config.representations.items() if each.has_codebook}
+    return [n for n in config.study.variants if config.variants[n].representation in having]
 
 
 def with_gain(config: Config) -> list[str]:

@@ -127,6 +127,11 @@ class Representation(Section):
     )
 
     @property
+    def has_codebook(self) -> bool:
+        """Whether there is a VQ-VAE, which stage pretrain makes."""
+        return self.embedding == "quantised"
+
+    @property
     def most_classes(self) -> int:
         """K, or the largest one that may be chosen: what networks have room for."""
         return self.n_classes if self.class_number is None else self.class_number.most
@@ -140,19 +145,19 @@ class Representation(Section):
     @property
     def _unused_quantiser_keys(self) -> tuple[str, ...]:
         """Keys that have no effect with this embedding and coverage."""
-        if self.embedding == "mean_state":
+        if not self.has_codebook:
             return ("coverage", "n_codes", "code_dim", "relabel_rounds")
         return () if self.coverage == "time_class" else ("relabel_rounds",)
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
         problems = []
-        if self.embedding == "mean_state":
+        if not self.has_codebook:
             problems += [
                 Broken(
                     (key,),
-                    f"{key} is a key of the VQ-VAE and has no effect with embedding mean_state: "
-                    "remove it",
+                    f"{key} is a key of the VQ-VAE and has no effect with embedding "
+                    f"{self.embedding}: remove it",
                     getattr(self, key),
                     others=(("embedding",),),
                 )
@@ -754,14 +759,14 @@ class RuleResources(Section):
 class Resources(Section):
     """Resources of each rule's jobs; a change re-runs nothing."""
 
-    collect: RuleResources = Field(default=RuleResources(), description="Jobs of rule collect.")
-    pretrain: RuleResources = Field(default=RuleResources(), description="Jobs of rule pretrain.")
-    cluster: RuleResources = Field(default=RuleResources(), description="Jobs of rule cluster.")
-    predict: RuleResources = Field(default=RuleResources(), description="Jobs of rule predict.")
-    train: RuleResources = Field(default=RuleResources(), description="Jobs of rule train.")
-    evaluate: RuleResources = Field(default=RuleResources(), description="Jobs of rule evaluate.")
-    figures: RuleResources = Field(default=RuleResources(), description="Jobs of rule figures.")
-    tables: RuleResources = Field(default=RuleResources(), description="Jobs of rule tables.")
+    collect: RuleResources = Field(default=RuleResources(), description="Jobs of stage collect.")
+    pretrain: RuleResources = Field(default=RuleResources(), description="Jobs of stage pretrain.")
+    cluster: RuleResources = Field(default=RuleResources(), description="Jobs of stage cluster.")
+    predict: RuleResources = Field(default=RuleResources(), description="Jobs of stage predict.")
+    train: RuleResources = Field(default=RuleResources(), description="Jobs of stage train.")
+    evaluate: RuleResources = Field(default=RuleResources(), description="Jobs of stage evaluate.")
+    figures: RuleResources = Field(default=RuleResources(), description="Jobs of stage figures.")
+    tables: RuleResources = Field(default=RuleResources(), description="Jobs of stage tables.")
 
 
 class Config(Section):

@@ -261,7 +261,7 @@ def cluster_params(config: Config, problem: str, representation: str, seed: int)
     """Params of stage cluster for one problem, representation and seed."""
     definition = config.representations[representation]
     upstream = {"collect": params_hash(collect_params(config, problem, seed))}
-    if definition.embedding == "quantised":
+    if definition.has_codebook:
         pretrained = pretrain_params(config, problem, representation, seed)
         upstream["pretrain"] = params_hash(pretrained)
     unused = {("min_trajectories",), ("min_clusters",)}
@@ -534,7 +534,7 @@ def _pretrain_part(
     config: Config, representation: Representation, keys: Collection[str]
 ) -> Params | None:
     """`keys` of section pretrain, as far as the representation has a VQ-VAE that reads them."""
-    if representation.embedding == "mean_state":
+    if not representation.has_codebook:
         return None
     part = _dump(config.pretrain, _unused_coverage(representation))
     return {key: value for key, value in part.items() if key in keys}

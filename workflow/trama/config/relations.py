@@ -111,8 +111,8 @@ def unused_train_keys(
         return unused + [((key,), "no trajectory classes") for key in KEYS_OF_CLASSES]
     if representation is None:
         unused += [((key,), "labels true_task") for key in KEYS_OF_CLUSTERS]
-    elif representation.embedding == "mean_state":
-        unused.append((("vqvae_updates",), "embedding mean_state"))
+    elif not representation.has_codebook:
+        unused.append((("vqvae_updates",), f"embedding {representation.embedding}"))
     if train.class_representation.kind == "one_hot":
         unused += [
             (("class_representation", key), "kind one_hot") for key in ("hidden_size", "size")
@@ -358,7 +358,7 @@ def _representation_rules(config: "Config") -> list[Broken]:
         path: KeyPath = ("representations", name)
         key = ("n_classes",) if rep.class_number is None else ("class_number", "most")
         number, called = rep.most_classes, ".".join(key)
-        if rep.embedding == "quantised" and number > rep.n_codes:
+        if rep.has_codebook and number > rep.n_codes:
             problems.append(
                 Broken(
                     (*path, *key),
@@ -411,8 +411,9 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
     experiment = config.experiments[name]
     variants = [config.variants[each] for each in experiment.variants]
     named = [*experiment.representations, *(each.representation for each in variants)]
-    embeddings = {config.representations[each].embedding for each in named if each is not None}
+    compared = [config.representations[each] for each in named if each is not None]
     classes = any(each.has_classes for each in variants)
+    codebooks = any(each.has_codebook for each in compared)
     ood = bool(config.evaluate.task_sets)
     fallback = any(map(config.falls_back, experiment.variants))
     given = {f"{kind}_win_rate" for kind in config.evaluate.given_classes}
@@ -427,8 +428,8 @@ def unmeasured(config: "Config", name: str) -> list[Broken]:
     )
     needs: tuple[tuple[Sequence[str], bool, str], ...] = (
         (("swap_actions", *OF_PREDICTIONS, *OF_NOVELTY, *OF_CLASS_PARTS), classes, no_classes),
-        ((*OF_LABELS, *OF_CLUSTERS, *OF_CLUSTER_PARTS), bool(embeddings), no_clusters),
-        (("codes_in_use", *OF_VQVAE_PARTS), "quantised" in embeddings, no_codes),
+        ((*OF_LABELS, *OF_CLUSTERS, *OF_CLUSTER_PARTS), bool(compared), no_clusters),
+        (("codes_in_use", *OF_VQVAE_PARTS), codebooks, no_codes),
         (("ood_win_rate", "fallback_ood_win_rate", *OF_NOVELTY), ood, no_sets),
         (OF_FALLBACKS, fallback, no_fallback),
         (OF_GIVEN, classes, no_classes),

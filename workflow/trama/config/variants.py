@@ -120,7 +120,7 @@ def _used(config: Config, name: str) -> dict[tuple[str, str], Any]:
     if representation is not None:
         first = cluster_params(*of, representation, seed)["cluster"]
         sections["cluster"] = {**first, **train["cluster"]}
-        if config.representations[representation].embedding == "quantised":
+        if config.representations[representation].has_codebook:
             sections["pretrain"] = pretrain_params(*of, representation, seed)["pretrain"]
     return {
         (section, key): value

@@ -174,8 +174,7 @@ def make_embedding(
     The VQ-VAE's initial weights come from torch's global generator: seed it before.
     """
     scaler = StateScaler(statistics)
-    quantised = representation.embedding == "quantised"
-    vqvae = VQVAE(scaler.size, representation, pretrain) if quantised else None
+    vqvae = VQVAE(scaler.size, representation, pretrain) if representation.has_codebook else None
     return TrajectoryEmbedding(scaler, vqvae).to(device)
 
 
