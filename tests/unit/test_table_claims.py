@@ -271,7 +271,7 @@ def test_a_control_that_starts_as_trama_does_shows_what_classes_alone_are_worth(
     table = table_of("claims", write_study(tmp_path, config), config)
     alone = [row[1] for row in table.rows if row[0] == "control"]
     assert alone == [
-        f"{metric} minus that of qplex_collected, which starts as trama does"
+        f"{metric} minus that of qplex_collected, which starts as trama does, in pairs of runs"
         for metric in ("win rate", "return")
     ]
     frame = csv_of(table)

@@ -458,7 +458,7 @@ def _report_rules(config: "Config") -> list[Broken]:
     others: tuple[KeyPath, ...] = (("evaluate", "policies"),)
     for section, policy in (("figures", config.figures.policy), ("tables", config.tables.policy)):
         if policy not in config.evaluate.policies:
-            message = f"{policy!r} is not among evaluate.policies"
+            message = f"{policy!r} is not among evaluate.policies: name one that is"
             problems.append(Broken((section, "policy"), message, policy, others=others))
     return problems
 

@@ -92,9 +92,9 @@ def claims(inputs: Inputs, params: TableParams, study: str) -> Table:
             *words.left_out([] if "predictor" in verdicts else [_reference(params)]),
             f"Test episodes are greedy ones of the {policy} policies, {played} per seed and task; "
             "win rates and returns are interquartile means (IQM) over seeds and tasks; what is "
-            "measured in training is a mean. Gains over a control, and by stable labels, and what "
-            "a wrong class costs are means over pairs of runs that start alike, with intervals of "
-            f"Student's t{of_pairs}. A row counts as reproduced where its whole 95 % interval lies "
+            "measured in training is a mean. What is in pairs of runs, which start alike or are of "
+            f"the same policies, is a mean with an interval of Student's t{of_pairs}. A row counts "
+            "as reproduced where its whole 95 % interval lies "
             "above the lowest end of the paper's range, in it or beyond, or, for a difference, "
             "above zero; where the interval has both in it, the row is not told apart. "
             f"{interval_words(len(params.seeds), differences=True, n_problems=len(problems))}",

@@ -15,7 +15,7 @@ from trama.reporting.differences import paired
 from trama.reporting.estimates import Estimate
 from trama.reporting.statistics import Files
 from trama.reporting.tables.measured import METRICS
-from trama.reporting.tables.measurement import UNDECIDED, Measurement, differences
+from trama.reporting.tables.measurement import IN_PAIRS, UNDECIDED, Measurement, differences
 from trama.reporting.words import MISSING
 
 _SURE = 0.8
@@ -37,7 +37,7 @@ def class_gain(
             `given_classes`.
     """
     for name, found in _lost(episodes, given, "wrong_class", params).items():
-        what = f"win rate of {name} minus that with a wrong class given to its agents"
+        what = f"win rate of {name} minus that with a wrong class given to its agents{IN_PAIRS}"
         metric = "win_rate_lost_with_wrong_class"
         yield Measurement("use", metric, name, "", what, MISSING, found, "mean")
     for oracle in params.oracles:

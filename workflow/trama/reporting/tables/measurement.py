@@ -21,6 +21,8 @@ UNDECIDED = f"fewer than {estimates.MIN_SEEDS} seeds"
 
 FAVOURABLE = (NOT_REPRODUCED, NOT_SEEN, NOT_TOLD_APART, UNDECIDED, REPRODUCED, SEEN)
 """Verdicts on a single measurement, from what speaks most against a claim on."""
+IN_PAIRS = ", in pairs of runs"
+"""What is said of differences whose runs of a seed go together."""
 SUPPORTING = (REPRODUCED, SEEN)
 """Those that speak for it."""
 
@@ -115,7 +117,7 @@ def differences(
             f"{metric}_difference",
             variant,
             over,
-            f"{METRICS[metric].lower()} minus that of {over}{where}",
+            f"{METRICS[metric].lower()} minus that of {over}{where}{IN_PAIRS * start_alike}",
             paper,
             gain,
             "mean" if start_alike else "iqm",
