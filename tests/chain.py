@@ -133,7 +133,7 @@ def run_pretrain(folder: Path, representation: Representation) -> None:
 def run_cluster(
     folder: Path, representation: Representation, criteria: tuple[str, ...] = ()
 ) -> None:
-    quantised = representation.embedding == "quantised"
+    quantised = representation.has_codebook
     named = JOB | {"representation_name": "r", "representation": representation}
     cluster_keys = small_cluster().model_dump(exclude={"min_trajectories", "min_clusters"})
     cluster_keys["criteria"] = criteria
@@ -198,7 +198,7 @@ def run_train(
     **changes: object,
 ) -> None:
     labels = labels or ("clusters" if representation else None)
-    quantised = representation is not None and representation.embedding == "quantised"
+    quantised = representation is not None and representation.has_codebook
     section = small_train(**{"env_steps": 300} | changes)
     starts_warm = representation is not None and section.warm_start
     start = section.start
@@ -256,7 +256,7 @@ def history_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def run_chain(folder: Path, representation: Representation) -> None:
     folder.mkdir()
     run_collect(folder)
-    if representation.embedding == "quantised":
+    if representation.has_codebook:
         run_pretrain(folder, representation)
     run_cluster(folder, representation)
     run_train(folder, representation)

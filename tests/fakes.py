@@ -343,7 +343,7 @@ def cluster_labels(
     torch.manual_seed(seed)
     statistics = replay_statistics(replay)
     vqvae = None
-    if representation.embedding == "quantised":
+    if representation.has_codebook:
         vqvae = VQVAE(len(statistics.mean), representation, Pretrain(hidden_size=8))
     embedding = TrajectoryEmbedding(StateScaler(statistics), vqvae)
     classifier = Classifier(embedding.size, representation.most_classes, cluster.classifier)

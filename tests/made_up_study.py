@@ -98,7 +98,7 @@ def write_study(folder: Path, config: Config) -> Path:
         _write_learning(study, Path(problem, "collect", below), classes=False)
         for name in config.used_representations:
             path = study / problem / "representation" / name / below
-            quantised = config.representations[name].embedding == "quantised"
+            quantised = config.representations[name].has_codebook
             write_cluster_metrics(path / "cluster_metrics.parquet", quantised=quantised)
             write_predictor_accuracy(path / "predictor_accuracy.parquet", seed)
         for name in config.study.variants:

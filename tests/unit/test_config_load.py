@@ -367,7 +367,7 @@ MALFORMED: list[tuple[str, list[str]]] = [
         "evaluate: {task_sets: [one_changed, fewer_allies, one_type]}",
         [
             'evaluate.task_sets[0] = "one_changed"',
-            "Nor do fewer_allies, one_type: set evaluate.task_sets to [] in config/config.yaml",
+            "Nor do fewer_allies, one_type: leave them out (evaluate.task_sets: [])",
         ],
     ),
     (

@@ -109,7 +109,7 @@ def _all_params(config: Config) -> dict[str, dict[str, Any]]:
         build = getattr(figure_params, f"{name}_params")
         params[f"figure {name}"] = build(config, "SurComb3")
     for name in REPRESENTATIONS:
-        if config.representations[name].embedding == "quantised":
+        if config.representations[name].has_codebook:
             params[f"pretrain {name}"] = pretrain_params(config, "SurComb3", name, 0)
         params[f"cluster {name}"] = cluster_params(config, "SurComb3", name, 0)
         params[f"predict {name}"] = predict_params(config, "SurComb3", name, 0)

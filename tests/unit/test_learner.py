@@ -390,7 +390,7 @@ def test_what_lies_beyond_an_episode_changes_no_bit() -> None:
     assert all(torch.equal(gradients[name], again[name]) for name in gradients)
 
 
-@pytest.mark.parametrize("mixer", ["vdn", "qmix", "qplex"])
+@pytest.mark.parametrize("mixer", get_args(MixerName))
 def test_unavailable_actions_do_not_count(
     mixer: MixerName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

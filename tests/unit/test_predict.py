@@ -39,7 +39,7 @@ def _clustered(
     use_env(report)
     folder.mkdir(exist_ok=True)
     run_collect(folder)
-    if representation.embedding == "quantised":
+    if representation.has_codebook:
         run_pretrain(folder, representation)
     run_cluster(folder, representation)
 

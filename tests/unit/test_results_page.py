@@ -24,6 +24,10 @@ gain,return_difference,trama,qmix,not told apart,partly,-0.5,-1,2,2
 gain,win_rate_difference,trama,qplex,reproduced,partly,0.25,0.125,0.375,2
 control,win_rate_difference,trama,alike,not told apart,partly,0.25,-0.5,1,2
 control,return_difference,trama,alike,seen,partly,0.5,0.25,0.75,2
+predictor,predictor_accuracy,trama,n/a,not reproduced,partly,0.5,0.25,0.75,2
+predictor,predictor_accuracy_over_majority,trama,n/a,reproduced,partly,0.25,0.125,0.375,2
+use,win_rate_lost_with_wrong_class,trama,n/a,not told apart,partly,0.25,-0.125,0.375,2
+use,win_rate_lost_with_wrong_class,oracle,n/a,seen,partly,0.5,0.25,0.75,2
 """
 WIN_RATES = """\
 variant,metric,statistic,value,low,high,n_seeds
@@ -133,6 +137,10 @@ def test_the_page_begins_with_verdicts_questions_and_what_was_not_run(
     # In part by the return alone.
     alike = "0.25 [-0.50, 1.00] over `alike`, return 0.50 [0.25, 0.75] over `alike`"
     assert f"| partly: {alike} |" in short
+    # Of something else, or of another variant.
+    better = "predictor accuracy over majority 0.25 [0.12, 0.38]"
+    assert f"| partly: 0.50 [0.25, 0.75], {better} |" in short
+    assert "| partly: 0.25 [-0.12, 0.38], 0.50 [0.25, 0.75] of `oracle` |" in short
     collected = f"{study_config().collect.env_steps:,}"  # as no variant is trained for it
     assert f"- **own** ([kept](#study-kept), {collected} env steps, 3 seeds): Which of" in short
     assert (

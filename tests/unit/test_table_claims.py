@@ -87,7 +87,8 @@ def test_claims_beside_what_was_measured(study: Path, config: Config) -> None:
     qplex, qmix = (middle_half(runs_of(trained, name, "win_rate")) for name in ("qplex", "qmix"))
     (of_mixers,) = (text for text in table.caption if text.startswith("A gain over another mixer"))
     gap = f"{qplex - qmix:.2f}"
-    assert f"has the mixer of ``trama`` and no classes, minus that of ``qmix`` {gap} [" in of_mixers
+    assert f"win rate of ``qplex`` minus that of ``qmix`` {gap} [" in of_mixers
+    assert of_mixers.endswith("], where ``qplex`` has the mixer of ``trama``.")
 
 
 def test_what_a_wrong_class_costs_stands_beside_the_claims(study: Path, config: Config) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -217,7 +217,7 @@ def _losses(history: History) -> list[list[float]]:
     return [history.values(name) for name in names]
 
 
-@pytest.mark.parametrize("mixer", ["vdn", "qmix", "qplex"])
+@pytest.mark.parametrize("mixer", get_args(MixerName))
 def test_two_runs_give_equal_bytes(mixer: MixerName, tmp_path: Path) -> None:
     _train(tmp_path / "a", QUANTISED, mixer=mixer)
     _train(tmp_path / "b", QUANTISED, mixer=mixer)

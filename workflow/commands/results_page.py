@@ -6,10 +6,11 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from command import ROOT, read_config
 from trama.archive import COMPRESSED, manifest_of
@@ -20,7 +21,7 @@ from trama.reporting import comparisons, words
 from trama.reporting.estimates import MIN_SEEDS, Estimate
 from trama.reporting.experiments import TITLES
 from trama.reporting.tables.claims import CLAIMS
-from trama.reporting.tables.measured import METRICS, difference_text
+from trama.reporting.tables.measured import difference_text
 from trama.reporting.tables.measurement import PARTLY, SUPPORTING
 from trama.reporting.words import MISSING
 
@@ -164,25 +165,26 @@ def verdicts_in_short(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """
     found = {}
     for claim, verdict in {row["claim"]: row["verdict_of_claim"] for row in rows}.items():
-        of_claim = [row for row in rows if row["claim"] == claim]
-        metric, variant = (of_claim[0][key] for key in ("metric", "variant"))
-        of_variant = [row for row in of_claim if row["variant"] == variant]
-        told = [row for row in of_variant if row["metric"] == metric]
+        first, *others = [row for row in rows if row["claim"] == claim]
+        of_first = [first["metric"], first["variant"]]
+        told = [first] + [row for row in others if [row["metric"], row["variant"]] == of_first]
         if verdict == PARTLY and not any(row["verdict"] in SUPPORTING for row in told):
-            told += [row for row in of_claim if row["verdict"] in SUPPORTING]
-        found[claim] = f"{verdict}: {', '.join(_number(row, metric) for row in told)}"
+            told += [row for row in others if row["verdict"] in SUPPORTING]
+        found[claim] = f"{verdict}: {', '.join(_number(row, *of_first) for row in told)}"
     return found
 
 
-def _number(row: Mapping[str, str], usual: str) -> str:
-    """A value of a claim with its interval, and of what it is where that is not as `usual`."""
+def _number(row: Mapping[str, str], metric: str, variant: str) -> str:
+    """A value of a claim with its interval, and of what it is where not of these two."""
     # Of too few seeds there is no interval.
     low, high = (float(row[end]) if row[end] else None for end in ("low", "high"))
     text = difference_text(float(row["value"]), low, high, 2)
+    if row["metric"] != metric:
+        text = f"{row['metric'].removesuffix('_difference').replace('_', ' ')} {text}"
+    if row["variant"] != variant:
+        text += f" of `{row['variant']}`"
     if row["over"] != MISSING:
         text += f" over `{row['over']}`"
-    if row["metric"] != usual:
-        text = f"{METRICS[row['metric'].removesuffix('_difference')].lower()} {text}"
     return text
 
 
@@ -464,10 +466,13 @@ def definition_of(config: Mapping[str, Any]) -> tuple[str, Config]:
 
     It is the configuration file that gives a study this name, else the preset.
     """
-    for name, now in of_configuration_files(config["preset"]).items():
-        if now.study.name == config["study"]["name"]:
-            return f"`config/{name}`", now
-    return f"preset `{config['preset']}`", read_config(config["preset"])
+    preset = config["preset"]
+    for file in configuration_files():
+        layer = yaml.safe_load(file.read_text(encoding="utf-8"))
+        # Not each of these files suits each preset.
+        if layer.get("study", {}).get("name") == config["study"]["name"]:
+            return f"`config/{file.name}`", read_config(preset, [file])
+    return f"preset `{preset}`", read_config(preset)
 
 
 def decisive(
@@ -526,18 +531,17 @@ def not_run(recorded: Path) -> Iterator[str]:
 def defined_experiments() -> dict[str, Experiment]:
     """All experiments by name: those that are always there, and those of configuration files."""
     found: dict[str, Experiment] = {}
-    for config in (read_config(), *of_configuration_files().values()):
+    configs = (read_config(), *(read_config(files=[file]) for file in configuration_files()))
+    for config in configs:
         for name in config.playable_experiments:
             found.setdefault(name, config.experiments[name])
     return found
 
 
-@cache
-def of_configuration_files(preset: str | None = None) -> dict[str, Config]:
-    """The configuration with each of the files that are chosen with --configfile, by its name."""
+def configuration_files() -> list[Path]:
+    """The files that are chosen with --configfile."""
     layers = {ROOT / "config/config.yaml", ROOT / "config/experiments.yaml"}
-    files = sorted({*(ROOT / "config").glob("*.yaml")} - layers)
-    return {file.name: read_config(preset, [file]) for file in files}
+    return sorted({*(ROOT / "config").glob("*.yaml")} - layers)
 
 
 def files_of_runs(compared: Study | Experiment) -> Iterator[str]:

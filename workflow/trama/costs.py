@@ -6,14 +6,14 @@ one unit. `costs.json` has the rates that `measured_rates` found in a finished s
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 from scipy.optimize import nnls
 
-from trama.config.model import RL, Config
+from trama.config.model import RL, Config, MixerName
 from trama.config.problems import TRAINED
 from trama.data.parquet import read_table
 from trama.data.schemas import PHASES
@@ -69,8 +69,9 @@ def seconds_of(config: Config, job: Job, rates: Rates) -> float:
 
 def _seconds(unit: str, rates: Rates) -> float:
     """Seconds of a unit of work; of a mixer that nobody measured, those of the slowest."""
-    if unit not in rates.seconds and unit.startswith(_LEARNED):
-        return max(took for known, took in rates.seconds.items() if known.startswith(_LEARNED))
+    of_mixers = [f"{_LEARNED}{mixer}" for mixer in get_args(MixerName)]
+    if unit in of_mixers and unit not in rates.seconds:
+        return max(rates.seconds[other] for other in of_mixers if other in rates.seconds)
     return rates.seconds[unit]
 
 

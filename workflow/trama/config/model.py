@@ -757,7 +757,7 @@ class RuleResources(Section):
 
 
 class Resources(Section):
-    """Resources of each rule's jobs; a change re-runs nothing."""
+    """Resources of each stage's jobs; a change re-runs nothing."""
 
     collect: RuleResources = Field(default=RuleResources(), description="Jobs of stage collect.")
     pretrain: RuleResources = Field(default=RuleResources(), description="Jobs of stage pretrain.")
@@ -806,7 +806,7 @@ class Config(Section):
     figures: Figures = Field(default=Figures(), description="Stage figures.")
     tables: Tables = Field(default=Tables(), description="Stage tables.")
     resources: Resources = Field(
-        default=Resources(), description="Threads, memory, time, GPUs per rule."
+        default=Resources(), description="Threads, memory, time, GPUs per stage."
     )
 
     @model_validator(mode="after")

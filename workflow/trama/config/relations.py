@@ -313,38 +313,38 @@ def _task_set_rules(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]
         if trained and all(problem.trains_all_of(task_set) for problem in trained):
             message = "the problems of the study train on all of its tasks: leave the set out"
             problems.append(Broken(path, message, name, others=(("task_sets", name),)))
-    for problem in config.study.problems:
-        if problem in envs:
-            problems += _unsuitable_sets(config, envs, problem)
-    return problems
+    return problems + _unsuitable_sets(config, envs)
 
 
-def _unsuitable_sets(config: "Config", envs: Mapping[str, "Env"], problem: str) -> list[Broken]:
-    """The task sets that no environment of a problem can have, told of at the first one."""
-    trained = config.problems[problem]
+def _unsuitable_sets(config: "Config", envs: Mapping[str, "Env"]) -> list[Broken]:
+    """The task sets that no environment of a problem can have, told of at its first one."""
     units = _units(_study_envs(config, envs), of_any=False)
-    found = {}
+    unplayable: dict[str, dict[str, tuple[int, KeyPath, str]]] = {}
     for i, name in enumerate(config.evaluate.task_sets):
         task_set = config.task_sets.get(name)
         if not isinstance(task_set, config.env.settings.plays):
             continue
-        # Unknown units are told of elsewhere.
-        known = all(symbol in units for _, symbol in task_set.symbols)
-        if known and (unplayable := trained.unplayable(task_set)):
-            found[name] = i, *unplayable
-    if not found:
-        return []
-    (first, (i, where, reason)), *more = found.items()
-    message = f"does not suit problem {problem!r}: {reason}; leave the set out, or change it"
-    if more:
-        left = ", ".join(name for name in config.evaluate.task_sets if name not in found)
-        message = (
-            f"does not suit problem {problem!r}: {reason}. Nor do "
-            f"{', '.join(name for name, _ in more)}: set evaluate.task_sets to [{left}] in "
-            "config/config.yaml, or change the sets"
-        )
-    others = (("task_sets", first, *where), ("problems", problem, trained.told_by))
-    return [Broken(("evaluate", "task_sets", i), message, first, others=others)]
+        if not all(symbol in units for _, symbol in task_set.symbols):
+            continue  # unknown units are told of elsewhere
+        for problem in (each for each in config.study.problems if each in envs):
+            if found := config.problems[problem].unplayable(task_set):
+                unplayable.setdefault(problem, {})[name] = i, *found
+    every = {name for of_problem in unplayable.values() for name in of_problem}
+    left = ", ".join(name for name in config.evaluate.task_sets if name not in every)
+    problems = []
+    for problem, of_problem in unplayable.items():
+        (name, (i, where, reason)), *more = of_problem.items()
+        message = f"does not suit problem {problem!r}: {reason}; leave the set out, or change it"
+        if more:
+            message = (
+                f"does not suit problem {problem!r}: {reason}. Nor {'do' if more[1:] else 'does'} "
+                f"{', '.join(other for other, _ in more)}: leave them out (evaluate.task_sets: "
+                f"[{left}]), or change them"
+            )
+        told_by = config.problems[problem].told_by
+        others = (("task_sets", name, *where), ("problems", problem, told_by))
+        problems.append(Broken(("evaluate", "task_sets", i), message, name, others=others))
+    return problems
 
 
 def _representation_rules(config: "Config") -> list[Broken]:

@@ -69,7 +69,8 @@ def comparisons(
     and in all that is not won.
 
     Args:
-        scores: by problem, as `experiments.measured` returns them.
+        scores: by problem, as `experiments.measured` returns them; names that start alike have the
+            same seeds, in the same order.
         names: what is compared.
         baselines: the name that a name is set beside, where that is not the first one.
         start_alike: those whose runs of a seed go on from the same learner.

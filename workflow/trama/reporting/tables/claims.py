@@ -1,6 +1,7 @@
 """The claims of the paper, each beside what the study measured of it, with a verdict."""
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -162,10 +163,14 @@ def _of_mixers(episodes: pd.DataFrame, params: TableParams) -> str:
         return ""
     scores = statistics.scores(episodes, params.tables.policy, "win_rate")
     measured = Measured(scores.values, params, scores.problems)
-    gains = {name: measured.gain_cell(alike[0], name, "iqm") for name in others}
+    gains = [
+        f"of ``{own}`` minus that of ``{other}`` {measured.gain_cell(own, other, 'iqm')}"
+        for own, other in product(alike, others)
+    ]
     return (
-        f"A gain over another mixer need not be one by classes. Win rate of ``{alike[0]}``, which "
-        f"has the mixer of ``{reference}`` and no classes, minus that of {words.listed(gains)}."
+        "A gain over another mixer need not be one by classes. Of baselines, win rate "
+        f"{'; '.join(gains)}, where {words.literals(alike)} "
+        f"{'has' if len(alike) == 1 else 'have'} the mixer of ``{reference}``."
     )
 
 
