@@ -13,7 +13,7 @@ CONFIGFILE ?=
 # Groups of the benchmark, as learner or startup; without it all. LARGE=1 adds the sizes that take long.
 ONLY ?=
 LARGE ?=
-# File of an archive, without it archives/<study>.tar; to restore, also a folder of docs/results.
+# File of an archive, without it archives/<study>.tar; to restore and to compare, also a folder of docs/results.
 ARCHIVE ?=
 # File of a trained policy, and how to play it; see the options of the same names, as
 # `python workflow/commands/replay.py --help` and `.../evaluate.py --help` show them.
@@ -42,7 +42,7 @@ CHOSEN := $(if $(PRESET),--preset $(PRESET)) $(if $(CONFIGFILE),--configfile $(C
 # Tests take one thread per process; the rules set their own from the config.
 test test-report test-faults test-slurm test-smacv2: export OMP_NUM_THREADS = 1
 
-.PHONY: run venv archive restore record estimate replay evaluate-model check-starcraft test test-report test-slurm test-faults test-smacv2 lint schema bench clean help
+.PHONY: run venv archive restore compare record estimate replay evaluate-model check-starcraft test test-report test-slurm test-faults test-smacv2 lint schema bench clean help
 .DEFAULT_GOAL := run
 
 run: venv  ## run the study of config/config.yaml (PRESET=paper for another scale, CORES=4 for fewer cores)
@@ -65,6 +65,9 @@ archive: venv  ## pack what the study's finished jobs made into archives/<study>
 
 restore: venv  ## put it back, elsewhere or in a fresh clone (ARCHIVE=file, or docs/results/<study>)
 	$(COMMANDS)/restore.py $(CHOSEN) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+compare: venv  ## compare results that are here, as of a sample run anew, with those of an archive (ARCHIVE=as above)
+	$(COMMANDS)/compare.py $(CHOSEN) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 record: venv  ## keep a finished study's figures, tables and rows in docs/results, and write docs/RESULTS.md
 	$(COMMANDS)/record.py $(CHOSEN)

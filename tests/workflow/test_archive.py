@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from clones import copy_clone, named_jobs, run_snakemake
@@ -165,6 +166,34 @@ def test_a_record_brings_the_runs_back_as_far_as_tables_go(copied_study: Path, c
     assert sorted((clone / "docs").rglob("*")) == before
     assert command(clone, "restore", "--archive", "docs/results/tiny").returncode == 0
     assert command(clone, "record").returncode == 0
+
+
+def test_results_are_compared_with_those_of_an_archive(copied_study: Path, archive: Path) -> None:
+    """What was run anew is the same but for wall times and what is said of the code."""
+    history, timing = (
+        copied_study / f"results/tiny/SurComb3/train/trama/seed_0/{name}.parquet"
+        for name in ("history", "timing")
+    )
+    for file in (history, timing):
+        table = pq.read_table(file)
+        pq.write_table(table.replace_schema_metadata({"code_version": "another"}), file)
+    rows = pq.read_table(timing)
+    pq.write_table(rows.slice(1), timing)
+    same = command(copied_study, "compare", "--archive", str(archive))
+    assert same.returncode == 0, same.stderr
+    number = int(same.stdout.split()[1])
+    assert number > 20 and f"{number} of {number} files" in same.stdout
+    pq.write_table(pq.read_table(history).slice(1), history)
+    policy = history.with_name("policy_last.pt")
+    policy.write_bytes(policy.read_bytes() + b"more")
+    other = command(copied_study, "compare", "--archive", str(archive))
+    assert other.returncode == 1
+    assert f"{number - 2} of {number} files" in other.stdout
+    for file in (history, policy):
+        assert f"{file.relative_to(copied_study)}: other content" in other.stdout
+    shutil.rmtree(copied_study / "results")
+    nothing = command(copied_study, "compare", "--archive", str(archive))
+    assert nothing.returncode != 0 and "none of its files is in results/tiny" in nothing.stderr
 
 
 def test_restoring_beside_a_running_snakemake_is_refused(clone: Path, archive: Path) -> None:

@@ -1,5 +1,6 @@
 """Pack what a study's finished jobs made, so that `restore` counts them as done elsewhere."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -53,6 +54,17 @@ def main() -> None:
         pack(archive, Path(), study, {*notes.records, *others}, notes.model_dump())
     size = archive.stat().st_size / 1e6
     print(f"{archive}: {len(notes.records)} results of study {study}, {size:.1f} MB")
+
+
+def add_archive(options: ArgumentParser) -> None:
+    """Add the option that names an archive to read."""
+    options.add_argument("--archive", type=Path, help="file to read, or folder of `make record`")
+
+
+def chosen_archive(chosen: Namespace) -> Path:
+    """The archive that is to be read: that of the study in force, where none is named."""
+    archive: Path | None = chosen.archive
+    return archive or Path("archives", f"{chosen_config(chosen).study.name}.tar")
 
 
 def notes_of(paths: Iterable[str]) -> Notes:

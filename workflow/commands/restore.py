@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from archive import Notes, script
-from command import chosen_config, one_message, parser
+from archive import Notes, add_archive, chosen_archive, script
+from command import one_message, parser
 from records import Records, snakemake_runs
 from trama.archive import Unpacked, sha256, unpacked
 from trama.errors import TramaError
@@ -16,12 +16,10 @@ from trama.errors import TramaError
 def main() -> None:
     """Restore archives/<study>.tar, or the file that --archive names."""
     options = parser(__doc__ or "")
-    options.add_argument("--archive", type=Path, help="file to read, or folder of `make record`")
+    add_archive(options)
     chosen = options.parse_args()
     with one_message():
-        archive = chosen.archive
-        if archive is None:
-            archive = Path("archives", f"{chosen_config(chosen).study.name}.tar")
+        archive = chosen_archive(chosen)
         if snakemake_runs():
             raise TramaError(
                 ".snakemake/locks: Snakemake runs here, or was killed. Wait for its end, or run "
