@@ -536,7 +536,7 @@ def test_win_rates_by_problem_and_what_the_end_of_training_still_brought(
 ) -> None:
     table = table_of("win_rates", study, config)
     problems = [*config.study.problems]
-    assert table.header == ["Variant", *problems, "All problems", "Last fifth"]
+    assert table.header == ["Variant", *problems, "All problems", "Gain", "Last fifth"]
     frame = csv_of(table)
     episodes = {problem: last_episodes(study, problem) for problem in problems}
     episodes["All problems"] = pd.concat(episodes.values())
@@ -546,6 +546,16 @@ def test_win_rates_by_problem_and_what_the_end_of_training_still_brought(
         found = where(of_all, statistic="iqm")
         assert found["value"].item() == pytest.approx(middle_half(won))
         assert found["low"].item() < found["value"].item() < found["high"].item()
+    of_all = episodes["All problems"]
+    own, other = (
+        middle_half(runs_of(of_all[of_all["task_set"] == "trained"], variant, "win_rate"))
+        for variant in ("trama", "qplex")
+    )
+    gain = where(frame, variant="trama", metric="win_rate_gain", statistic="iqm")
+    assert gain["value"].item() == pytest.approx(own - other)
+    assert row_of(table, "trama")[-2].startswith(f"{own - other:.2f} [")
+    assert row_of(table, "qmix")[-2] == "n/a"
+    assert "``trama`` over ``qplex``" in table.caption[0]
     # Tests of the made-up trainings are at 40,000, 140,000 and 240,000 env steps.
     histories = [
         read_table(path, "history").to_pandas() for path in study.glob("*/train/trama/*/history.*")

@@ -174,8 +174,8 @@ def win_rates_params(config: Config) -> Params:
     """Params of the table of win rates by problem."""
     names = config.study.variants
     upstream = of_study(config, train=names, evaluate=names)
-    keys = {"decimals", "policy"}
-    return _table("win_rates", config, upstream, names, keys, **_bootstrap(config))
+    more = {**_bootstrap(config), "baselines": baselines(config)}
+    return _table("win_rates", config, upstream, names, {"decimals", "policy"}, **more)
 
 
 def ablations_params(config: Config) -> Params:

@@ -1,4 +1,4 @@
-"""Win rate of each variant on each problem and over all, and whether it still rose at the end."""
+"""Win rates of all variants: by problem and over all, what classes gain, and what still rose."""
 
 from trama.config.problems import TRAINED
 from trama.config.table_params import TableParams
@@ -15,7 +15,7 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
 
     Args:
         inputs: `episodes` and `histories` of each problem, variant and seed.
-        params: of the table.
+        params: of the table, with `baselines`.
         study: its name.
 
     Raises:
@@ -40,15 +40,26 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
     }
     known = {name: of for name, of in rises.items() if of is not None}
     rise = Measured(known, params, [*histories])
+    last = [*columns][-1]
+    gains = words.listed({name: f"over ``{over}``" for name, over in params.baselines.items()})
+    of_gains = (
+        " Gain: in the column before, over the variant without classes that has the same mixer, "
+        f"and if possible the same settings, wherever it starts from: {gains}."
+        if gains
+        else ""
+    )
     rows, records = [], []
     for variant in params.names:
         cells = [each.cell(variant, "iqm", bold=True) for each in columns.values()]
-        rows.append([variant, *cells, rise.cell(variant, "mean")])
+        over = params.baselines.get(variant)
+        gain = columns[last].gain_cell(variant, over, "iqm")
+        rows.append([variant, *cells, gain, rise.cell(variant, "mean")])
         for problem, measured in columns.items():
             keys = {"problem": problem, "variant": variant, "metric": "win_rate"}
             records += measured.rows(variant, **keys)
-        keys = {"problem": [*columns][-1], "variant": variant, "metric": "win_rate_rise"}
-        records += rise.rows(variant, **keys)
+        keys = {"problem": last, "variant": variant}
+        records += columns[last].gain_rows(variant, over, **keys, metric="win_rate_gain")
+        records += rise.rows(variant, **keys, metric="win_rate_rise")
     played = words.episodes(statistics.of_sets(episodes, policy, TRAINED))
     overall = (
         f" {_ALL}: over the tasks of all, so that a problem counts by its tasks."
@@ -59,13 +70,13 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
         title=f"Study {study}: win rates by problem",
         caption=[
             f"Greedy evaluation of the {policy} policies: interquartile mean (IQM) of the win rate "
-            f"over seeds and tasks, of {played} per seed and task.{overall} Last fifth: what the "
-            "win rate of the tests gained after four fifths of a training's env steps, as a mean "
-            "over seeds and problems; with an interval above zero, policies were still learning at "
+            f"over seeds and tasks, of {played} per seed and task.{overall}{of_gains} Last fifth: "
+            "what the win rate of the tests gained after four fifths of a training's env steps, as "
+            "a mean over seeds and problems; with an interval above zero, policies still learnt at "
             f"the end. {interval_words(len(params.seeds), bold=True)}"
         ],
-        header=["Variant", *columns, "Last fifth"],
-        align="l" + "r" * (len(columns) + 1),
+        header=["Variant", *columns, "Gain", "Last fifth"],
+        align="l" + "r" * (len(columns) + 2),
         rows=rows,
         tidy=tidy(records, study=study, policy=policy),
         shown=f"policy {policy}, task set trained",
