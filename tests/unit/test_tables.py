@@ -537,6 +537,7 @@ def test_win_rates_by_problem_and_what_the_end_of_training_still_brought(
     table = table_of("win_rates", study, config)
     problems = [*config.study.problems]
     assert table.header == ["Variant", *problems, "All problems", "Gain", "Last fifth"]
+    assert table.latex("").count(r"\begin{tabular}") == 2  # as a page is not wide enough
     frame = csv_of(table)
     episodes = {problem: last_episodes(study, problem) for problem in problems}
     episodes["All problems"] = pd.concat(episodes.values())

@@ -8,6 +8,8 @@ from trama.reporting.tables.measured import Measured, interval_words, tidy
 from trama.reporting.tables.table import Table
 
 _ALL = "All problems"
+_AT_ONCE = 4
+"""Columns with intervals that a page holds side by side."""
 
 
 def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
@@ -80,4 +82,5 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
         rows=rows,
         tidy=tidy(records, study=study, policy=policy),
         shown=f"policy {policy}, task set trained",
+        at_once=_AT_ONCE,
     )
