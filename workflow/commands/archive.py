@@ -1,6 +1,6 @@
 """Pack what a study's finished jobs made, so that `restore` counts them as done elsewhere."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -56,9 +56,11 @@ def main() -> None:
     print(f"{archive}: {len(notes.records)} results of study {study}, {size:.1f} MB")
 
 
-def add_archive(options: ArgumentParser) -> None:
-    """Add the option that names an archive to read."""
+def with_archive(description: str | None) -> Namespace:
+    """The arguments of a command that reads an archive."""
+    options = parser(description or "")
     options.add_argument("--archive", type=Path, help="file to read, or folder of `make record`")
+    return options.parse_args()
 
 
 def chosen_archive(chosen: Namespace) -> Path:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from archive import ALSO, add_archive, chosen_archive
-from command import one_message, parser
+from archive import ALSO, chosen_archive, with_archive
+from command import one_message
 from trama.archive import Unpacked, sha256, unpacked
 from trama.errors import TramaError
 
@@ -16,9 +16,7 @@ NOT_OF_RUNS = (*ALSO, "figures", "tables")
 
 def main() -> None:
     """Compare with archives/<study>.tar, or with the file that --archive names."""
-    options = parser(__doc__ or "")
-    add_archive(options)
-    chosen = options.parse_args()
+    chosen = with_archive(__doc__)
     with one_message():
         archive = chosen_archive(chosen)
         with unpacked(archive, Path()) as contents:
@@ -40,13 +38,11 @@ def compared(contents: Unpacked) -> dict[str, bool]:
 
     Of tables the rows count, not what their files say of the code that wrote them.
     """
-    there = [name for name in contents.manifest.files if Path(name).exists()]
-    chosen = [
-        name
-        for name in there
-        if Path(name).parts[2] not in NOT_OF_RUNS and Path(name).stem != "timing"
-    ]
-    return {name: _equal(Path(name), contents.folder / name) for name in sorted(chosen)}
+    return {
+        name: _equal(path, contents.folder / name)
+        for name, path in ((name, Path(name)) for name in sorted(contents.manifest.files))
+        if path.exists() and path.parts[2] not in NOT_OF_RUNS and path.stem != "timing"
+    }
 
 
 def _equal(one: Path, other: Path) -> bool:

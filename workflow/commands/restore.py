@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from archive import Notes, add_archive, chosen_archive, script
-from command import one_message, parser
+from archive import Notes, chosen_archive, script, with_archive
+from command import one_message
 from records import Records, snakemake_runs
 from trama.archive import Unpacked, sha256, unpacked
 from trama.errors import TramaError
@@ -15,9 +15,7 @@ from trama.errors import TramaError
 
 def main() -> None:
     """Restore archives/<study>.tar, or the file that --archive names."""
-    options = parser(__doc__ or "")
-    add_archive(options)
-    chosen = options.parse_args()
+    chosen = with_archive(__doc__)
     with one_message():
         archive = chosen_archive(chosen)
         if snakemake_runs():

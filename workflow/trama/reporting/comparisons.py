@@ -142,7 +142,7 @@ class _Compare:
             plain = measured.get(_measure_as_predicted(measure), runs)
             otherwise = plain is not runs
             for name in (name for name in runs if otherwise and name in plain):
-                gap = differences.paired(runs[name][:, None], plain[name][:, None])
+                gap = self._gap(measure, name, name, runs[name], plain[name])
                 own.append(Comparison(problem, measure, name, name, "", gap))
             if otherwise and measure in OF_GIVEN:
                 continue
@@ -186,7 +186,7 @@ class _Compare:
         """Runs of a name beside those of another; see `NOTE` for how errors are found."""
         if measure in SHARES:
             return estimates.difference_of_shares(own[:, None], other[:, None])
-        if self._alike(name, over):
+        if over == name or self._alike(name, over):
             return differences.contrast([own - other], [])
         return differences.contrast([own], [other])
 

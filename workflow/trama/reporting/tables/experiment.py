@@ -4,11 +4,8 @@ from trama.config.table_params import TableParams
 from trama.reporting import comparisons, experiments, statistics
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, estimate_text, interval_words, tidy
-from trama.reporting.tables.table import Table
+from trama.reporting.tables.table import INTERVALS_AT_ONCE, Table
 from trama.reporting.words import MISSING
-
-_AT_ONCE = 4
-"""Measures with intervals that a page holds side by side."""
 
 
 def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
@@ -66,5 +63,5 @@ def experiment(inputs: Inputs, params: TableParams, name: str) -> Table:
         rows=cells,
         tidy=tidy([*records, *comparisons.rows(found)], experiment=name),
         shown=f"measures {', '.join(params.measures)}; of episodes those of policy {policy}",
-        at_once=_AT_ONCE,
+        at_once=INTERVALS_AT_ONCE,
     )

@@ -16,6 +16,9 @@ from trama.reporting.captions import caption_text
 from trama.reporting.outputs import Outputs
 from trama.reporting.statistics import Inputs
 
+INTERVALS_AT_ONCE = 4
+"""Columns with intervals that a page holds side by side."""
+
 # Rows of \footnotesize that a page holds with the space between groups.
 _PAGE = 45
 # Rows of the largest group that is not parted between pages.

@@ -5,11 +5,9 @@ from trama.config.table_params import TableParams
 from trama.reporting import statistics, words
 from trama.reporting.statistics import Inputs
 from trama.reporting.tables.measured import Measured, interval_words, tidy
-from trama.reporting.tables.table import Table
+from trama.reporting.tables.table import INTERVALS_AT_ONCE, Table
 
 _ALL = "All problems"
-_AT_ONCE = 4
-"""Columns with intervals that a page holds side by side."""
 
 
 def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
@@ -82,5 +80,5 @@ def win_rates(inputs: Inputs, params: TableParams, study: str) -> Table:
         rows=rows,
         tidy=tidy(records, study=study, policy=policy),
         shown=f"policy {policy}, task set trained",
-        at_once=_AT_ONCE,
+        at_once=INTERVALS_AT_ONCE,
     )
